@@ -1,0 +1,68 @@
+// Files that appear whole or not at all, and files mapped into memory.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace lighthouse {
+
+/// Writes a file beside its final name and renames it when everything is on disk. Destroyed without commit(), it removes
+/// what it wrote. Every failure (no such folder, no permission, full disk) throws InputError naming the file and the
+/// system's reason; the file that stood under the final name, if any, is untouched until commit().
+class AtomicFile {
+ public:
+  explicit AtomicFile(std::filesystem::path path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  /// Overwrites bytes written before, for headers whose content is known last.
+  void write_at(int64_t offset, std::span<const std::byte> bytes);
+  int64_t size() const { return size_; }
+  /// fsync, rename, fsync of the folder.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path partial_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;
+};
+
+/// The whole of a small file. Throws InputError if it cannot be read.
+std::string read_file(const std::filesystem::path& path);
+
+/// AtomicFile with one write.
+void write_file(const std::filesystem::path& path, std::string_view text);
+
+/// Makes a folder and those above it. Throws InputError.
+void make_directories(const std::filesystem::path& path);
+
+/// Flushes a folder's entries to disk, so that a rename in it survives a power cut. Throws InputError.
+void sync_directory(const std::filesystem::path& path);
+
+/// A file mapped read-only. Throws InputError if it cannot be opened or mapped. An empty file maps to an empty span.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&&) = delete;
+
+  std::span<const std::byte> bytes() const { return {address_, static_cast<size_t>(size_)}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* address_ = nullptr;
+  int64_t size_ = 0;
+};
+
+}  // namespace lighthouse

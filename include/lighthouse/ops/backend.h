@@ -1,0 +1,173 @@
+// Every operation that the model, the loss and the optimizer need: one interface, one implementation a device.
+//
+// Rules that hold for all of them:
+// - Outputs come first, then scratch where there is one, then inputs, then numbers.
+// - Nothing is allocated: outputs and scratch are the caller's. `..._scratch(...)` tells the bytes an operation wants.
+// - Pure functions of their arguments, and deterministic: the same bits on every call, whatever the number of threads.
+// - A `d` before a name is the gradient of the loss by it. Gradients of weights are added to; gradients of activations
+//   are overwritten, unless it says "adds".
+// - Shapes: B batch, N sequence, T = B N tokens, C hidden size, H query heads, G key/value heads (H a multiple of G),
+//   D head dimension, F intermediate size, V vocabulary, S gathered length, E pyramid entries.
+// - Attention operands [B, N, H, D] may be strided (they are views of a fused qkv); elements of a head are contiguous.
+//   Everything else is contiguous unless said.
+// - Activations are float32 on the CPU; gradients of weights, statistics and scores are float32 everywhere.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "lighthouse/core/tensor.h"
+#include "lighthouse/ops/lighthouse_shape.h"
+#include "lighthouse/ops/stream.h"
+
+namespace lighthouse {
+
+/// The numbers of one optimizer step, in device memory as float32 [kAdamScalars], so that a captured graph stays valid.
+enum AdamScalar : int {
+  kLearningRate,     // of this step, schedule and stage factor applied
+  kBiasCorrection1,  // 1 - beta1^t
+  kBiasCorrection2,  // 1 - beta2^t
+  kGradientScale,    // the clipping factor: 1, or max_norm / norm
+  kAdamScalars
+};
+
+/// Hyper-parameters of AdamW that do not change during a run, except that weight_decay is 0 for vectors.
+struct AdamSettings {
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual Device device() const = 0;
+  /// What computed: library versions, processor, instruction set. Recorded in checkpoints.
+  virtual std::string description() const = 0;
+
+  // ---- Memory ---------------------------------------------------------------------------------------------------------
+
+  virtual void fill(const Stream&, const Tensor& out, float value) = 0;
+  virtual void copy(const Stream&, const Tensor& out, const Tensor& in) = 0;
+
+  // ---- Embedding ------------------------------------------------------------------------------------------------------
+
+  /// out [T, C] = weight[tokens]; weight [V, C], tokens int32 [T], each in [0, V).
+  virtual void embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) = 0;
+  /// dweight [V, C] adds each row of dout [T, C] to the row of its token, in the order of the tokens.
+  virtual void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) = 0;
+
+  // ---- RMSNorm: out = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich, 2019) -------------
+
+  /// out [T, C], rstd [T]; x [T, C], weight [C].
+  virtual void rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x,
+                               const Tensor& weight, double epsilon) = 0;
+  /// sum [T, C] = residual + x, then out and rstd as rmsnorm_forward of sum. `sum` may be `residual`.
+  virtual void rmsnorm_residual_forward(const Stream&, const Tensor& sum, const Tensor& out, const Tensor& rstd,
+                                        const Tensor& residual, const Tensor& x, const Tensor& weight,
+                                        double epsilon) = 0;
+  /// dx [T, C] adds; dweight [C] adds.
+  virtual void rmsnorm_backward(const Stream&, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
+                                const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) = 0;
+  virtual int64_t rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const = 0;
+
+  // ---- Linear layer: out = x weight^T -----------------------------------------------------------------------------------
+
+  /// out [T, O] = x [T, I] weight [O, I]^T.
+  virtual void linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) = 0;
+  /// dx [T, I] = dout [T, O] weight [O, I].
+  virtual void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& dout, const Tensor& weight) = 0;
+  /// dweight [O, I] adds dout [T, O]^T x [T, I].
+  virtual void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) = 0;
+
+  // ---- SwiGLU: out = silu(gate) * up  (Shazeer, 2020) ---------------------------------------------------------------------
+
+  /// out [T, F]; gate_up [T, 2F] holds gate, then up.
+  virtual void swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) = 0;
+  /// dgate_up [T, 2F]; dout [T, F].
+  virtual void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) = 0;
+
+  // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama) --------------------------
+
+  /// cos, sin [N, D/2]: of position * theta^(-2 i / D), computed in float64.
+  virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) = 0;
+  /// Rotates x [B, N, H, D] in place: (a, b) -> (a cos - b sin, b cos + a sin), a and b the halves of a head.
+  virtual void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) = 0;
+  /// Its transpose, in place on a gradient: the rotation back.
+  virtual void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) = 0;
+
+  // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022) ----------------------------
+
+  /// out [B, N, H, D], lse [B, H, N] (log of the sum of exponentials of the scaled scores);
+  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G).
+  virtual void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
+                                 const Tensor& q, const Tensor& k, const Tensor& v) = 0;
+  virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const = 0;
+  /// dq, dk, dv as q, k, v; dout as out.
+  virtual void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                  const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                  const Tensor& q, const Tensor& k, const Tensor& v) = 0;
+  virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
+
+  // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries()) ----------
+
+  /// s_q, s_k [B, G, E'] of the levels above 0 (entry (l, i) at offset(l) + i - N) from q [B, N, H, D], k [B, N, G, D]
+  /// before RoPE: the largest L2 norm under each entry; over a group's query heads the largest.
+  virtual void lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
+                                      const Tensor& k, const LighthouseShape& shape) = 0;
+  /// The same from dilated attention: q, k, v after RoPE; `dilation` divides N.
+  virtual void lighthouse_dilated_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& scratch,
+                                         const Tensor& q, const Tensor& k, const Tensor& v, int64_t dilation,
+                                         const LighthouseShape& shape) = 0;
+  virtual int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t dilation,
+                                                    const LighthouseShape& shape) const = 0;
+  /// indices int32 [B, G, S]: the numbers of the gathered entries, in causal order. A NaN score ranks last.
+  virtual void lighthouse_select(const Stream&, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
+                                 const LighthouseShape& shape) = 0;
+  /// rows int32 [B, G, E]: the row of each entry among the gathered, -1 where it is not gathered.
+  virtual void lighthouse_invert(const Stream&, const Tensor& rows, const Tensor& indices,
+                                 const LighthouseShape& shape) = 0;
+  /// gathered [B, S, X, D]: the mean of x [B, N, X, D] over the tokens of each gathered entry. X is H or G; head x uses
+  /// selection x / (X / G).
+  virtual void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& x, const Tensor& indices,
+                                 const LighthouseShape& shape) = 0;
+  /// dx [B, N, X, D] from dgathered [B, S, X, D]: the transpose of lighthouse_gather.
+  virtual void lighthouse_gather_backward(const Stream&, const Tensor& dx, const Tensor& dgathered, const Tensor& rows,
+                                          const LighthouseShape& shape) = 0;
+  /// out [B, N, H, D] from gathered [B, S, H, D]: each row written over the positions its entry may speak for, one
+  /// entry's length later (spec, section 5), summed over the levels.
+  virtual void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered, const Tensor& rows,
+                                  const LighthouseShape& shape) = 0;
+  /// dgathered [B, S, H, D] from dout [B, N, H, D]: the transpose of lighthouse_scatter.
+  virtual void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
+                                           const Tensor& indices, const LighthouseShape& shape) = 0;
+
+  // ---- Loss -----------------------------------------------------------------------------------------------------------
+
+  /// losses [T] = -log softmax(logits)[target], nats; logits [T, V'] of which the first `vocab_size` columns take part
+  /// (the rest is padding); targets int32 [T]. A negative target has loss 0 and no gradient.
+  virtual void cross_entropy_forward(const Stream&, const Tensor& losses, const Tensor& logits, const Tensor& targets,
+                                     int64_t vocab_size) = 0;
+  /// The same, and logits become their gradient: scale * (softmax - one-hot), 0 in the padding.
+  virtual void cross_entropy_forward_backward(const Stream&, const Tensor& losses, const Tensor& logits,
+                                              const Tensor& targets, int64_t vocab_size, double scale) = 0;
+
+  // ---- Optimizer --------------------------------------------------------------------------------------------------------
+
+  /// norm float64 [1] = the L2 norm of x (flat, contiguous), summed in float64 over fixed blocks.
+  virtual void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) = 0;
+  virtual int64_t l2_norm_scratch(int64_t numel) const = 0;
+  /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019), in place on weight, m, v (flat):
+  /// g = gradient * scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
+  /// weight -= lr ((m / bias1) / (sqrt(v / bias2) + epsilon) + decay weight). `scalars` as in AdamScalar.
+  virtual void adamw(const Stream&, const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor& gradient,
+                     const Tensor& scalars, const AdamSettings& settings) = 0;
+};
+
+/// The CPU backend: float32, OpenMP and OpenBLAS. Sets OpenBLAS to one thread a call: it does its own splitting.
+std::unique_ptr<Backend> make_cpu_backend();
+
+}  // namespace lighthouse
