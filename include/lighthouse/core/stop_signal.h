@@ -3,8 +3,7 @@
 
 namespace lighthouse {
 
-/// While one lives, SIGINT and SIGTERM are noted instead of ending the process; the previous handlers come back with its
-/// destruction. One at a time.
+/// While one lives, SIGINT and SIGTERM are noted instead of ending the process. One at a time.
 class StopSignal {
  public:
   StopSignal();

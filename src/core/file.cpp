@@ -1,0 +1,137 @@
+#include "lighthouse/core/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+namespace {
+
+[[noreturn]] void fail(const char* what, const std::filesystem::path& path) {
+  const int error = errno;
+  std::string hint;
+  if (error == ENOSPC || error == EDQUOT) hint = "; free some space or choose another place";
+  if (error == EROFS || error == EACCES || error == EPERM) hint = "; choose a place that this user may write";
+  throw InputError(fmt::format("{} {}: {}{}", what, path.string(), std::strerror(error), hint));
+}
+
+/// Closes a descriptor when it leaves the scope.
+class Descriptor {
+ public:
+  explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+  ~Descriptor() {
+    if (descriptor_ >= 0) close(descriptor_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return descriptor_; }
+
+ private:
+  int descriptor_;
+};
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
+  partial_ += fmt::format(".partial-{}", getpid());
+  descriptor_ = open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+  if (descriptor_ < 0) fail("cannot write", path_);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ < 0) return;
+  close(descriptor_);
+  unlink(partial_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("cannot write", path_);
+    size_ += written;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+void AtomicFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = pwrite(descriptor_, bytes.data(), bytes.size(), offset);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("cannot write", path_);
+    offset += written;
+    bytes = bytes.subspan(static_cast<size_t>(written));
+  }
+}
+
+void AtomicFile::commit() {
+  if (fsync(descriptor_) != 0) fail("cannot flush to disk", path_);
+  const int closed = close(std::exchange(descriptor_, -1));
+  if (closed != 0 || rename(partial_.c_str(), path_.c_str()) != 0) {
+    const int error = errno;
+    unlink(partial_.c_str());
+    errno = error;
+    fail("cannot write", path_);
+  }
+  sync_directory(path_.parent_path());
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  const MappedFile file(path);
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+void write_file(const std::filesystem::path& path, std::string_view text) {
+  AtomicFile file(path);
+  file.write(text);
+  file.commit();
+}
+
+void make_directories(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) {
+    errno = error.value();
+    fail("cannot make the folder", path);
+  }
+}
+
+void sync_directory(const std::filesystem::path& path) {
+  const std::filesystem::path folder = path.empty() ? "." : path;
+  const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  // EINVAL: a file system that cannot flush a folder has nothing to flush.
+  if (descriptor.get() < 0 || (fsync(descriptor.get()) != 0 && errno != EINVAL)) fail("cannot flush the folder", folder);
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
+  const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status {};
+  if (descriptor.get() < 0 || fstat(descriptor.get(), &status) != 0) fail("cannot read", path);
+  if (!S_ISREG(status.st_mode)) throw InputError(fmt::format("{} is not a regular file", path.string()));
+  size_ = status.st_size;
+  if (size_ == 0) return;
+  void* address = mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
+  if (address == MAP_FAILED) fail("cannot map", path);
+  address_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      address_(std::exchange(other.address_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile::~MappedFile() {
+  if (address_ != nullptr) munmap(const_cast<std::byte*>(address_), static_cast<size_t>(size_));
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,28 @@
+#include "lighthouse/core/log.h"
+
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+
+void start_logging() {
+  auto logger = std::make_shared<spdlog::logger>("lighthouse", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
+  logger->set_pattern("%H:%M:%S %^%-5l%$ %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+void log_to_file(const std::filesystem::path& file) {
+  try {
+    auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+    sink->set_pattern("%Y-%m-%d %H:%M:%S %-5l %v");
+    spdlog::default_logger()->sinks().push_back(sink);
+  } catch (const spdlog::spdlog_ex& error) {
+    throw InputError("cannot write the log: " + std::string(error.what()));
+  }
+}
+
+}  // namespace lighthouse
