@@ -49,7 +49,7 @@ class Arena {
 
  private:
   struct Unmap {
-    int64_t bytes = 0;
+    int64_t bytes;
     void operator()(std::byte* address) const;
   };
 
