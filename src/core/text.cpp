@@ -46,7 +46,7 @@ std::string format_count(int64_t number) {
   std::string digits = std::to_string(number);
   const int64_t first = number < 0 ? 1 : 0;
   for (int64_t place = static_cast<int64_t>(digits.size()) - 3; place > first; place -= 3) {
-    digits.insert(static_cast<size_t>(place), ",");
+    digits.insert(static_cast<size_t>(place), 1, ',');
   }
   return digits;
 }
