@@ -1,0 +1,127 @@
+// Everything that a run's YAML file says. One struct a section, named as in the file.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lighthouse/data/loader.h"
+#include "lighthouse/model/attention/settings.h"
+#include "lighthouse/model/config.h"
+
+namespace lighthouse {
+
+enum class DeviceChoice : uint8_t { kAuto, kCpu, kCuda };
+enum class Decay : uint8_t { kConstant, kLinear, kCosine };
+
+struct RunSection {
+  std::string name = "run";
+  std::string directory;  // default: runs/<name>
+  int64_t seed = 42;
+  DeviceChoice device = DeviceChoice::kAuto;
+  std::string init_from;    // a checkpoint: start from its weights
+  std::string branch_from;  // a checkpoint: continue its whole state here
+
+  friend bool operator==(const RunSection&, const RunSection&) = default;
+};
+
+struct DataSection {
+  std::vector<DataSource> train;
+  std::string validation;  // files by pattern; "" for no validation
+
+  friend bool operator==(const DataSection&, const DataSection&) = default;
+};
+
+/// Batch sizes count sequences.
+struct BatchSection {
+  int64_t sequence_length = 1024;
+  int64_t micro_batch_size = 1;
+  int64_t global_batch_size = 1;
+
+  int64_t micro_batches() const { return global_batch_size / micro_batch_size; }
+  int64_t tokens_per_step() const { return global_batch_size * sequence_length; }
+
+  friend bool operator==(const BatchSection&, const BatchSection&) = default;
+};
+
+/// A stretch of steps. What it does not set it takes from the sections above, so that here everything is resolved.
+struct StageSection {
+  std::string name;
+  AttentionKind attention = AttentionKind::kDense;
+  int64_t steps = 0;
+  double learning_rate_factor = 1;
+  int64_t dense_every = 0;  // in a Lighthouse stage every n-th step is dense; 0: none is
+  double rope_theta = 10000;
+  BatchSection batch;
+  DataSection data;
+
+  friend bool operator==(const StageSection&, const StageSection&) = default;
+};
+
+struct OptimizerSection {
+  std::string name = "adamw";
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.95;
+  double epsilon = 1e-8;
+  double weight_decay = 0.1;
+  double clip_grad_norm = 1.0;  // 0: no clipping
+
+  friend bool operator==(const OptimizerSection&, const OptimizerSection&) = default;
+};
+
+struct ScheduleSection {
+  int64_t warmup_steps = 0;
+  Decay decay = Decay::kLinear;
+  int64_t decay_steps = 0;  // 0: all that follow the warm-up
+  double min_ratio = 0;
+
+  friend bool operator==(const ScheduleSection&, const ScheduleSection&) = default;
+};
+
+struct CheckpointSection {
+  int64_t every = 1000;  // 0: only at the end of a stage
+  int64_t keep = 3;      // newest ones kept; the one at the end of a stage always is
+
+  friend bool operator==(const CheckpointSection&, const CheckpointSection&) = default;
+};
+
+struct EvaluationSection {
+  int64_t every = 500;  // 0: only at the end of a stage
+  int64_t batches = 20;  // micro-batches of the validation data
+
+  friend bool operator==(const EvaluationSection&, const EvaluationSection&) = default;
+};
+
+struct TrainSection {
+  int64_t max_skipped_steps = 10;  // in a row, before the run stops
+
+  friend bool operator==(const TrainSection&, const TrainSection&) = default;
+};
+
+struct HardwareSection {
+  double peak_tflops = 0;  // of the device, for utilisation and the plan's step time; 0: not known
+
+  friend bool operator==(const HardwareSection&, const HardwareSection&) = default;
+};
+
+struct RunConfig {
+  RunSection run;
+  ModelConfig model;
+  LighthouseSettings lighthouse;  // attention.lighthouse
+  DataSection data;
+  BatchSection batch;
+  std::vector<StageSection> stages;
+  OptimizerSection optimizer;
+  ScheduleSection schedule;
+  CheckpointSection checkpoint;
+  EvaluationSection evaluation;
+  TrainSection train;
+  HardwareSection hardware;
+
+  int64_t total_steps() const;
+
+  friend bool operator==(const RunConfig&, const RunConfig&) = default;
+};
+
+}  // namespace lighthouse
