@@ -48,7 +48,6 @@ Tensor Arena::allocate(MemoryUse use, const Shape& shape, DType dtype) {
   const int64_t bytes = (shape.numel() * size_of(dtype) + kAlignment - 1) / kAlignment * kAlignment;
   const int64_t begin = used_;
   used_ += bytes;
-  peak_ = std::max(peak_, used_);
   by_use_[static_cast<int>(use)] += bytes;
   if (measuring()) return {nullptr, shape, dtype};
   if (used_ > capacity_) {
@@ -57,9 +56,21 @@ Tensor Arena::allocate(MemoryUse use, const Shape& shape, DType dtype) {
   return {memory_.get() + begin, shape, dtype};
 }
 
-void Arena::release(Mark mark) {
-  if (mark > used_) throw std::logic_error("an arena's marks must be released last to first");
-  used_ = mark;
+void Arena::overlay(const std::vector<std::function<void()>>& layouts) {
+  const int64_t begin = used_;
+  const auto by_use = by_use_;
+  int64_t end = used_;
+  auto largest = by_use_;
+  for (const auto& lay_out : layouts) {
+    used_ = begin;
+    by_use_ = by_use;
+    lay_out();
+    if (used_ <= end) continue;
+    end = used_;
+    largest = by_use_;
+  }
+  used_ = end;
+  by_use_ = largest;
 }
 
 }  // namespace lighthouse

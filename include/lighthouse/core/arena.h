@@ -4,8 +4,10 @@
 #include <array>
 #include <cstdint>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "lighthouse/core/tensor.h"
 
@@ -16,15 +18,13 @@ enum class MemoryUse : uint8_t { kWeights, kGradients, kOptimizer, kActivations,
 inline constexpr int kMemoryUses = 6;
 std::string_view name_of(MemoryUse use);
 
-/// Hands out views one after another from a single block, like a stack: what was laid out after a mark is given back by
-/// release(mark). The same code lays out a run twice: on a measuring arena, which has no memory and only counts (that is
-/// the memory plan), and on a real one. So plan and run cannot differ.
+/// Hands out views one after another from a single block. The same code lays out a run twice: on a measuring arena, which
+/// has no memory and only counts (that is the memory plan), and on a real one. So plan and run cannot differ.
 class Arena {
  public:
-  using Mark = int64_t;
   static constexpr int64_t kAlignment = 256;  // bytes; what cuBLASLt and cuDNN like best
 
-  /// An arena without memory: its tensors have no address; `peak()` tells what a real one needs.
+  /// An arena without memory: its tensors have no address; used() tells what a real one needs.
   Arena() = default;
   /// An arena of `bytes` bytes of zeroed host memory. Throws InputError if the system does not give them.
   explicit Arena(int64_t bytes);
@@ -37,15 +37,13 @@ class Arena {
   /// A contiguous tensor. Throws std::logic_error if a real arena is too small: the plan was not made with this code.
   Tensor allocate(MemoryUse use, const Shape& shape, DType dtype = DType::kFloat32);
 
-  Mark mark() const { return used_; }
-  /// Gives back everything laid out since `mark` was taken.
-  void release(Mark mark);
+  /// Runs each of `layouts` from the same place, so that what they lay out shares memory: things that are never in use
+  /// together. Afterwards as much is taken as the largest of them wanted.
+  void overlay(const std::vector<std::function<void()>>& layouts);
 
+  /// Bytes laid out so far: in all, and for one use (of overlaid layouts the largest counts).
   int64_t used() const { return used_; }
-  /// The largest `used()` so far, in bytes.
-  int64_t peak() const { return peak_; }
-  /// Bytes laid out so far for `use`, counting what was released since.
-  int64_t laid_out(MemoryUse use) const { return by_use_[static_cast<int>(use)]; }
+  int64_t used(MemoryUse use) const { return by_use_[static_cast<int>(use)]; }
 
  private:
   struct Unmap {
@@ -56,7 +54,6 @@ class Arena {
   std::unique_ptr<std::byte, Unmap> memory_;
   int64_t capacity_ = 0;
   int64_t used_ = 0;
-  int64_t peak_ = 0;
   std::array<int64_t, kMemoryUses> by_use_{};
 };
 

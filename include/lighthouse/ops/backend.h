@@ -8,8 +8,8 @@
 //   are overwritten, unless it says "adds".
 // - Shapes: B batch, N sequence, T = B N tokens, C hidden size, H query heads, G key/value heads (H a multiple of G),
 //   D head dimension, F intermediate size, V vocabulary, S gathered length, E pyramid entries.
-// - Attention operands [B, N, H, D] may be strided (they are views of a fused qkv); elements of a head are contiguous.
-//   Everything else is contiguous unless said.
+// - Tensors with heads, [B, N, H, D], may be strided (they are views of a fused qkv); elements of a head are contiguous.
+//   Everything else is contiguous.
 // - Activations are float32 on the CPU; gradients of weights, statistics and scores are float32 everywhere.
 #pragma once
 

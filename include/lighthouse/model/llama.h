@@ -1,0 +1,134 @@
+// The transformer: Llama's forward and backward pass, written out by hand against Backend.
+//
+//   x = embed_tokens[tokens]
+//   each layer:  x += o_proj(attention(qkv(rmsnorm(x))))
+//                x += down_proj(swiglu(gate_up(rmsnorm(x))))
+//   logits = lm_head(rmsnorm(x))
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "lighthouse/core/arena.h"
+#include "lighthouse/model/attention/attention.h"
+#include "lighthouse/model/config.h"
+#include "lighthouse/model/parameters.h"
+#include "lighthouse/ops/backend.h"
+
+namespace lighthouse {
+
+/// What one pass over the model works on.
+struct PassSettings {
+  int64_t batch = 1;            // B
+  int64_t sequence_length = 0;  // N
+  AttentionKind attention = AttentionKind::kDense;
+  LighthouseSettings lighthouse;  // for kLighthouse: the layers that use it, and how
+  double rope_theta = 10000;
+  bool backward = true;  // false: no activations are kept
+};
+
+/// A Llama bound to one batch shape and one kind of attention. It holds no weights: they come with each call, so that
+/// several passes (training, the dense steps among Lighthouse ones, evaluation) share them. Passes that never run at the
+/// same time are laid out over the same memory.
+///
+/// A training micro-batch is forward(), loss_backward(), backward(), in this order.
+class Llama {
+ public:
+  /// Called before each layer's forward and backward. May throw, to give the pass up.
+  using LayerHook = std::function<void(int64_t layer)>;
+
+  /// Throws InputError if the Lighthouse settings do not fit the sequence length. `backend` must outlive the model.
+  Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend);
+  Llama(const Llama&) = delete;
+  Llama& operator=(const Llama&) = delete;
+
+  /// Lays out activations and scratch.
+  void lay_out(Arena& arena);
+  /// Fills what does not change from step to step. Once, after lay_out() on a real arena; again whenever another pass has
+  /// used the same memory.
+  void prepare(const Stream& stream);
+
+  void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
+
+  /// Runs the layers. tokens int32 [B, N].
+  void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
+
+  /// After forward(): losses() for targets int32 [B, N], in chunks of tokens, so that the logits of all tokens are never
+  /// in memory together.
+  void loss(const Stream& stream, const Parameters& weights, const Tensor& targets);
+
+  /// loss(), and begins the backward pass: the gradients of lm_head and of the last hidden states. `scale` is the factor
+  /// of each token's loss in what is differentiated: 1 / (tokens of the whole step) for its mean.
+  void loss_backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
+                     const Tensor& targets, double scale);
+
+  /// After loss_backward(): the rest of the backward pass; gradients are added to.
+  void backward(const Stream& stream, const Parameters& weights, const Parameters& gradients, const Tensor& tokens);
+
+  /// float32 [B N]: -log p(target) in nats, of the last loss.
+  const Tensor& losses() const { return losses_; }
+
+  /// After forward(): out [T, V'] = the logits of tokens [first, first + T) of the flattened batch.
+  void logits(const Stream& stream, const Tensor& out, const Parameters& weights, int64_t first);
+
+  /// The attention of a layer, for tests that look inside.
+  Attention& attention(int64_t layer) { return *layers_[static_cast<size_t>(layer)].attention; }
+
+ private:
+  /// The residual stream at one point, and its norm: what the next half-layer reads.
+  struct Residual {
+    Tensor sum;     // [T, C]
+    Tensor normed;  // [T, C]
+    Tensor rstd;    // [T]
+  };
+  /// What one layer keeps between forward and backward.
+  struct Layer {
+    std::unique_ptr<Attention> attention;
+    Residual input;
+    Tensor qkv;       // [B, N, (H + 2 G) D], rotated; shared scratch where attention does not keep it
+    Tensor attended;  // [B, N, H, D]; likewise
+    Residual middle;
+    Tensor gate_up;  // [T, 2F]
+  };
+
+  void lay_out_layer(Arena& arena, Layer& layer);
+  void lay_out_residual(Arena& arena, Residual& residual);
+  void lay_out_scratch(Arena& arena);
+  void forward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights);
+  void forward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights, const Residual& output,
+                   const Tensor& next_norm);
+  void backward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights,
+                          const LayerParameters& gradients);
+  void backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
+                    const LayerParameters& gradients);
+  /// to = from + projected_, and its norm.
+  void add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm);
+  /// d_residual_ += what flows back through a norm from d_normed_.
+  void backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm);
+  void for_chunks_of_tokens(const std::function<void(int64_t begin, int64_t end)>& body) const;
+  int64_t tokens() const { return settings_.batch * settings_.sequence_length; }
+
+  ModelConfig config_;
+  PassSettings settings_;
+  Backend& backend_;
+  LayerHook layer_hook_;
+
+  RopeTable rope_;
+  std::vector<Layer> layers_;
+  Residual output_;  // of the last layer
+  Tensor losses_;    // [T]
+  // Scratch.
+  Tensor qkv_, attended_;  // of layers that do not keep theirs
+  Tensor projected_;       // what a half-layer adds to the residual stream [T, C]
+  Tensor activated_;       // [T, F]
+  Tensor logits_;          // [chunk, V']
+  Tensor d_residual_;      // the gradient that runs down the residual stream [T, C]
+  Tensor d_normed_;        // [T, C]
+  Tensor d_qkv_, d_attended_;
+  Tensor d_gate_up_, d_activated_;
+  Tensor norm_scratch_;
+};
+
+}  // namespace lighthouse

@@ -1,0 +1,28 @@
+#include "lighthouse/model/cost.h"
+
+namespace lighthouse {
+
+int64_t matrix_parameter_count(const ModelConfig& config) {
+  const int64_t c = config.hidden_size;
+  const int64_t attention = config.qkv_size() * c + c * config.num_attention_heads * config.head_dim();
+  const int64_t mlp = 3 * c * config.intermediate_size;
+  return config.num_hidden_layers * (attention + mlp) + config.vocab_size * c;
+}
+
+double training_flops_per_token(const ModelConfig& config, const LighthouseSettings& lighthouse, AttentionKind step,
+                                int64_t sequence_length) {
+  const auto n = static_cast<double>(sequence_length);
+  const auto c = static_cast<double>(config.num_attention_heads * config.head_dim());
+  double flops = 6 * static_cast<double>(matrix_parameter_count(config));
+  for (AttentionKind kind : attention_of_layers(step, lighthouse, config.num_hidden_layers)) {
+    if (kind == AttentionKind::kDense) {
+      flops += 6 * n * c;
+    } else {
+      const auto s = static_cast<double>(lighthouse.shape(sequence_length).gathered());
+      flops += 6 * s * s / n * c;
+    }
+  }
+  return flops;
+}
+
+}  // namespace lighthouse
