@@ -1,0 +1,13 @@
+// The simplest language model there is, to hold losses against.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace lighthouse {
+
+/// Mean loss in nats per token, on the shards that match `validation`, of a bigram model with add-one smoothing counted
+/// on those that match `train`. Throws InputError if a file is missing or a token is outside the vocabulary.
+double bigram_loss(const std::string& train, const std::string& validation, int64_t vocab_size);
+
+}  // namespace lighthouse

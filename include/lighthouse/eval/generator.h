@@ -1,0 +1,32 @@
+// Text from a model.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "lighthouse/model/config.h"
+#include "lighthouse/model/parameters.h"
+#include "lighthouse/ops/backend.h"
+
+namespace lighthouse {
+
+struct SamplingOptions {
+  int64_t max_tokens = 256;
+  double temperature = 1.0;  // 0: always the likeliest token
+  int64_t top_k = 0;         // sample among the k likeliest; 0: among all
+  uint64_t seed = 42;
+};
+
+/// The index of the token drawn from `logits` (the first vocab_size of them). `number` counts the draws of a seed.
+int32_t sample(const float* logits, int64_t vocab_size, const SamplingOptions& options, uint64_t number);
+
+/// Continues `prompt`, in dense attention, until max_tokens or `end_token`; each token is handed to `emit` as it comes.
+/// Sees at most the last `context` tokens. Throws InputError for an empty prompt, a token outside the vocabulary, or
+/// options out of range.
+void generate(const ModelConfig& config, const Parameters& weights, Backend& backend, std::vector<int32_t> prompt,
+              int64_t context, int32_t end_token, const SamplingOptions& options,
+              const std::function<void(int32_t)>& emit);
+
+}  // namespace lighthouse

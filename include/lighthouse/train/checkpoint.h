@@ -1,0 +1,72 @@
+// A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not at
+// all.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "lighthouse/config/run_config.h"
+#include "lighthouse/model/parameters.h"
+#include "lighthouse/train/adamw.h"
+
+namespace lighthouse {
+
+/// Everything but tensors.
+struct CheckpointState {
+  int64_t step = 0;  // finished steps
+  int64_t tokens = 0;
+  double seconds = 0;
+  int64_t optimizer_updates = 0;
+  int64_t skipped_in_a_row = 0;
+  bool end_of_stage = false;
+  bool evaluation_pending = false;         // stopped by a signal before the evaluation that was due at this step
+  std::map<std::string, int64_t> drawn;    // tokens drawn so far from each data source
+  std::string config;                      // resolved, as YAML
+  std::string environment;                 // program, backend, libraries, processor
+};
+
+/// The tensors of a checkpoint.
+struct CheckpointTensors {
+  Parameters weights;
+  Parameters exp_avg;
+  Parameters exp_avg_sq;
+};
+
+struct CheckpointEntry {
+  int64_t step = 0;
+  std::filesystem::path path;
+};
+
+/// Writes `directory`/step-00000010, whole or not at all. Throws InputError (disk full, ...), leaving what was there.
+/// Returns its path.
+std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
+                                      const CheckpointTensors& tensors, const ModelConfig& model);
+
+/// Complete checkpoints in a folder of checkpoints, oldest first. Damage is not looked for.
+std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
+
+/// The newest checkpoint, if `path` is a run's directory or its folder of checkpoints; `path` itself if it is a
+/// checkpoint. Throws InputError if there is none.
+std::filesystem::path find_checkpoint(const std::filesystem::path& path);
+
+/// Reads state.json. Throws InputError if it is missing, damaged or of a version that this program does not know.
+CheckpointState load_state(const std::filesystem::path& checkpoint);
+
+/// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged.
+void verify_checkpoint(const std::filesystem::path& checkpoint);
+
+/// Copies the checkpoint's weights. Throws InputError if a tensor is missing or has another shape.
+void load_weights(const std::filesystem::path& checkpoint, const Parameters& weights, const ModelConfig& model);
+/// Copies weights and moments.
+void load_tensors(const std::filesystem::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model);
+
+/// Removes all but the newest `keep` checkpoints; those at the end of a stage stay.
+void prune_checkpoints(const std::filesystem::path& directory, int64_t keep);
+
+/// Removes what a killed writer left in a folder of checkpoints.
+void remove_partial_checkpoints(const std::filesystem::path& directory);
+
+}  // namespace lighthouse

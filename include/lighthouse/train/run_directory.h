@@ -1,0 +1,32 @@
+// A run's folder: config.yaml, metrics.jsonl, log.txt, checkpoints/. One process at a time writes there.
+#pragma once
+
+#include <filesystem>
+
+namespace lighthouse {
+
+class RunDirectory {
+ public:
+  /// Makes the folder if it is not there and locks it. Throws InputError if it cannot be written or if another process
+  /// is training in it.
+  explicit RunDirectory(std::filesystem::path path);
+  ~RunDirectory();
+  RunDirectory(const RunDirectory&) = delete;
+  RunDirectory& operator=(const RunDirectory&) = delete;
+
+  /// Whether a run was started here before.
+  bool holds_a_run() const;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path config() const { return path_ / "config.yaml"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path discarded_metrics() const { return path_ / "metrics.discarded.jsonl"; }
+  std::filesystem::path log() const { return path_ / "log.txt"; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+
+ private:
+  std::filesystem::path path_;
+  int lock_ = -1;
+};
+
+}  // namespace lighthouse

@@ -1,0 +1,81 @@
+// The memory of a run, laid out from the config alone: what `lighthouse plan` prints is what training uses.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lighthouse/config/run_config.h"
+#include "lighthouse/core/arena.h"
+#include "lighthouse/model/llama.h"
+#include "lighthouse/train/adamw.h"
+
+namespace lighthouse {
+
+/// A pass over the model with the batch that it works on.
+struct Pass {
+  std::string name;  // "pretrain", "pretrain, dense steps", "recovery, evaluation"
+  PassSettings settings;
+  std::unique_ptr<Llama> model;
+  Tensor inputs;   // int32 [B, N]
+  Tensor targets;  // int32 [B, N]
+  // What it takes, in bytes.
+  int64_t activations = 0;
+  int64_t scratch = 0;
+  int64_t batch = 0;
+};
+
+/// Everything that a run needs in memory: weights, gradients, optimizer state, and over the same memory all passes that
+/// its stages make, evaluation included.
+class RunMemory {
+ public:
+  RunMemory(const RunConfig& config, Backend& backend);
+
+  /// On a measuring arena: only sizes. On a real one: everything is ready to run.
+  void lay_out(Arena& arena);
+
+  /// The pass that trains a stage's steps of a kind, ready for use.
+  Pass& training_pass(int64_t stage, AttentionKind kind);
+  /// The pass that evaluates in a kind of attention at a stage's batch shape.
+  Pass& evaluation_pass(int64_t stage, AttentionKind kind);
+
+  const Parameters& weights() const { return weights_; }
+  const Parameters& gradients() const { return gradients_; }
+  AdamW& optimizer() { return optimizer_; }
+  const Tensor& gradient_norm() const { return gradient_norm_; }
+  const Tensor& norm_scratch() const { return norm_scratch_; }
+
+  const std::vector<Pass>& passes() const { return passes_; }
+  /// Bytes of weights, gradients and optimizer state.
+  int64_t persistent_bytes() const { return persistent_bytes_; }
+
+ private:
+  PassSettings settings_of(int64_t stage, AttentionKind kind, bool backward) const;
+  void add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward);
+  void lay_out_pass(Arena& arena, Pass& pass);
+  Pass& ready(const PassSettings& settings);
+
+  RunConfig config_;
+  Backend& backend_;
+  Parameters weights_;
+  Parameters gradients_;
+  AdamW optimizer_;
+  Tensor gradient_norm_;
+  Tensor norm_scratch_;
+  std::vector<Pass> passes_;
+  const Pass* prepared_ = nullptr;  // whose constants are in memory
+  int64_t persistent_bytes_ = 0;
+};
+
+/// Bytes of memory that a run of this config takes.
+int64_t planned_bytes(const RunConfig& config, Backend& backend);
+
+/// Bytes that this machine (or this process's cgroup) can give.
+int64_t available_host_bytes();
+
+/// Throws InputError if `config` needs more than `available`: by how much, and which micro_batch_size or
+/// sequence_length would fit.
+void check_memory(const RunConfig& config, Backend& backend, int64_t available);
+
+}  // namespace lighthouse

@@ -1,0 +1,92 @@
+// A whole run: stages, steps, evaluation, checkpoints, resuming.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "lighthouse/core/stop_signal.h"
+#include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/metrics.h"
+#include "lighthouse/train/run_directory.h"
+#include "lighthouse/train/training_step.h"
+
+namespace lighthouse {
+
+/// How a run begins in its directory.
+struct StartOptions {
+  bool resume = false;                 // from the newest checkpoint, or afresh if there is none
+  std::optional<int64_t> resume_from;  // from the checkpoint of this step
+};
+
+/// What a run tells whoever watches it.
+class TrainingObserver {
+ public:
+  virtual ~TrainingObserver() = default;
+  virtual void started(int64_t /*first_step*/, int64_t /*total_steps*/) {}
+  virtual void step_finished(const StepMetrics&) {}
+  virtual void validated(const ValidationMetrics&) {}
+  /// A sentence for the log: a stage begins, a checkpoint was written.
+  virtual void note(const std::string&) {}
+  /// The same, but somebody should look.
+  virtual void warn(const std::string&) {}
+};
+
+class Trainer {
+ public:
+  /// Checks everything that can be checked before the first step: memory, disk, data, the checkpoint to start from.
+  /// Throws InputError. Until then nothing in the run's directory is changed.
+  Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer);
+  ~Trainer();
+
+  /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
+  /// thrown. Throws RunError after train.max_skipped_steps skipped steps in a row.
+  void run();
+
+  void set_gradient_hook(TrainingStep::GradientHook hook) { step_.set_gradient_hook(std::move(hook)); }
+  const Parameters& weights() const { return memory_.weights(); }
+
+ private:
+  void start_afresh();
+  void continue_from(const std::filesystem::path& checkpoint);
+  void choose_start(const StartOptions& start);
+  void enter_stage(int64_t stage);
+  void train_one_step();
+  void after_step();
+  void validate();
+  double validation_loss(AttentionKind kind);
+  void save();
+  void save_if_possible();
+  void stop_on_signal();
+  bool at_end_of_stage() const;
+  CheckpointState state() const;
+  CheckpointTensors tensors();
+
+  RunConfig config_;
+  Backend& backend_;
+  TrainingObserver& observer_;
+  RunDirectory directory_;
+  RunMemory memory_;
+  Arena arena_;
+  TrainingStep step_;
+  StopSignal stop_;
+  MetricsLog metrics_;
+
+  // Where the run is.
+  int64_t finished_ = 0;  // steps
+  int64_t tokens_ = 0;
+  double seconds_ = 0;
+  int64_t skipped_in_a_row_ = 0;
+  bool evaluation_pending_ = false;
+  std::map<std::string, int64_t> drawn_;
+  int64_t saved_step_ = -1;
+  bool last_save_failed_ = false;
+
+  int64_t stage_ = -1;
+  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<WindowedSource> validation_;
+};
+
+}  // namespace lighthouse

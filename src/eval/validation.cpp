@@ -1,0 +1,49 @@
+#include "lighthouse/eval/validation.h"
+
+#include <algorithm>
+#include <numeric>
+#include <vector>
+
+namespace lighthouse {
+
+void split_windows(std::span<const int32_t> windows, const Tensor& inputs, const Tensor& targets) {
+  const int64_t n = inputs.size(1);
+  const int64_t given = static_cast<int64_t>(windows.size()) / (n + 1);
+  for (int64_t b = 0; b < inputs.size(0); ++b) {
+    int32_t* input = inputs.data<int32_t>() + b * n;
+    int32_t* target = targets.data<int32_t>() + b * n;
+    if (b >= given) {
+      std::fill_n(input, n, 0);
+      std::fill_n(target, n, -1);
+      continue;
+    }
+    const int32_t* window = windows.data() + b * (n + 1);
+    std::copy_n(window, n, input);
+    std::copy_n(window + 1, n, target);
+  }
+}
+
+double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
+                       const Tensor& inputs, const Tensor& targets) {
+  const Stream stream;
+  const int64_t batch = inputs.size(0);
+  const int64_t n = inputs.size(1);
+  const int64_t count = std::min(windows, source.windows());
+  double sum = 0;
+  for (int64_t begin = 0; begin < count; begin += batch) {
+    const int64_t rows = std::min(batch, count - begin);
+    std::vector<int32_t> tokens(static_cast<size_t>(rows * (n + 1)));
+    for (int64_t row = 0; row < rows; ++row) {
+      const int64_t window = (begin + row) * source.windows() / count;
+      source.read(window, std::span(tokens).subspan(static_cast<size_t>(row * (n + 1)), static_cast<size_t>(n + 1)));
+    }
+    split_windows(tokens, inputs, targets);
+    model.forward(stream, weights, inputs);
+    model.loss(stream, weights, targets);
+    const float* losses = model.losses().data<float>();
+    sum = std::accumulate(losses, losses + rows * n, sum);
+  }
+  return sum / static_cast<double>(count * n);
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,141 @@
+#include "lighthouse/train/run_memory.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <stdexcept>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+
+namespace lighthouse {
+namespace {
+
+bool same(const PassSettings& a, const PassSettings& b) {
+  return a.batch == b.batch && a.sequence_length == b.sequence_length && a.attention == b.attention &&
+         a.rope_theta == b.rope_theta && a.backward == b.backward;
+}
+
+int64_t cgroup_limit() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  int64_t limit = 0;
+  return file >> limit ? limit : INT64_MAX;  // "max" is no number
+}
+
+}  // namespace
+
+RunMemory::RunMemory(const RunConfig& config, Backend& backend)
+    : config_(config), backend_(backend), optimizer_(config.optimizer, backend) {
+  for (size_t i = 0; i < config.stages.size(); ++i) {
+    const StageSection& stage = config.stages[i];
+    const auto index = static_cast<int64_t>(i);
+    add_pass(stage.name, index, stage.attention, true);
+    if (stage.dense_every > 0) add_pass(stage.name + ", dense steps", index, AttentionKind::kDense, true);
+    if (stage.data.validation.empty()) continue;
+    add_pass(stage.name + ", evaluation", index, stage.attention, false);
+    add_pass(stage.name + ", dense evaluation", index, AttentionKind::kDense, false);
+  }
+}
+
+PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool backward) const {
+  const StageSection& section = config_.stages[static_cast<size_t>(stage)];
+  return {section.batch.micro_batch_size, section.batch.sequence_length, kind, config_.lighthouse,
+          section.rope_theta,             backward};
+}
+
+void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward) {
+  Pass pass;
+  pass.name = name;
+  pass.settings = settings_of(stage, kind, backward);
+  for (const Pass& other : passes_) {
+    if (same(other.settings, pass.settings)) return;
+  }
+  pass.model = std::make_unique<Llama>(config_.model, pass.settings, backend_);
+  passes_.push_back(std::move(pass));
+}
+
+void RunMemory::lay_out(Arena& arena) {
+  weights_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
+  gradients_ = lay_out_parameters(arena, MemoryUse::kGradients, config_.model);
+  optimizer_.lay_out(arena, config_.model);
+  gradient_norm_ = arena.allocate(MemoryUse::kScratch, {1}, DType::kFloat64);
+  norm_scratch_ =
+      arena.allocate(MemoryUse::kScratch, {backend_.l2_norm_scratch(gradients_.flat.numel())}, DType::kUInt8);
+  persistent_bytes_ = arena.used();
+  std::vector<std::function<void()>> layouts;
+  for (Pass& pass : passes_) layouts.emplace_back([&] { lay_out_pass(arena, pass); });
+  arena.overlay(layouts);
+  prepared_ = nullptr;
+}
+
+void RunMemory::lay_out_pass(Arena& arena, Pass& pass) {
+  const int64_t activations = arena.used(MemoryUse::kActivations);
+  const int64_t scratch = arena.used(MemoryUse::kScratch);
+  const int64_t batch = arena.used(MemoryUse::kBatch);
+  const Shape tokens{pass.settings.batch, pass.settings.sequence_length};
+  pass.inputs = arena.allocate(MemoryUse::kBatch, tokens, DType::kInt32);
+  pass.targets = arena.allocate(MemoryUse::kBatch, tokens, DType::kInt32);
+  pass.model->lay_out(arena);
+  pass.activations = arena.used(MemoryUse::kActivations) - activations;
+  pass.scratch = arena.used(MemoryUse::kScratch) - scratch;
+  pass.batch = arena.used(MemoryUse::kBatch) - batch;
+}
+
+Pass& RunMemory::training_pass(int64_t stage, AttentionKind kind) { return ready(settings_of(stage, kind, true)); }
+
+Pass& RunMemory::evaluation_pass(int64_t stage, AttentionKind kind) { return ready(settings_of(stage, kind, false)); }
+
+Pass& RunMemory::ready(const PassSettings& settings) {
+  for (Pass& pass : passes_) {
+    if (!same(pass.settings, settings)) continue;
+    if (prepared_ != &pass) pass.model->prepare(Stream());
+    prepared_ = &pass;
+    return pass;
+  }
+  throw std::logic_error("a pass that was not planned");
+}
+
+int64_t planned_bytes(const RunConfig& config, Backend& backend) {
+  Arena measuring;
+  RunMemory(config, backend).lay_out(measuring);
+  return measuring.used();
+}
+
+int64_t available_host_bytes() {
+  const int64_t physical = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  return std::min(physical, cgroup_limit());
+}
+
+void check_memory(const RunConfig& config, Backend& backend, int64_t available) {
+  const int64_t needed = planned_bytes(config, backend);
+  if (needed <= available) return;
+  std::string advice = "a smaller model would: the weights, gradients and optimizer state alone may be too much";
+  RunConfig smaller = config;
+  const auto fits = [&] { return planned_bytes(smaller, backend) <= available; };
+  for (StageSection& stage : smaller.stages) stage.batch.micro_batch_size = 1;
+  if (fits()) {
+    int64_t batch = config.batch.micro_batch_size;
+    for (; batch > 1; batch /= 2) {
+      for (StageSection& stage : smaller.stages) stage.batch.micro_batch_size = batch;
+      if (fits()) break;
+    }
+    advice = fmt::format("batch.micro_batch_size={} would", batch);
+  } else {
+    // Dense only: a halved sequence length may break a rule of the pyramid, and dense attention needs no less.
+    for (StageSection& stage : smaller.stages) stage.attention = AttentionKind::kDense;
+    for (int64_t length = config.batch.sequence_length / 2; length >= 128; length /= 2) {
+      for (StageSection& stage : smaller.stages) stage.batch.sequence_length = length;
+      if (!fits()) continue;
+      advice = fmt::format("batch.micro_batch_size=1 with batch.sequence_length={} would", length);
+      break;
+    }
+  }
+  throw InputError(fmt::format("the run needs {} of memory and {} are there: {} too many would be used; {} fit "
+                               "(`lighthouse plan` shows what takes how much)",
+                               format_bytes(needed), format_bytes(available), format_bytes(needed - available),
+                               advice));
+}
+
+}  // namespace lighthouse
