@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "lighthouse/ops/lighthouse_shape.h"
@@ -10,6 +11,10 @@ namespace lighthouse {
 
 enum class AttentionKind : uint8_t { kDense, kLighthouse };
 enum class Scorer : uint8_t { kNorm, kDilated };
+
+/// As in a config: "dense", "lighthouse"; "norm", "dilated".
+std::string_view name_of(AttentionKind kind);
+std::string_view name_of(Scorer scorer);
 
 /// The spec's settings, under its names.
 struct LighthouseSettings {
