@@ -1,0 +1,165 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "blas.h"
+#include "check.h"
+#include "cpu_backend.h"
+#include "heads.h"
+#include "scratch.h"
+#include "vector_math.h"
+
+namespace lighthouse::cpu {
+namespace {
+
+constexpr int64_t kBlock = 256;  // queries and keys of a tile: its two matrices take 512 KiB
+
+struct Tile {
+  float* probabilities;  // [kBlock, kBlock]
+  float* dscores;        // [kBlock, kBlock]
+
+  explicit Tile(ScratchCutter& scratch)
+      : probabilities(scratch.take<float>(kBlock * kBlock)), dscores(scratch.take<float>(kBlock * kBlock)) {}
+};
+
+struct HeadOperands {
+  Matrix dq, dk, dv;
+  ConstMatrix dout, q, k, v;
+  const float* lse;
+  const float* delta;  // [N], dout . out
+};
+
+// Scores become probabilities exp(score - lse); above the diagonal, 0.
+void recompute_probabilities(float* scores, const float* lse, int64_t queries, int64_t keys, bool diagonal) {
+  for (int64_t i = 0; i < queries; ++i) {
+    float* row = scores + i * keys;
+    const int64_t seen = diagonal ? std::min(keys, i + 1) : keys;
+    const float shift = lse[i];
+#pragma omp simd
+    for (int64_t j = 0; j < seen; ++j) row[j] = exp(row[j] - shift);
+    std::fill(row + seen, row + keys, 0.0f);
+  }
+}
+
+// dscores holds dprobabilities and becomes probabilities * (dprobabilities - delta).
+void softmax_backward(const Tile& tile, const float* delta, int64_t queries, int64_t keys) {
+  for (int64_t i = 0; i < queries; ++i) {
+    const float* p = tile.probabilities + i * keys;
+    float* d = tile.dscores + i * keys;
+    const float shift = delta[i];
+#pragma omp simd
+    for (int64_t j = 0; j < keys; ++j) d[j] = p[j] * (d[j] - shift);
+  }
+}
+
+// What one block of queries and one of keys give to dq, dk and dv: five products.
+void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, int64_t key, int64_t length,
+                   int64_t head_dim, bool first_of_dkv) {
+  const int64_t queries = std::min(kBlock, length - query), keys = std::min(kBlock, length - key);
+  const bool diagonal = query == key;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  const ConstMatrix q = rows_from(head.q, query), dout = rows_from(head.dout, query);
+  const ConstMatrix k = rows_from(head.k, key), v = rows_from(head.v, key);
+  const ConstMatrix probabilities{tile.probabilities, keys}, dscores{tile.dscores, keys};
+  const float keep_dkv = first_of_dkv ? 0.0f : 1.0f;
+
+  multiply_transposed_b({tile.probabilities, keys}, q, k, queries, keys, head_dim, scale, 0.0f);
+  recompute_probabilities(tile.probabilities, head.lse + query, queries, keys, diagonal);
+  multiply_transposed_a(rows_from(head.dv, key), probabilities, dout, keys, head_dim, queries, 1.0f, keep_dkv);
+  multiply_transposed_b({tile.dscores, keys}, dout, v, queries, keys, head_dim, 1.0f, 0.0f);
+  softmax_backward(tile, head.delta + query, queries, keys);
+  multiply_transposed_a(rows_from(head.dk, key), dscores, q, keys, head_dim, queries, scale, keep_dkv);
+  multiply(rows_from(head.dq, query), dscores, k, queries, head_dim, keys, scale, diagonal ? 0.0f : 1.0f);
+}
+
+void compute_delta(float* delta, const Tensor& dout, const Tensor& out) {
+  const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
+#pragma omp for schedule(static)
+  for (int64_t row = 0; row < out.size(0) * heads * length; ++row) {
+    const int64_t batch = row / (heads * length), head = row / length % heads, position = row % length;
+    const float* a = rows_from(head_of(dout, batch, head), position).data;
+    const float* b = rows_from(head_of(out, batch, head), position).data;
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t d = 0; d < head_dim; ++d) sum += a[d] * b[d];
+    delta[row] = sum;
+  }
+}
+
+struct Operands {
+  const Tensor &dq, &dk, &dv, &dout, &lse, &q, &k, &v;
+  const float* delta;
+
+  HeadOperands head(int64_t batch, int64_t index) const {
+    const int64_t heads = q.size(2), kv = index / (heads / k.size(2)), row = (batch * heads + index) * q.size(1);
+    return {head_of(dq, batch, index),
+            head_of(dk, batch, kv),
+            head_of(dv, batch, kv),
+            const_head_of(dout, batch, index, heads),
+            const_head_of(q, batch, index, heads),
+            const_head_of(k, batch, index, heads),
+            const_head_of(v, batch, index, heads),
+            lse.data<float>() + row,
+            delta + row};
+  }
+};
+
+// Tiles are walked diagonal by diagonal: those of one diagonal share neither queries nor keys, so that threads add to
+// dq, dk and dv without meeting, and every element gets its terms in the order of the diagonals, whoever computes them.
+void backward_diagonals(const Tile& tile, const Operands& operands) {
+  const int64_t length = operands.q.size(1), head_dim = operands.q.size(3);
+  const int64_t kv_heads = operands.k.size(2), group = operands.q.size(2) / kv_heads;
+  const int64_t blocks = (length + kBlock - 1) / kBlock, sequences = operands.q.size(0) * kv_heads;
+  for (int64_t diagonal = 0; diagonal < blocks; ++diagonal) {
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < sequences * (blocks - diagonal); ++task) {
+      const int64_t batch = task % sequences / kv_heads, kv = task % kv_heads, key = task / sequences;
+      for (int64_t member = 0; member < group; ++member) {
+        backward_tile(tile, operands.head(batch, kv * group + member), (key + diagonal) * kBlock, key * kBlock, length,
+                      head_dim, diagonal == 0 && member == 0);
+      }
+    }
+  }
+}
+
+int64_t bytes_per_thread() {
+  ScratchCutter counter(nullptr);
+  Tile{counter};
+  return counter.used();
+}
+
+int64_t delta_bytes(const Shape& q) {
+  ScratchCutter counter(nullptr);
+  counter.take<float>(q[0] * q[1] * q[2]);
+  return counter.used();
+}
+
+}  // namespace
+
+void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                    const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                    const Tensor& q, const Tensor& k, const Tensor& v) {
+  require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
+              has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) && is_kv_of(q, k) &&
+              have_shape(k.shape(), v, dk, dv) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
+              contiguous(lse) && scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
+          "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
+  auto* memory = static_cast<std::byte*>(scratch.raw());
+  auto* delta = static_cast<float*>(scratch.raw());
+  const int64_t used = delta_bytes(q.shape()), piece = bytes_per_thread();
+  const int threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), (scratch.bytes() - used) / piece));
+#pragma omp parallel num_threads(threads)
+  {
+    ScratchCutter cutter(memory + used + omp_get_thread_num() * piece);
+    const Tile tile(cutter);
+    compute_delta(delta, dout, out);
+    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, delta});
+  }
+}
+
+int64_t CpuBackend::attention_backward_scratch(const Shape& q, int64_t /*kv_heads*/) const {
+  return delta_bytes(q) + omp_get_max_threads() * bytes_per_thread();
+}
+
+}  // namespace lighthouse::cpu

@@ -1,0 +1,151 @@
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "attention.h"
+#include "blas.h"
+#include "check.h"
+#include "cpu_backend.h"
+#include "heads.h"
+#include "scratch.h"
+#include "vector_math.h"
+
+namespace lighthouse::cpu {
+namespace {
+
+// A block of scores takes 512 KiB: it stays in the second-level cache between the two products that it stands between.
+constexpr int64_t kQueries = 256;
+constexpr int64_t kKeys = 512;
+static_assert(kKeys % kQueries == 0);  // so that every query of a block sees a key of every block of keys it meets
+
+// What one thread needs for one block of queries, while it walks the blocks of keys.
+struct QueryBlock {
+  float* scores;  // [kQueries, kKeys]
+  float* sum;     // [kQueries, D], sum of exp(score - peak) v
+  float* peak;    // [kQueries], the largest score so far
+  double* total;  // [kQueries], sum of exp(score - peak)
+
+  QueryBlock(ScratchCutter& scratch, int64_t head_dim)
+      : scores(scratch.take<float>(kQueries * kKeys)),
+        sum(scratch.take<float>(kQueries * head_dim)),
+        peak(scratch.take<float>(kQueries)),
+        total(scratch.take<double>(kQueries)) {}
+};
+
+// Turns the first `seen` scores of a row into exp(score - peak) and the rest into 0. Returns the sum; `peak` becomes
+// the larger of itself and the row's largest score.
+float exponentiate_row(float* scores, int64_t seen, int64_t width, float& peak) {
+  float largest = peak;
+#pragma omp simd reduction(max : largest)
+  for (int64_t j = 0; j < seen; ++j) largest = scores[j] > largest ? scores[j] : largest;
+  float total = 0;
+#pragma omp simd reduction(+ : total)
+  for (int64_t j = 0; j < seen; ++j) {
+    scores[j] = exp(scores[j] - largest);
+    total += scores[j];
+  }
+  std::fill(scores + seen, scores + width, 0.0f);
+  peak = largest;
+  return total;
+}
+
+// The online softmax: takes one block of keys into the running sums (Milakov and Gimelshein, 2018). `first_seen` is how
+// many of the block's keys the first query sees; each later query sees one more.
+void absorb_scores(const QueryBlock& block, int64_t queries, int64_t keys, int64_t first_seen, int64_t head_dim) {
+  for (int64_t i = 0; i < queries; ++i) {
+    const float old_peak = block.peak[i];
+    const int64_t seen = std::min(keys, first_seen + i);
+    const float total = exponentiate_row(block.scores + i * keys, seen, keys, block.peak[i]);
+    const float shrink = exp(old_peak - block.peak[i]);
+    block.total[i] = block.total[i] * shrink + total;
+    if (shrink == 1.0f) continue;
+    float* sum = block.sum + i * head_dim;
+#pragma omp simd
+    for (int64_t d = 0; d < head_dim; ++d) sum[d] *= shrink;
+  }
+}
+
+void write_output(const QueryBlock& block, float* out, int64_t stride, float* lse, int64_t queries, int64_t head_dim) {
+  for (int64_t i = 0; i < queries; ++i) {
+    const auto factor = static_cast<float>(1.0 / block.total[i]);
+    const float* sum = block.sum + i * head_dim;
+    float* row = out + i * stride;
+#pragma omp simd
+    for (int64_t d = 0; d < head_dim; ++d) row[d] = sum[d] * factor;
+    lse[i] = static_cast<float>(block.peak[i] + std::log(block.total[i]));
+  }
+}
+
+struct HeadOperands {
+  Matrix out;
+  ConstMatrix q, k, v;
+  float* lse;
+};
+
+void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, int64_t length, int64_t head_dim) {
+  const int64_t queries = std::min(kQueries, length - first), end = first + queries;
+  const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+  std::fill_n(block.sum, queries * head_dim, 0.0f);
+  std::fill_n(block.peak, queries, -std::numeric_limits<float>::infinity());
+  std::fill_n(block.total, queries, 0.0);
+  for (int64_t key = 0; key < end; key += kKeys) {
+    const int64_t keys = std::min(kKeys, end - key);
+    multiply_transposed_b({block.scores, keys}, rows_from(head.q, first), rows_from(head.k, key), queries, keys,
+                          head_dim, scale, 0.0f);
+    absorb_scores(block, queries, keys, first - key + 1, head_dim);
+    multiply({block.sum, head_dim}, {block.scores, keys}, rows_from(head.v, key), queries, head_dim, keys, 1.0f, 1.0f);
+  }
+  write_output(block, head.out.data + first * head.out.stride, head.out.stride, head.lse + first, queries, head_dim);
+}
+
+int64_t bytes_per_thread(int64_t head_dim) {
+  ScratchCutter counter(nullptr);
+  QueryBlock(counter, head_dim);
+  return counter.used();
+}
+
+}  // namespace
+
+int64_t causal_attention_scratch(int64_t head_dim) {
+  return omp_get_max_threads() * bytes_per_thread(head_dim);
+}
+
+void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q, const Tensor& k,
+                      const Tensor& v) {
+  const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
+  const int64_t blocks = (length + kQueries - 1) / kQueries, sequences = out.size(0) * heads;
+  const int64_t piece = bytes_per_thread(head_dim);
+  const int threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), scratch.bytes() / piece));
+  auto* memory = static_cast<std::byte*>(scratch.raw());
+#pragma omp parallel num_threads(threads)
+  {
+    ScratchCutter cutter(memory + omp_get_thread_num() * piece);
+    const QueryBlock block(cutter, head_dim);
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < sequences * blocks; ++task) {
+      const int64_t first = (blocks - 1 - task / sequences) * kQueries;  // the longest rows first: they balance best
+      const int64_t batch = task % sequences / heads, head = task % heads;
+      const HeadOperands operands{head_of(out, batch, head), const_head_of(q, batch, head, heads),
+                                  const_head_of(k, batch, head, heads), const_head_of(v, batch, head, heads),
+                                  lse.data<float>() + (batch * heads + head) * length};
+      attend(block, operands, first, length, head_dim);
+    }
+  }
+}
+
+void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
+                                   const Tensor& q, const Tensor& k, const Tensor& v) {
+  require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
+              is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
+              contiguous(lse) && scratch.bytes() >= bytes_per_thread(q.size(3)),
+          "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
+  causal_attention(out, lse, scratch, q, k, v);
+}
+
+int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/) const {
+  return causal_attention_scratch(q[3]);
+}
+
+}  // namespace lighthouse::cpu

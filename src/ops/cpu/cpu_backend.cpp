@@ -1,0 +1,53 @@
+#include "cpu_backend.h"
+
+#include <cblas.h>
+#include <fmt/format.h>
+
+#include <fstream>
+#include <string_view>
+
+namespace lighthouse {
+namespace cpu {
+namespace {
+
+std::string processor_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    const size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown processor";
+}
+
+constexpr std::string_view compiled_for() {
+#if defined(__AVX512F__)
+  return "AVX-512";
+#elif defined(__AVX2__)
+  return "AVX2";
+#elif defined(__x86_64__)
+  return "SSE2";
+#elif defined(__ARM_NEON)
+  return "NEON";
+#else
+  return "no vector instructions";
+#endif
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend() {
+  openblas_set_num_threads(1);
+}
+
+std::string CpuBackend::description() const {
+  return fmt::format("{}; compiled for {}; {} with {} kernels", processor_name(), compiled_for(), openblas_get_config(),
+                     openblas_get_corename());
+}
+
+}  // namespace cpu
+
+std::unique_ptr<Backend> make_cpu_backend() {
+  return std::make_unique<cpu::CpuBackend>();
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,92 @@
+// The operations on the host processor: float32, threads by OpenMP, matrix products by OpenBLAS one tile a thread.
+//
+// Work is cut into blocks whose sizes follow from shapes alone, and what blocks yield is added in a fixed order:
+// results do not depend on the number of threads.
+#pragma once
+
+#include "lighthouse/ops/backend.h"
+
+namespace lighthouse::cpu {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend();
+
+  Device device() const override { return {}; }
+  std::string description() const override;
+
+  // Memory
+  void fill(const Stream&, const Tensor& out, float value) override;
+  void copy(const Stream&, const Tensor& out, const Tensor& in) override;
+
+  // Embedding
+  void embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) override;
+  void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) override;
+
+  // RMSNorm
+  void rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x, const Tensor& weight,
+                       double epsilon) override;
+  void rmsnorm_residual_forward(const Stream&, const Tensor& sum, const Tensor& out, const Tensor& rstd,
+                                const Tensor& residual, const Tensor& x, const Tensor& weight, double epsilon) override;
+  void rmsnorm_backward(const Stream&, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
+                        const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) override;
+  int64_t rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const override;
+
+  // Linear layer
+  void linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) override;
+  void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& dout, const Tensor& weight) override;
+  void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) override;
+
+  // SwiGLU
+  void swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) override;
+  void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) override;
+
+  // Rotary position embedding, half
+  void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) override;
+  void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) override;
+  void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
+
+  // Causal attention
+  void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q,
+                         const Tensor& k, const Tensor& v) override;
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override;
+  void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& scratch,
+                          const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
+                          const Tensor& v) override;
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
+
+  // Lighthouse Attention
+  void lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q, const Tensor& k,
+                              const LighthouseShape& shape) override;
+  void lighthouse_dilated_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& scratch,
+                                 const Tensor& q, const Tensor& k, const Tensor& v, int64_t dilation,
+                                 const LighthouseShape& shape) override;
+  int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t dilation,
+                                            const LighthouseShape& shape) const override;
+  void lighthouse_select(const Stream&, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
+                         const LighthouseShape& shape) override;
+  void lighthouse_invert(const Stream&, const Tensor& rows, const Tensor& indices,
+                         const LighthouseShape& shape) override;
+  void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& x, const Tensor& indices,
+                         const LighthouseShape& shape) override;
+  void lighthouse_gather_backward(const Stream&, const Tensor& dx, const Tensor& dgathered, const Tensor& rows,
+                                  const LighthouseShape& shape) override;
+  void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered, const Tensor& rows,
+                          const LighthouseShape& shape) override;
+  void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout, const Tensor& indices,
+                                   const LighthouseShape& shape) override;
+
+  // Loss
+  void cross_entropy_forward(const Stream&, const Tensor& losses, const Tensor& logits, const Tensor& targets,
+                             int64_t vocab_size) override;
+  void cross_entropy_forward_backward(const Stream&, const Tensor& losses, const Tensor& logits, const Tensor& targets,
+                                      int64_t vocab_size, double scale) override;
+
+  // Optimizer
+  void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) override;
+  int64_t l2_norm_scratch(int64_t numel) const override;
+  void adamw(const Stream&, const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor& gradient,
+             const Tensor& scalars, const AdamSettings& settings) override;
+};
+
+}  // namespace lighthouse::cpu

@@ -1,0 +1,57 @@
+#include <omp.h>
+
+#include <algorithm>
+
+#include "check.h"
+#include "cpu_backend.h"
+
+namespace lighthouse::cpu {
+namespace {
+
+bool all_tokens_below(const Tensor& tokens, int64_t vocab_size) {
+  const int32_t* data = tokens.data<int32_t>();
+  return std::all_of(data, data + tokens.numel(), [=](int32_t token) { return token >= 0 && token < vocab_size; });
+}
+
+void check(const char* operation, const Tensor& weight, const Tensor& out, const Tensor& tokens) {
+  require(out.rank() == 2 && weight.rank() == 2 && weight.size(1) == out.size(1) && tokens.numel() == out.size(0) &&
+              contiguous(weight, out, tokens) && all_tokens_below(tokens, weight.size(0)),
+          operation, {&weight, &out, &tokens});
+}
+
+}  // namespace
+
+void CpuBackend::embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) {
+  check("embedding_forward", weight, out, tokens);
+  const int64_t rows = out.size(0), columns = out.size(1);
+  float* out_data = out.data<float>();
+  const float* table = weight.data<float>();
+  const int32_t* token = tokens.data<int32_t>();
+#pragma omp parallel for schedule(static)
+  for (int64_t t = 0; t < rows; ++t) std::copy_n(table + token[t] * columns, columns, out_data + t * columns);
+}
+
+// Each thread owns some columns and walks all tokens in order: no races, and the same sums for any number of threads.
+void CpuBackend::embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) {
+  check("embedding_backward", dweight, dout, tokens);
+  const int64_t rows = dout.size(0), columns = dout.size(1);
+  constexpr int64_t kLine = 16;  // floats of a cache line
+  const int64_t lines = (columns + kLine - 1) / kLine;
+  float* table = dweight.data<float>();
+  const float* gradient = dout.data<float>();
+  const int32_t* token = tokens.data<int32_t>();
+#pragma omp parallel
+  {
+    const int64_t threads = omp_get_num_threads(), thread = omp_get_thread_num();
+    const int64_t begin = lines * thread / threads * kLine;
+    const int64_t end = std::min(columns, lines * (thread + 1) / threads * kLine);
+    for (int64_t t = 0; t < rows; ++t) {
+      float* to = table + token[t] * columns;
+      const float* from = gradient + t * columns;
+#pragma omp simd
+      for (int64_t c = begin; c < end; ++c) to[c] += from[c];
+    }
+  }
+}
+
+}  // namespace lighthouse::cpu
