@@ -29,15 +29,18 @@ std::string_view name_of(MemoryUse use) {
   return "?";
 }
 
-void Arena::Unmap::operator()(std::byte* address) const { munmap(address, static_cast<size_t>(bytes)); }
+void Arena::Unmap::operator()(std::byte* address) const {
+  munmap(address, static_cast<size_t>(bytes));
+}
 
 Arena::Arena(int64_t bytes) : capacity_(std::max<int64_t>(bytes, 1)) {
   void* address = mmap(nullptr, static_cast<size_t>(capacity_), PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
-    throw InputError(fmt::format("the system has no {} of memory to give; a smaller batch.micro_batch_size or "
-                                 "batch.sequence_length needs less (see `lighthouse plan`)",
-                                 format_bytes(capacity_)));
+    throw InputError(
+        fmt::format("the system has no {} of memory to give; a smaller batch.micro_batch_size or "
+                    "batch.sequence_length needs less (see `lighthouse plan`)",
+                    format_bytes(capacity_)));
   }
   // Large pages where the system has them: activations are long and read in order.
   madvise(address, static_cast<size_t>(capacity_), MADV_HUGEPAGE);

@@ -11,8 +11,12 @@ std::string checksum_of(std::span<const std::byte> bytes) {
   return fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size()));
 }
 
-std::string checksum_of(const std::string& text) { return checksum_of(std::as_bytes(std::span(text))); }
+std::string checksum_of(const std::string& text) {
+  return checksum_of(std::as_bytes(std::span(text)));
+}
 
-std::string checksum_of_file(const std::filesystem::path& path) { return checksum_of(MappedFile(path).bytes()); }
+std::string checksum_of_file(const std::filesystem::path& path) {
+  return checksum_of(MappedFile(path).bytes());
+}
 
 }  // namespace lighthouse

@@ -62,7 +62,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+void AtomicFile::write(std::string_view text) {
+  write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::write_at(int64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
@@ -110,7 +112,8 @@ void sync_directory(const std::filesystem::path& path) {
   const std::filesystem::path folder = path.empty() ? "." : path;
   const Descriptor descriptor(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   // EINVAL: a file system that cannot flush a folder has nothing to flush.
-  if (descriptor.get() < 0 || (fsync(descriptor.get()) != 0 && errno != EINVAL)) fail("cannot flush the folder", folder);
+  if (descriptor.get() < 0 || (fsync(descriptor.get()) != 0 && errno != EINVAL))
+    fail("cannot flush the folder", folder);
 }
 
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {

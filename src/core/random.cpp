@@ -14,8 +14,12 @@ uint64_t hash_of(std::string_view text) {
   return hash;
 }
 
-uint32_t low(uint64_t x) { return static_cast<uint32_t>(x); }
-uint32_t high(uint64_t x) { return static_cast<uint32_t>(x >> 32); }
+uint32_t low(uint64_t x) {
+  return static_cast<uint32_t>(x);
+}
+uint32_t high(uint64_t x) {
+  return static_cast<uint32_t>(x >> 32);
+}
 
 }  // namespace
 
@@ -36,7 +40,9 @@ uint64_t RandomStream::bits(uint64_t n) const {
   return uint64_t{r[1]} << 32 | r[0];
 }
 
-double RandomStream::uniform(uint64_t n) const { return static_cast<double>(bits(n) >> 11) * 0x1.0p-53; }
+double RandomStream::uniform(uint64_t n) const {
+  return static_cast<double>(bits(n) >> 11) * 0x1.0p-53;
+}
 
 double RandomStream::normal(uint64_t n) const {
   const auto r = philox({low(n), high(n), low(name_hash_), high(name_hash_)}, {low(seed_), high(seed_)});

@@ -12,7 +12,9 @@ namespace {
 std::atomic<int> pending_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
-void note_signal(int signal) { pending_signal.store(signal); }
+void note_signal(int signal) {
+  pending_signal.store(signal);
+}
 
 void install(void (*handler)(int)) {
   struct sigaction action {};
@@ -29,9 +31,13 @@ StopSignal::StopSignal() {
   install(note_signal);
 }
 
-StopSignal::~StopSignal() { install(SIG_DFL); }
+StopSignal::~StopSignal() {
+  install(SIG_DFL);
+}
 
-int StopSignal::pending() const { return pending_signal.load(); }
+int StopSignal::pending() const {
+  return pending_signal.load();
+}
 
 void StopSignal::check() const {
   if (const int signal = pending()) throw Interrupted(signal);

@@ -15,8 +15,8 @@
 namespace lighthouse {
 namespace {
 
-/// The model at a few lengths: a prefix runs in the shortest that holds it. What follows it is padding that a causal model
-/// does not see.
+/// The model at a few lengths: a prefix runs in the shortest that holds it. What follows it is padding that a causal
+/// model does not see.
 class PrefixModel {
  public:
   PrefixModel(const ModelConfig& config, const Parameters& weights, Backend& backend)
@@ -74,16 +74,16 @@ void check(const std::vector<int32_t>& prompt, const ModelConfig& config, const 
   if (prompt.empty()) throw InputError("the prompt is empty; give at least one character");
   for (int32_t token : prompt) {
     if (token < 0 || token >= config.vocab_size) {
-      throw InputError(fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token,
-                                   config.vocab_size - 1));
+      throw InputError(
+          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.vocab_size - 1));
     }
   }
   if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
     throw InputError(fmt::format("temperature is {}; expected 0 or more", options.temperature));
   }
   if (options.top_k < 0 || options.max_tokens < 1) {
-    throw InputError(fmt::format("top_k is {} and max_tokens {}; expected at least 0 and 1", options.top_k,
-                                 options.max_tokens));
+    throw InputError(
+        fmt::format("top_k is {} and max_tokens {}; expected at least 0 and 1", options.top_k, options.max_tokens));
   }
 }
 

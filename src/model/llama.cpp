@@ -19,14 +19,14 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
   config.check();
   const AttentionShape shape{settings.batch, settings.sequence_length, config.num_attention_heads,
                              config.num_key_value_heads, config.head_dim()};
-  for (AttentionKind kind :
-       attention_of_layers(settings.attention, settings.lighthouse, config.num_hidden_layers)) {
+  for (AttentionKind kind : attention_of_layers(settings.attention, settings.lighthouse, config.num_hidden_layers)) {
     Layer& layer = layers_.emplace_back();
     layer.attention = make_attention(kind, settings.lighthouse, shape, rope_, backend);
   }
 }
 
-// ---- Memory ------------------------------------------------------------------------------------------------------------
+// ---- Memory
+// ------------------------------------------------------------------------------------------------------------
 
 void Llama::lay_out(Arena& arena) {
   const int64_t n = settings_.sequence_length;
@@ -72,8 +72,8 @@ void Llama::lay_out_scratch(Arena& arena) {
   if (settings_.backward) {
     d_residual_ = scratch({t, config_.hidden_size});
     d_normed_ = scratch({t, config_.hidden_size});
-    norm_scratch_ = arena.allocate(MemoryUse::kScratch, {backend_.rmsnorm_backward_scratch(t, config_.hidden_size)},
-                                   DType::kUInt8);
+    norm_scratch_ =
+        arena.allocate(MemoryUse::kScratch, {backend_.rmsnorm_backward_scratch(t, config_.hidden_size)}, DType::kUInt8);
   }
   const auto attention = [&] {
     qkv_ = scratch(qkv);
@@ -104,7 +104,8 @@ void Llama::prepare(const Stream& stream) {
   backend_.rope_table(stream, rope_.cos, rope_.sin, settings_.rope_theta);
 }
 
-// ---- Forward -----------------------------------------------------------------------------------------------------------
+// ---- Forward
+// -----------------------------------------------------------------------------------------------------------
 
 void Llama::forward(const Stream& stream, const Parameters& weights, const Tensor& tokens) {
   const Residual& first = layers_.front().input;
@@ -140,7 +141,8 @@ void Llama::add_projected(const Stream& stream, const Residual& to, const Residu
                                     config_.rms_norm_eps);
 }
 
-// ---- Loss --------------------------------------------------------------------------------------------------------------
+// ---- Loss
+// --------------------------------------------------------------------------------------------------------------
 
 void Llama::for_chunks_of_tokens(const std::function<void(int64_t, int64_t)>& body) const {
   const int64_t chunk = logits_.size(0);
@@ -173,7 +175,8 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
   });
 }
 
-// ---- Backward ----------------------------------------------------------------------------------------------------------
+// ---- Backward
+// ----------------------------------------------------------------------------------------------------------
 
 void Llama::backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
                      const Tensor& tokens) {

@@ -30,7 +30,9 @@ void for_each_tensor(Parameters& parameters, const ModelConfig& config, const Vi
   if (!config.tie_word_embeddings) visit(parameters.lm_head, Shape{config.padded_vocab_size(), c});
 }
 
-int64_t aligned(int64_t elements) { return (elements + kAlignedElements - 1) / kAlignedElements * kAlignedElements; }
+int64_t aligned(int64_t elements) {
+  return (elements + kAlignedElements - 1) / kAlignedElements * kAlignedElements;
+}
 
 bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;

@@ -41,8 +41,12 @@ RunMemory::RunMemory(const RunConfig& config, Backend& backend)
 
 PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool backward) const {
   const StageSection& section = config_.stages[static_cast<size_t>(stage)];
-  return {section.batch.micro_batch_size, section.batch.sequence_length, kind, config_.lighthouse,
-          section.rope_theta,             backward};
+  return {section.batch.micro_batch_size,
+          section.batch.sequence_length,
+          kind,
+          config_.lighthouse,
+          section.rope_theta,
+          backward};
 }
 
 void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward) {
@@ -83,9 +87,17 @@ void RunMemory::lay_out_pass(Arena& arena, Pass& pass) {
   pass.batch = arena.used(MemoryUse::kBatch) - batch;
 }
 
-Pass& RunMemory::training_pass(int64_t stage, AttentionKind kind) { return ready(settings_of(stage, kind, true)); }
+void RunMemory::set_layer_hook(const Llama::LayerHook& hook) {
+  for (Pass& pass : passes_) pass.model->set_layer_hook(hook);
+}
 
-Pass& RunMemory::evaluation_pass(int64_t stage, AttentionKind kind) { return ready(settings_of(stage, kind, false)); }
+Pass& RunMemory::training_pass(int64_t stage, AttentionKind kind) {
+  return ready(settings_of(stage, kind, true));
+}
+
+Pass& RunMemory::evaluation_pass(int64_t stage, AttentionKind kind) {
+  return ready(settings_of(stage, kind, false));
+}
 
 Pass& RunMemory::ready(const PassSettings& settings) {
   for (Pass& pass : passes_) {
@@ -132,10 +144,10 @@ void check_memory(const RunConfig& config, Backend& backend, int64_t available) 
       break;
     }
   }
-  throw InputError(fmt::format("the run needs {} of memory and {} are there: {} too many would be used; {} fit "
-                               "(`lighthouse plan` shows what takes how much)",
-                               format_bytes(needed), format_bytes(available), format_bytes(needed - available),
-                               advice));
+  throw InputError(
+      fmt::format("the run needs {} of memory and {} are there: {} too many would be used; {} fit "
+                  "(`lighthouse plan` shows what takes how much)",
+                  format_bytes(needed), format_bytes(available), format_bytes(needed - available), advice));
 }
 
 }  // namespace lighthouse

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string_view>
@@ -18,8 +18,8 @@ enum class MemoryUse : uint8_t { kWeights, kGradients, kOptimizer, kActivations,
 inline constexpr int kMemoryUses = 6;
 std::string_view name_of(MemoryUse use);
 
-/// Hands out views one after another from a single block. The same code lays out a run twice: on a measuring arena, which
-/// has no memory and only counts (that is the memory plan), and on a real one. So plan and run cannot differ.
+/// Hands out views one after another from a single block. The same code lays out a run twice: on a measuring arena,
+/// which has no memory and only counts (that is the memory plan), and on a real one. So plan and run cannot differ.
 class Arena {
  public:
   static constexpr int64_t kAlignment = 256;  // bytes; what cuBLASLt and cuDNN like best

@@ -1,11 +1,11 @@
 // Checksums of files and of text, for checkpoints. XXH3, 64 bits: finds flipped bits at the speed of memory.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
 #include <string>
-#include <cstddef>
 
 namespace lighthouse {
 

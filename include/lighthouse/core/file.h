@@ -11,9 +11,9 @@
 
 namespace lighthouse {
 
-/// Writes a file beside its final name and renames it when everything is on disk. Destroyed without commit(), it removes
-/// what it wrote. Every failure (no such folder, no permission, full disk) throws InputError naming the file and the
-/// system's reason; the file that stood under the final name, if any, is untouched until commit().
+/// Writes a file beside its final name and renames it when everything is on disk. Destroyed without commit(), it
+/// removes what it wrote. Every failure (no such folder, no permission, full disk) throws InputError naming the file
+/// and the system's reason; the file that stood under the final name, if any, is untouched until commit().
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);

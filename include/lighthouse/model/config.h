@@ -10,12 +10,12 @@ namespace lighthouse {
 
 struct ModelConfig {
   std::string tokenizer = "bytes";
-  int64_t vocab_size = 257;              // bytes and end of text
-  int64_t hidden_size = 128;             // C
-  int64_t intermediate_size = 384;       // F
+  int64_t vocab_size = 257;         // bytes and end of text
+  int64_t hidden_size = 128;        // C
+  int64_t intermediate_size = 384;  // F
   int64_t num_hidden_layers = 4;
-  int64_t num_attention_heads = 4;       // H
-  int64_t num_key_value_heads = 4;       // G
+  int64_t num_attention_heads = 4;  // H
+  int64_t num_key_value_heads = 4;  // G
   double rope_theta = 10000.0;
   double rms_norm_eps = 1e-5;
   double initializer_range = 0.02;
@@ -27,8 +27,8 @@ struct ModelConfig {
   /// (H + 2 G) D: the columns of the fused q, k, v.
   int64_t qkv_size() const { return (num_attention_heads + 2 * num_key_value_heads) * head_dim(); }
 
-  /// Throws InputError naming the settings that do not fit together (heads that do not divide, a head size that is not a
-  /// multiple of 8).
+  /// Throws InputError naming the settings that do not fit together (heads that do not divide, a head size that is not
+  /// a multiple of 8).
   void check() const;
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;

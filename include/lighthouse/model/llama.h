@@ -30,8 +30,8 @@ struct PassSettings {
 };
 
 /// A Llama bound to one batch shape and one kind of attention. It holds no weights: they come with each call, so that
-/// several passes (training, the dense steps among Lighthouse ones, evaluation) share them. Passes that never run at the
-/// same time are laid out over the same memory.
+/// several passes (training, the dense steps among Lighthouse ones, evaluation) share them. Passes that never run at
+/// the same time are laid out over the same memory.
 ///
 /// A training micro-batch is forward(), loss_backward(), backward(), in this order.
 class Llama {
@@ -46,8 +46,8 @@ class Llama {
 
   /// Lays out activations and scratch.
   void lay_out(Arena& arena);
-  /// Fills what does not change from step to step. Once, after lay_out() on a real arena; again whenever another pass has
-  /// used the same memory.
+  /// Fills what does not change from step to step. Once, after lay_out() on a real arena; again whenever another pass
+  /// has used the same memory.
   void prepare(const Stream& stream);
 
   void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
@@ -55,12 +55,12 @@ class Llama {
   /// Runs the layers. tokens int32 [B, N].
   void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
 
-  /// After forward(): losses() for targets int32 [B, N], in chunks of tokens, so that the logits of all tokens are never
-  /// in memory together.
+  /// After forward(): losses() for targets int32 [B, N], in chunks of tokens, so that the logits of all tokens are
+  /// never in memory together.
   void loss(const Stream& stream, const Parameters& weights, const Tensor& targets);
 
-  /// loss(), and begins the backward pass: the gradients of lm_head and of the last hidden states. `scale` is the factor
-  /// of each token's loss in what is differentiated: 1 / (tokens of the whole step) for its mean.
+  /// loss(), and begins the backward pass: the gradients of lm_head and of the last hidden states. `scale` is the
+  /// factor of each token's loss in what is differentiated: 1 / (tokens of the whole step) for its mean.
   void loss_backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
                      const Tensor& targets, double scale);
 

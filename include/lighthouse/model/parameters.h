@@ -46,8 +46,8 @@ std::vector<NamedParameter> hugging_face_views(const Parameters& parameters, con
 /// dimensions.
 std::vector<Tensor> optimizer_views(const Parameters& parameters);
 
-/// Weights to start from, in host memory: norms 1, all else normal with standard deviation initializer_range, o_proj and
-/// down_proj divided by sqrt(2 layers). A number depends on the seed, the tensor's name and its place in it alone.
+/// Weights to start from, in host memory: norms 1, all else normal with standard deviation initializer_range, o_proj
+/// and down_proj divided by sqrt(2 layers). A number depends on the seed, the tensor's name and its place in it alone.
 void initialize(const Parameters& weights, const ModelConfig& config, uint64_t seed);
 
 /// Elements of all weights, without padding; tied embeddings counted once.

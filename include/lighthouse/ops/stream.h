@@ -3,8 +3,8 @@
 
 namespace lighthouse {
 
-/// A queue of operations on one device: those given to the same stream run in order. On the CPU an operation has finished
-/// when its function returns, and a stream is only a name.
+/// A queue of operations on one device: those given to the same stream run in order. On the CPU an operation has
+/// finished when its function returns, and a stream is only a name.
 class Stream {
  public:
   Stream() = default;

@@ -1,5 +1,5 @@
-// A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not at
-// all.
+// A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not
+// at all.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,10 @@ struct CheckpointState {
   int64_t optimizer_updates = 0;
   int64_t skipped_in_a_row = 0;
   bool end_of_stage = false;
-  bool evaluation_pending = false;         // stopped by a signal before the evaluation that was due at this step
-  std::map<std::string, int64_t> drawn;    // tokens drawn so far from each data source
-  std::string config;                      // resolved, as YAML
-  std::string environment;                 // program, backend, libraries, processor
+  bool evaluation_pending = false;       // stopped by a signal before the evaluation that was due at this step
+  std::map<std::string, int64_t> drawn;  // tokens drawn so far from each data source
+  std::string config;                    // resolved, as YAML
+  std::string environment;               // program, backend, libraries, processor
 };
 
 /// The tensors of a checkpoint.

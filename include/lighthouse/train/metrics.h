@@ -41,8 +41,8 @@ struct RunHistory {
   std::vector<ValidationMetrics> validations;
 };
 
-/// Reads a metrics.jsonl, of a run that may be going on: a torn last line is passed over. Throws InputError for a missing
-/// file or a broken line elsewhere.
+/// Reads a metrics.jsonl, of a run that may be going on: a torn last line is passed over. Throws InputError for a
+/// missing file or a broken line elsewhere.
 RunHistory read_history(const std::filesystem::path& path);
 
 /// Appends to a metrics.jsonl. If the disk is full the lines wait in memory and are tried again with the next.
@@ -63,8 +63,8 @@ class MetricsLog {
   std::string waiting_;
 };
 
-/// Moves the lines after `step` (and a torn last line) from `metrics` to the end of `discarded`: what a resumed run will
-/// write again. Returns how many.
+/// Moves the lines after `step` (and a torn last line) from `metrics` to the end of `discarded`: what a resumed run
+/// will write again. Returns how many.
 int64_t discard_after(const std::filesystem::path& metrics, const std::filesystem::path& discarded, int64_t step);
 
 /// Copies the lines up to `step` to a new file.

@@ -35,6 +35,9 @@ class RunMemory {
   /// On a measuring arena: only sizes. On a real one: everything is ready to run.
   void lay_out(Arena& arena);
 
+  /// Calls `hook` before each layer of every pass (Llama::LayerHook).
+  void set_layer_hook(const Llama::LayerHook& hook);
+
   /// The pass that trains a stage's steps of a kind, ready for use.
   Pass& training_pass(int64_t stage, AttentionKind kind);
   /// The pass that evaluates in a kind of attention at a stage's batch shape.
@@ -43,6 +46,7 @@ class RunMemory {
   const Parameters& weights() const { return weights_; }
   const Parameters& gradients() const { return gradients_; }
   AdamW& optimizer() { return optimizer_; }
+  const AdamW& optimizer() const { return optimizer_; }
   const Tensor& gradient_norm() const { return gradient_norm_; }
   const Tensor& norm_scratch() const { return norm_scratch_; }
 

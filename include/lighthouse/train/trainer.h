@@ -2,10 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/train/checkpoint.h"
@@ -39,7 +40,8 @@ class Trainer {
   /// Checks everything that can be checked before the first step: memory, disk, data, the checkpoint to start from.
   /// Throws InputError. Until then nothing in the run's directory is changed.
   Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer);
-  ~Trainer();
+  Trainer(const Trainer&) = delete;
+  Trainer& operator=(const Trainer&) = delete;
 
   /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
   /// thrown. Throws RunError after train.max_skipped_steps skipped steps in a row.
@@ -49,30 +51,38 @@ class Trainer {
   const Parameters& weights() const { return memory_.weights(); }
 
  private:
-  void start_afresh();
-  void continue_from(const std::filesystem::path& checkpoint);
+  // How it starts.
   void choose_start(const StartOptions& start);
+  void start_afresh();
+  void resume_newest();
+  void resume_from(int64_t step);
+  void continue_from(const std::filesystem::path& checkpoint, bool branch);
+  void check_environment(const CheckpointState& state);
+
+  // How it goes on.
   void enter_stage(int64_t stage);
   void train_one_step();
+  void record(const StepResult& result, AttentionKind attention, double learning_rate, double elapsed);
   void after_step();
   void validate();
-  double validation_loss(AttentionKind kind);
-  void save();
-  void save_if_possible();
-  void stop_on_signal();
+  double validation_loss_in(AttentionKind kind);
   bool at_end_of_stage() const;
   CheckpointState state() const;
   CheckpointTensors tensors();
+  void save();
+
+  const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
 
   RunConfig config_;
   Backend& backend_;
   TrainingObserver& observer_;
-  RunDirectory directory_;
   RunMemory memory_;
   Arena arena_;
   TrainingStep step_;
-  StopSignal stop_;
+  RunDirectory directory_;
   MetricsLog metrics_;
+  StopSignal stop_;
+  std::vector<std::string> opening_notes_;
 
   // Where the run is.
   int64_t finished_ = 0;  // steps
@@ -80,9 +90,8 @@ class Trainer {
   double seconds_ = 0;
   int64_t skipped_in_a_row_ = 0;
   bool evaluation_pending_ = false;
-  std::map<std::string, int64_t> drawn_;
-  int64_t saved_step_ = -1;
-  bool last_save_failed_ = false;
+  std::map<std::string, int64_t> drawn_;  // tokens of each data source
+  int64_t saved_ = -1;                    // the step of the newest checkpoint
 
   int64_t stage_ = -1;
   std::unique_ptr<Loader> loader_;

@@ -28,8 +28,8 @@ class TrainingStep {
 
   void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
 
-  /// Draws the step's sequences from `loader` and runs it in the pass of its stage and attention. If a layer hook of the
-  /// pass throws, weights and optimizer are as before the step; the loader has moved on.
+  /// Draws the step's sequences from `loader` and runs it in the pass of its stage and attention. If a layer hook of
+  /// the pass throws, weights and optimizer are as before the step; the loader has moved on.
   StepResult run(Pass& pass, const BatchSection& batch, Loader& loader, double learning_rate);
 
  private:

@@ -35,8 +35,8 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   rows_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.all_entries()}, DType::kInt32);
   d_gathered_qkv_ = arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()});
   d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q);
-  int64_t bytes = std::max(backend_.attention_forward_scratch(gathered_q, g),
-                           backend_.attention_backward_scratch(gathered_q, g));
+  int64_t bytes =
+      std::max(backend_.attention_forward_scratch(gathered_q, g), backend_.attention_backward_scratch(gathered_q, g));
   if (settings_.scorer == Scorer::kDilated) {
     bytes = std::max(bytes, backend_.lighthouse_dilated_scores_scratch(full_q, g, settings_.dilation, pyramid_));
   }

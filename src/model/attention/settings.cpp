@@ -16,10 +16,10 @@ void check_span(const LighthouseSettings& settings, int64_t sequence_length) {
   for (int64_t level = 1; level < settings.levels; ++level) {
     if (settings.pooling_factor < 2) return;  // LighthouseShape::check() says what is wrong
     if (span > sequence_length / settings.pooling_factor) {
-      throw InputError(fmt::format(
-          "levels {} with pooling_factor {} needs entries of more tokens than the sequence length, {}; at most levels "
-          "{} works",
-          settings.levels, settings.pooling_factor, sequence_length, level));
+      throw InputError(
+          fmt::format("levels {} with pooling_factor {} needs entries of more tokens than the sequence length, {}; {}",
+                      settings.levels, settings.pooling_factor, sequence_length,
+                      level < 2 ? "use a smaller pooling_factor" : fmt::format("at most levels {} works", level)));
     }
     span *= settings.pooling_factor;
   }

@@ -43,8 +43,8 @@ class Attention {
  public:
   virtual ~Attention() = default;
 
-  /// Whether the qkv and the out given to forward() must be kept, as forward() left them, until backward(). If not, both
-  /// may be overwritten, and restore_output() makes out again.
+  /// Whether the qkv and the out given to forward() must be kept, as forward() left them, until backward(). If not,
+  /// both may be overwritten, and restore_output() makes out again.
   virtual bool keeps_full_length() const = 0;
 
   /// Lays out what backward needs. Once per layer.

@@ -1,4 +1,5 @@
-// Lighthouse Attention: ordinary attention on a small, hierarchically selected subsequence (docs/lighthouse-attention.md).
+// Lighthouse Attention: ordinary attention on a small, hierarchically selected subsequence
+// (docs/lighthouse-attention.md).
 #pragma once
 
 #include "lighthouse/model/attention/attention.h"
@@ -24,7 +25,8 @@ class LighthouseAttention final : public Attention {
   void select(const Stream& stream, const Tensor& qkv);
   /// Gathers from the rotated qkv, attends, scatters (iii and iv) with the entries in indices().
   void attend(const Stream& stream, const Tensor& out, const Tensor& qkv);
-  /// int32 [B, G, S]: the gathered entries in causal order. select() writes it; a caller may, to hold a selection fixed.
+  /// int32 [B, G, S]: the gathered entries in causal order. select() writes it; a caller may, to hold a selection
+  /// fixed.
   const Tensor& indices() const { return indices_; }
 
  private:

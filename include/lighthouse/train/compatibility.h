@@ -1,0 +1,18 @@
+// Which settings a run may change when it continues from a checkpoint.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "lighthouse/config/run_config.h"
+
+namespace lighthouse {
+
+/// Throws InputError, naming every key that differs and may not, and those that may, unless a run that has finished
+/// `step` steps under `before` can be resumed under `now`: the steps already made must be the same under both.
+void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step, const std::string& checkpoint);
+
+/// The same for a branch, which may change everything but the model's shape.
+void check_branchable(const RunConfig& before, const RunConfig& now, const std::string& checkpoint);
+
+}  // namespace lighthouse

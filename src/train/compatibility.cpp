@@ -1,0 +1,70 @@
+#include "lighthouse/train/compatibility.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <functional>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/train/schedule.h"
+
+namespace lighthouse {
+namespace {
+
+bool starts_with(const std::string& text, std::string_view start) {
+  return text.rfind(start, 0) == 0;
+}
+
+/// The stage that "stages.2.steps" speaks of, or -1.
+int64_t stage_of_key(const std::string& key) {
+  if (!starts_with(key, "stages.")) return -1;
+  int64_t stage = -1;
+  std::from_chars(key.data() + 7, key.data() + key.size(), stage);
+  return stage;
+}
+
+void refuse_differences(const RunConfig& before, const RunConfig& now, const std::string& checkpoint,
+                        const std::function<bool(const std::string&)>& may_change, const std::string& advice) {
+  std::string refused;
+  for (const ConfigDifference& d : differences(before, now)) {
+    if (!may_change(d.key)) refused += fmt::format("\n  {}: {} there, {} now", d.key, d.before, d.after);
+  }
+  if (refused.empty()) return;
+  throw InputError(fmt::format("the config does not fit {}; these keys differ:{}\n{}", checkpoint, refused, advice));
+}
+
+}  // namespace
+
+void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step, const std::string& checkpoint) {
+  const int64_t last = std::min(step, before.total_steps() - 1);
+  const StagePosition reached = stage_of_step(before, last);
+  const auto may_change = [&](const std::string& key) {
+    // What is said for all stages is resolved in each of them.
+    for (const char* free : {"run.name", "run.directory", "run.device", "run.init_from", "run.branch_from",
+                             "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
+      if (starts_with(key, free)) return true;
+    }
+    const int64_t stage = stage_of_key(key);
+    if (stage < 0) return false;
+    const bool validation = key.find(".data.validation") != std::string::npos;
+    const bool longer = key == fmt::format("stages.{}.steps", reached.stage) &&
+                        static_cast<size_t>(reached.stage) < now.stages.size() &&
+                        now.stages[static_cast<size_t>(reached.stage)].steps > reached.step_in_stage;
+    return stage > reached.stage || validation || longer;
+  };
+  refuse_differences(before, now, checkpoint, may_change,
+                     "May change: run.name, run.directory, run.device, checkpoint.*, evaluation.*, hardware.*, "
+                     "train.*, validation data, the steps of the stage that is under way, and stages after it. To "
+                     "change more, start another run with run.branch_from.");
+}
+
+void check_branchable(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {
+  const auto may_change = [](const std::string& key) {
+    return !starts_with(key, "model.") || key == "model.rope_theta" || key == "model.initializer_range";
+  };
+  refuse_differences(before, now, checkpoint, may_change, "A branch may change everything but the model.");
+}
+
+}  // namespace lighthouse

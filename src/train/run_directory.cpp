@@ -1,0 +1,39 @@
+#include "lighthouse/train/run_directory.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+
+namespace lighthouse {
+
+RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) {
+  make_directories(path_);
+  const std::filesystem::path lock = path_ / ".lock";
+  lock_ = open(lock.c_str(), O_CREAT | O_RDWR | O_CLOEXEC, 0644);
+  if (lock_ < 0) {
+    throw InputError(
+        fmt::format("cannot write in {}: {}; choose another run.directory", path_.string(), std::strerror(errno)));
+  }
+  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
+    close(lock_);
+    throw InputError(fmt::format("another process is training in {}; choose another run.directory", path_.string()));
+  }
+}
+
+RunDirectory::~RunDirectory() {
+  close(lock_);
+}
+
+bool RunDirectory::holds_a_run() const {
+  return std::filesystem::exists(config()) || std::filesystem::exists(metrics()) ||
+         std::filesystem::exists(checkpoints());
+}
+
+}  // namespace lighthouse

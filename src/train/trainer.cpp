@@ -1,0 +1,329 @@
+#include "lighthouse/train/trainer.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/eval/validation.h"
+#include "lighthouse/model/cost.h"
+#include "lighthouse/train/compatibility.h"
+#include "lighthouse/train/schedule.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::unique_ptr<Loader> open_loader(const RunConfig& config, const StageSection& stage) {
+  return std::make_unique<Loader>(stage.data.train, stage.batch.sequence_length, config.model.vocab_size,
+                                  static_cast<uint64_t>(config.run.seed));
+}
+
+std::unique_ptr<WindowedSource> open_validation(const RunConfig& config, const StageSection& stage) {
+  if (stage.data.validation.empty()) return nullptr;
+  return std::make_unique<WindowedSource>(stage.data.validation, stage.batch.sequence_length, config.model.vocab_size);
+}
+
+/// Everything that can be refused without touching the run's directory.
+RunConfig checked(const RunConfig& config, Backend& backend) {
+  for (const StageSection& stage : config.stages) {
+    if (stage.data.train.empty()) {
+      throw InputError(
+          fmt::format("stage {} has no training data; set data.train to shards made by "
+                      "`lighthouse prepare`, for example data/train-*.bin",
+                      stage.name));
+    }
+    open_loader(config, stage);
+    open_validation(config, stage);
+  }
+  check_memory(config, backend, available_host_bytes());
+  return config;
+}
+
+void check_disk(const fs::path& directory, const ModelConfig& model) {
+  const int64_t needed = 3 * size_of(DType::kFloat32) * parameter_count(model);
+  const auto free = static_cast<int64_t>(fs::space(directory).available);
+  if (free >= needed) return;
+  throw InputError(
+      fmt::format("a checkpoint takes {} and {} has {} free; free some space or choose another "
+                  "run.directory",
+                  format_bytes(needed), directory.string(), format_bytes(free)));
+}
+
+std::string steps_of(const std::vector<CheckpointEntry>& entries) {
+  std::vector<std::string> steps;
+  for (const CheckpointEntry& entry : entries) steps.push_back(std::to_string(entry.step));
+  return steps.empty() ? "there are none" : "there are: " + join(steps, ", ");
+}
+
+/// Checkpoints that a resumed run will write again stay, under another name.
+void set_aside_checkpoints_after(const fs::path& directory, int64_t step) {
+  for (const CheckpointEntry& entry : list_checkpoints(directory)) {
+    if (entry.step <= step) continue;
+    fs::path aside;
+    for (int copy = 1; aside.empty() || fs::exists(aside); ++copy) {
+      aside = directory / fmt::format("discarded-{}-{}", copy, entry.path.filename().string());
+    }
+    fs::rename(entry.path, aside);
+  }
+}
+
+}  // namespace
+
+// ---- How it starts
+// -----------------------------------------------------------------------------------------------------
+
+Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer)
+    : config_(checked(config, backend)),
+      backend_(backend),
+      observer_(observer),
+      memory_(config, backend),
+      step_(config, memory_, backend),
+      directory_(config.run.directory),
+      metrics_(directory_.metrics()) {
+  check_disk(directory_.path(), config.model);
+  arena_ = Arena(planned_bytes(config, backend));
+  memory_.lay_out(arena_);
+  memory_.set_layer_hook([this](int64_t) { stop_.check(); });
+  choose_start(start);
+  make_directories(directory_.checkpoints());
+  remove_partial_checkpoints(directory_.checkpoints());
+  write_file(directory_.config(), to_yaml(config_));
+}
+
+void Trainer::choose_start(const StartOptions& start) {
+  if (start.resume_from) return resume_from(*start.resume_from);
+  if (start.resume && !list_checkpoints(directory_.checkpoints()).empty()) return resume_newest();
+  if (!start.resume && directory_.holds_a_run()) {
+    throw InputError(
+        fmt::format("{} holds a run already; --resume continues it, another run.directory starts a new one",
+                    directory_.path().string()));
+  }
+  if (!config_.run.branch_from.empty()) return continue_from(find_checkpoint(config_.run.branch_from), true);
+  start_afresh();
+}
+
+void Trainer::start_afresh() {
+  initialize(memory_.weights(), config_.model, static_cast<uint64_t>(config_.run.seed));
+  if (!config_.run.init_from.empty()) {
+    const fs::path checkpoint = find_checkpoint(config_.run.init_from);
+    verify_checkpoint(checkpoint);
+    check_branchable(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
+    load_weights(checkpoint, memory_.weights(), config_.model);
+    opening_notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
+  }
+  discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
+}
+
+void Trainer::resume_newest() {
+  const auto entries = list_checkpoints(directory_.checkpoints());
+  try {
+    verify_checkpoint(entries.back().path);
+  } catch (const InputError& error) {
+    throw InputError(
+        fmt::format("the newest checkpoint cannot be used: {}. --resume-from STEP starts from another one "
+                    "({})",
+                    error.what(), steps_of({entries.begin(), entries.end() - 1})));
+  }
+  continue_from(entries.back().path, false);
+}
+
+void Trainer::resume_from(int64_t step) {
+  const auto entries = list_checkpoints(directory_.checkpoints());
+  for (const CheckpointEntry& entry : entries) {
+    if (entry.step == step) return continue_from(entry.path, false);
+  }
+  throw InputError(
+      fmt::format("{} has no checkpoint of step {}; {}", directory_.path().string(), step, steps_of(entries)));
+}
+
+void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
+  verify_checkpoint(checkpoint);
+  const CheckpointState state = load_state(checkpoint);
+  const RunConfig before = parse_config(state.config, (checkpoint / "state.json").string());
+  if (branch) {
+    check_branchable(before, config_, checkpoint.string());
+  } else {
+    check_resumable(before, config_, state.step, checkpoint.string());
+  }
+  load_tensors(checkpoint, tensors(), config_.model);
+  finished_ = state.step;
+  tokens_ = state.tokens;
+  seconds_ = state.seconds;
+  skipped_in_a_row_ = state.skipped_in_a_row;
+  drawn_ = state.drawn;
+  memory_.optimizer().set_updates(state.optimizer_updates);
+  opening_notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
+                                       format_count(finished_), format_count(tokens_)));
+  check_environment(state);
+  if (branch) {
+    const fs::path parent = checkpoint.parent_path().parent_path() / "metrics.jsonl";
+    if (fs::exists(parent)) copy_up_to(parent, directory_.metrics(), finished_);
+    return;
+  }
+  saved_ = finished_;
+  discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
+  set_aside_checkpoints_after(directory_.checkpoints(), finished_);
+  if (!state.evaluation_pending) return;
+  const RunHistory history = read_history(directory_.metrics());
+  evaluation_pending_ = history.validations.empty() || history.validations.back().step != finished_;
+}
+
+void Trainer::check_environment(const CheckpointState& state) {
+  if (state.environment == backend_.description()) return;
+  opening_notes_.push_back(
+      fmt::format("the checkpoint was made with {}; this is {}: losses may differ in their last "
+                  "digits from those of an uninterrupted run",
+                  state.environment, backend_.description()));
+}
+
+// ---- How it goes on
+// ----------------------------------------------------------------------------------------------------
+
+void Trainer::run() {
+  for (const std::string& note : opening_notes_) observer_.note(note);
+  observer_.started(finished_, config_.total_steps());
+  try {
+    if (evaluation_pending_) {
+      enter_stage(stage_of_step(config_, finished_ - 1).stage);
+      validate();
+    }
+    while (finished_ < config_.total_steps()) {
+      train_one_step();
+      after_step();
+    }
+  } catch (const Interrupted&) {
+    observer_.note("stopping: a signal came; the step in progress is dropped, the last finished one is kept");
+    if (finished_ > 0) save();
+    metrics_.flush();
+    throw;
+  }
+  save();
+  metrics_.flush();
+}
+
+void Trainer::enter_stage(int64_t stage_index) {
+  const bool is_switch = stage_ >= 0;
+  stage_ = stage_index;
+  loader_ = open_loader(config_, stage());
+  validation_ = open_validation(config_, stage());
+  LoaderPosition position;
+  for (const DataSource& source : stage().data.train) position.tokens.push_back(drawn_[source.path]);
+  loader_->seek(position);
+  observer_.note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
+                             is_switch ? "switching to stage" : "stage", stage().name, finished_,
+                             name_of(stage().attention), stage().steps, stage().batch.global_batch_size,
+                             stage().batch.sequence_length,
+                             is_switch ? "; weights, optimizer state and data position stay" : ""));
+}
+
+void Trainer::train_one_step() {
+  const StagePosition position = stage_of_step(config_, finished_);
+  if (position.stage != stage_) enter_stage(position.stage);
+  const AttentionKind attention = attention_of_step(stage(), position.step_in_stage);
+  const double learning_rate = learning_rate_of_step(config_, finished_);
+  Pass& pass = memory_.training_pass(stage_, attention);
+
+  const auto begin = std::chrono::steady_clock::now();
+  const StepResult result = step_.run(pass, stage().batch, *loader_, learning_rate);
+  const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  record(result, attention, learning_rate, elapsed);
+}
+
+void Trainer::record(const StepResult& result, AttentionKind attention, double learning_rate, double elapsed) {
+  ++finished_;
+  tokens_ += stage().batch.tokens_per_step();
+  seconds_ += elapsed;
+  const LoaderPosition position = loader_->position();
+  for (size_t i = 0; i < position.tokens.size(); ++i) drawn_[stage().data.train[i].path] = position.tokens[i];
+  skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
+
+  StepMetrics metrics{
+      finished_, stage().name, attention, tokens_,       result.loss, result.gradient_norm, learning_rate,
+      0,         std::nullopt, seconds_,  result.skipped};
+  metrics.tokens_per_second = static_cast<double>(stage().batch.tokens_per_step()) / elapsed;
+  if (config_.hardware.peak_tflops > 0) {
+    const double flops =
+        training_flops_per_token(config_.model, config_.lighthouse, attention, stage().batch.sequence_length);
+    metrics.mfu = flops * metrics.tokens_per_second / (config_.hardware.peak_tflops * 1e12);
+  }
+  metrics_.append(metrics);
+  observer_.step_finished(metrics);
+  if (result.skipped) {
+    observer_.warn(
+        fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
+  }
+  if (skipped_in_a_row_ >= config_.train.max_skipped_steps) {
+    throw RunError(
+        fmt::format("{} steps in a row were skipped because loss or gradient was not finite; the newest "
+                    "checkpoint is in {}. A lower optimizer.learning_rate or a longer warm-up may help",
+                    skipped_in_a_row_, directory_.checkpoints().string()));
+  }
+}
+
+void Trainer::after_step() {
+  const auto due = [&](int64_t every) { return at_end_of_stage() || (every > 0 && finished_ % every == 0); };
+  if (due(config_.evaluation.every)) validate();
+  if (!due(config_.checkpoint.every) || finished_ == config_.total_steps()) return;
+  try {
+    save();
+  } catch (const InputError& error) {
+    observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", finished_, error.what()));
+  }
+}
+
+bool Trainer::at_end_of_stage() const {
+  const StagePosition position = stage_of_step(config_, finished_ - 1);
+  return position.step_in_stage + 1 == config_.stages[static_cast<size_t>(position.stage)].steps;
+}
+
+void Trainer::validate() {
+  if (!validation_) return;
+  evaluation_pending_ = true;
+  ValidationMetrics metrics{finished_, stage().name, tokens_, seconds_, 0, 0};
+  metrics.loss_dense = validation_loss_in(AttentionKind::kDense);
+  const bool dense = stage().attention == AttentionKind::kDense;
+  metrics.loss = dense ? metrics.loss_dense : validation_loss_in(stage().attention);
+  evaluation_pending_ = false;
+  metrics_.append(metrics);
+  observer_.validated(metrics);
+}
+
+double Trainer::validation_loss_in(AttentionKind kind) {
+  Pass& pass = memory_.evaluation_pass(stage_, kind);
+  const int64_t windows = config_.evaluation.batches * pass.settings.batch;
+  return validation_loss(*pass.model, memory_.weights(), *validation_, windows, pass.inputs, pass.targets);
+}
+
+CheckpointState Trainer::state() const {
+  CheckpointState state;
+  state.step = finished_;
+  state.tokens = tokens_;
+  state.seconds = seconds_;
+  state.optimizer_updates = memory_.optimizer().updates();
+  state.skipped_in_a_row = skipped_in_a_row_;
+  state.end_of_stage = at_end_of_stage();
+  state.evaluation_pending = evaluation_pending_;
+  state.drawn = drawn_;
+  state.config = to_yaml(config_);
+  state.environment = backend_.description();
+  return state;
+}
+
+CheckpointTensors Trainer::tensors() {
+  return {memory_.weights(), memory_.optimizer().exp_avg(), memory_.optimizer().exp_avg_sq()};
+}
+
+void Trainer::save() {
+  if (saved_ == finished_) return;
+  const fs::path path = save_checkpoint(directory_.checkpoints(), state(), tensors(), config_.model);
+  saved_ = finished_;
+  observer_.note(fmt::format("checkpoint {}", path.string()));
+  prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
+}
+
+}  // namespace lighthouse
