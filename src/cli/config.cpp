@@ -1,0 +1,39 @@
+// lighthouse config: the resolved config.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+#include "lighthouse/config/load.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> settings;
+  bool reference = false;
+};
+
+void run(const Options& options) {
+  if (options.reference) {
+    fmt::print("{}", config_reference());
+    return;
+  }
+  if (options.config.empty()) throw CLI::RequiredError("CONFIG");
+  fmt::print("{}", to_yaml(load_config(options.config, options.settings)));
+}
+
+}  // namespace
+
+void add_config_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("config", "Print the resolved config: every value spelled out");
+  auto options = std::make_shared<Options>();
+  command->add_option("CONFIG", options->config, "A run's YAML file");
+  command->add_option("--set", options->settings, "key.path=value: change one value; can be given many times")
+      ->allow_extra_args(false);
+  command->add_flag("--reference", options->reference, "Print every key with its meaning instead");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lighthouse

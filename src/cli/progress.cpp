@@ -1,0 +1,54 @@
+#include "progress.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+
+namespace lighthouse {
+namespace {
+
+using namespace std::chrono_literals;
+
+size_t terminal_width() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+ProgressLine::ProgressLine() : terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void ProgressLine::show(double fraction, const std::string& text, bool last) {
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_ && !last) return;
+  next_ = now + (terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10s));
+  if (terminal_) {
+    draw_bar(fraction, text);
+    drawn_ = true;
+  } else {
+    spdlog::info("{:3.0f}%  {}", 100 * fraction, text);
+  }
+}
+
+void ProgressLine::draw_bar(double fraction, const std::string& text) const {
+  constexpr size_t kBar = 24;
+  const auto filled = static_cast<size_t>(std::clamp(fraction, 0.0, 1.0) * kBar);
+  std::string line = fmt::format("[{}{}] {:3.0f}%  {}", std::string(filled, '='), std::string(kBar - filled, ' '),
+                                 100 * fraction, text);
+  line.resize(std::min(line.size(), terminal_width() - 1));
+  fmt::print(stderr, "\r\x1b[K{}", line);
+  std::fflush(stderr);
+}
+
+void ProgressLine::clear() {
+  if (!drawn_) return;
+  fmt::print(stderr, "\r\x1b[K");
+  std::fflush(stderr);
+  drawn_ = false;
+}
+
+}  // namespace lighthouse

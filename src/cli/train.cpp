@@ -1,0 +1,93 @@
+// lighthouse train: a run, from its config to its last checkpoint.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/log.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/model/parameters.h"
+#include "lighthouse/train/trainer.h"
+#include "progress.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> settings;
+  StartOptions start;
+};
+
+/// Shows a run on the terminal and in its log.
+class TrainingView final : public TrainingObserver {
+ public:
+  void started(int64_t first_step, int64_t total_steps) override {
+    first_step_ = first_step;
+    total_steps_ = total_steps;
+  }
+
+  void step_finished(const StepMetrics& m) override {
+    const double step_seconds = m.seconds - seconds_;
+    // The first step after a start says little about the rest: it has the seconds of all resumes in it.
+    if (seconds_ > 0) average_ = average_ > 0 ? 0.9 * average_ + 0.1 * step_seconds : step_seconds;
+    seconds_ = m.seconds;
+    const double left = average_ * static_cast<double>(total_steps_ - m.step);
+    progress_.show(static_cast<double>(m.step) / static_cast<double>(total_steps_),
+                   fmt::format("{}  step {}/{}  loss {:.4f}  {} tokens/s  {} left", m.stage, m.step, total_steps_,
+                               m.loss, format_count(static_cast<int64_t>(m.tokens_per_second)), format_seconds(left)),
+                   m.step == total_steps_);
+  }
+
+  void validated(const ValidationMetrics& m) override {
+    progress_.clear();
+    spdlog::info("step {}  validation loss {:.4f} in the stage's attention, {:.4f} in dense attention", m.step, m.loss,
+                 m.loss_dense);
+  }
+
+  void note(const std::string& text) override {
+    progress_.clear();
+    spdlog::info("{}", text);
+  }
+
+  void warn(const std::string& text) override {
+    progress_.clear();
+    spdlog::warn("{}", text);
+  }
+
+ private:
+  ProgressLine progress_;
+  int64_t first_step_ = 0;
+  int64_t total_steps_ = 1;
+  double seconds_ = 0;
+  double average_ = 0;  // seconds a step
+};
+
+void run(const Options& options) {
+  const RunConfig config = load_config(options.config, options.settings);
+  const std::unique_ptr<Backend> backend = make_backend(config.run.device);
+  TrainingView view;
+  Trainer trainer(config, options.start, *backend, view);
+  log_to_file(std::filesystem::path(config.run.directory) / "log.txt");
+  spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
+               format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
+  trainer.run();
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("train", "Train a model as a config says");
+  auto options = std::make_shared<Options>();
+  command->add_option("CONFIG", options->config, "A run's YAML file")->required();
+  command->add_option("--set", options->settings, "key.path=value: change one value; can be given many times")
+      ->allow_extra_args(false);
+  command->add_flag("--resume", options->start.resume,
+                    "Continue from the newest checkpoint, or start if there is none");
+  command->add_option("--resume-from", options->start.resume_from, "Continue from the checkpoint of this step");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,62 @@
+#include "golden_case.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <cmath>
+#include <functional>
+#include <stdexcept>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse::golden {
+namespace {
+
+/// Calls `visit` with the element offsets of both views, in the order of indices.
+void for_each_pair(const Tensor& a, const Tensor& b, const std::function<void(int64_t, int64_t)>& visit) {
+  if (!(a.shape() == b.shape())) {
+    throw InputError(fmt::format("shapes {} and {} differ", to_string(a.shape()), to_string(b.shape())));
+  }
+  std::array<int64_t, Shape::kMaxRank> index{};
+  for (int64_t n = 0; n < a.numel(); ++n) {
+    int64_t at_a = 0;
+    int64_t at_b = 0;
+    for (int dim = 0; dim < a.rank(); ++dim) {
+      at_a += index[dim] * a.stride(dim);
+      at_b += index[dim] * b.stride(dim);
+    }
+    visit(at_a, at_b);
+    for (int dim = a.rank() - 1; dim >= 0 && ++index[dim] == a.size(dim); --dim) index[dim] = 0;
+  }
+}
+
+}  // namespace
+
+Json settings_of(const SafetensorsFile& file, const std::string& path) {
+  const auto meta = file.metadata().find("meta");
+  if (meta == file.metadata().end()) throw InputError(path + " has no metadata key \"meta\": not a golden file");
+  Json json = Json::parse(meta->second, nullptr, false);
+  if (!json.is_object()) throw InputError(path + ": the metadata key \"meta\" is not a JSON object");
+  return json;
+}
+
+double relative_error(const Tensor& actual, const Tensor& reference) {
+  const float* a = actual.data<float>();
+  const float* r = reference.data<float>();
+  double difference = 0;
+  double norm = 0;
+  for_each_pair(actual, reference, [&](int64_t at_a, int64_t at_r) {
+    const double d = static_cast<double>(a[at_a]) - r[at_r];
+    difference += d * d;
+    norm += static_cast<double>(r[at_r]) * r[at_r];
+  });
+  return difference == 0 ? 0 : std::sqrt(difference / norm);
+}
+
+void copy_elements(const Tensor& to, const Tensor& from) {
+  float* t = to.data<float>();
+  const float* f = from.data<float>();
+  for_each_pair(to, from, [&](int64_t at_t, int64_t at_f) { t[at_t] = f[at_f]; });
+}
+
+}  // namespace lighthouse::golden

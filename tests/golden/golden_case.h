@@ -1,0 +1,45 @@
+// What a golden file holds, and the comparison with it.
+#pragma once
+
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "lighthouse/io/safetensors.h"
+#include "lighthouse/ops/backend.h"
+
+namespace lighthouse::golden {
+
+using Json = nlohmann::json;
+
+/// How a file is to be run.
+struct RunOptions {
+  bool indices_from_file = false;  // attention: use the file's selection instead of making one
+};
+
+/// One tensor or list of numbers against the file's.
+struct Check {
+  std::string name;
+  double error = 0;
+  double limit = 0;
+  bool passed() const { return error <= limit; }  // false for NaN
+};
+
+/// The metadata's "meta" as JSON. Throws InputError if it is missing or no JSON object.
+Json settings_of(const SafetensorsFile& file, const std::string& path);
+
+/// Norm of the difference over norm of the reference, both float32; the views may be strided.
+double relative_error(const Tensor& actual, const Tensor& reference);
+
+/// Copies element by element between views of the same shape, whatever their strides.
+void copy_elements(const Tensor& to, const Tensor& from);
+
+/// Runs one Lighthouse Attention layer forward and backward on the file's q, k, v, dout.
+std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& settings, const RunOptions& options,
+                                      Backend& backend);
+
+/// Trains the file's Llama on the file's tokens.
+std::vector<Check> run_model_case(const SafetensorsFile& file, const Json& settings, Backend& backend);
+
+}  // namespace lighthouse::golden

@@ -1,0 +1,79 @@
+// lighthouse-golden FILE...: runs golden cases and compares. Exit codes: 0 all pass, 1 one is off, 2 a file or an option
+// cannot be used.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "golden_case.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/ops/cpu_kernels.h"
+
+namespace lighthouse::golden {
+namespace {
+
+struct Options {
+  std::vector<std::string> files;
+  std::string device = "cpu";
+  std::string dtype = "float32";
+  RunOptions run;
+};
+
+std::vector<Check> run_case(const std::string& path, const RunOptions& options, Backend& backend) {
+  const SafetensorsFile file(path);
+  const Json settings = settings_of(file, path);
+  try {
+    if (settings.contains("vocab_size")) return run_model_case(file, settings, backend);
+    return run_attention_case(file, settings, options, backend);
+  } catch (const Json::exception& error) {
+    throw InputError(fmt::format("{}: the metadata lacks a setting: {}", path, error.what()));
+  }
+}
+
+/// Prints a line for each check. Returns whether all passed.
+bool report(const std::string& path, const std::vector<Check>& checks) {
+  bool all = true;
+  fmt::print("{}\n", path);
+  for (const Check& check : checks) {
+    fmt::print("  {:<60} {:10.2e}  limit {:.0e}  {}\n", check.name, check.error, check.limit,
+               check.passed() ? "ok" : "OFF");
+    all = all && check.passed();
+  }
+  fmt::print("  {}\n", all ? "passed" : "FAILED");
+  return all;
+}
+
+int run(const Options& options) {
+  if (options.device != "cpu" || options.dtype != "float32") {
+    throw InputError(fmt::format("device {} with dtype {} is not in this build; cpu with float32 is", options.device,
+                                 options.dtype));
+  }
+  const auto backend = make_cpu_backend();
+  bool all = true;
+  for (const std::string& file : options.files) {
+    const bool passed = report(file, run_case(file, options.run, *backend));
+    all = all && passed;
+  }
+  return all ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace lighthouse::golden
+
+int main(int argc, char** argv) {
+  lighthouse::use_fast_blas_kernels(argv);
+  CLI::App program("Runs golden cases and compares", "lighthouse-golden");
+  lighthouse::golden::Options options;
+  program.add_option("FILE", options.files, "Golden files")->required();
+  program.add_option("--device", options.device, "cpu")->capture_default_str();
+  program.add_option("--dtype", options.dtype, "float32")->capture_default_str();
+  program.add_flag("--indices-from-file", options.run.indices_from_file, "Attention: attend over the file's selection");
+  try {
+    program.parse(argc, argv);
+    return lighthouse::golden::run(options);
+  } catch (const CLI::ParseError& error) {
+    return program.exit(error) == 0 ? 0 : 2;
+  } catch (const lighthouse::InputError& error) {
+    fmt::print(stderr, "{}\n", error.what());
+    return 2;
+  }
+}
