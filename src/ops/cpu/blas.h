@@ -5,6 +5,9 @@
 
 namespace lighthouse::cpu {
 
+/// Makes the products below run in the thread that calls them. Call it once.
+void use_one_blas_thread();
+
 /// A row-major matrix: element (i, j) lies at data[i * stride + j].
 struct Matrix {
   float* data;

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <string_view>
 
+#include "blas.h"
+
 namespace lighthouse {
 namespace cpu {
 namespace {

@@ -8,6 +8,7 @@ namespace lighthouse::cpu {
 namespace {
 
 constexpr int64_t kNormBlock = 16384;  // elements whose squares are summed together
+constexpr int64_t kUpdateBlock = 16384;
 
 int64_t norm_blocks(int64_t numel) {
   return (numel + kNormBlock - 1) / kNormBlock;
@@ -51,12 +52,17 @@ void CpuBackend::adamw(const Stream&, const Tensor& weight, const Tensor& m, con
   const auto rest1 = static_cast<float>(1 - settings.beta1), rest2 = static_cast<float>(1 - settings.beta2);
   const auto epsilon = static_cast<float>(settings.epsilon), decay = static_cast<float>(settings.weight_decay);
   const int64_t numel = weight.numel();
-#pragma omp parallel for simd schedule(static)
-  for (int64_t i = 0; i < numel; ++i) {
-    const float g = dw[i] * scale;
-    first[i] = beta1 * first[i] + rest1 * g;
-    second[i] = beta2 * second[i] + rest2 * (g * g);
-    w[i] -= rate * ((first[i] / bias1) / (std::sqrt(second[i] / bias2) + epsilon) + decay * w[i]);
+  // Fixed blocks, so that which elements fall into a vector and which into a remainder never depends on the threads.
+#pragma omp parallel for schedule(static)
+  for (int64_t begin = 0; begin < numel; begin += kUpdateBlock) {
+    const int64_t end = std::min(numel, begin + kUpdateBlock);
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) {
+      const float g = dw[i] * scale;
+      first[i] = beta1 * first[i] + rest1 * g;
+      second[i] = beta2 * second[i] + rest2 * (g * g);
+      w[i] -= rate * ((first[i] / bias1) / (std::sqrt(second[i] / bias2) + epsilon) + decay * w[i]);
+    }
   }
 }
 

@@ -1,0 +1,56 @@
+#include "op_test.h"
+
+namespace lighthouse {
+namespace {
+
+class OptimizerTest : public OpTest {};
+
+TEST_F(OptimizerTest, L2Norm) {
+  for (const int64_t size : {1, 1000, 16385, 100001}) {
+    const Floats x = random_floats({size}, 1);
+    Array<double> norm({1});
+    const auto scratch = scratch_of(backend_->l2_norm_scratch(size));
+    backend_->l2_norm(stream_, norm, scratch, x);
+    EXPECT_NEAR(norm[0], std::sqrt(dot(values_of(x), values_of(x))), 1e-9 * norm[0]);
+  }
+}
+
+TEST_F(OptimizerTest, AdamWFollowsItsFormulas) {
+  const int64_t size = 20001;
+  Floats weight = random_floats({size}, 1), m = random_floats({size}, 2), v = random_floats({size}, 3);
+  for (float& value : v.values) value *= value;
+  const Floats gradient = random_floats({size}, 4);
+  Floats scalars({kAdamScalars});
+  scalars[kLearningRate] = 0.01f;
+  scalars[kBiasCorrection1] = 0.19f;
+  scalars[kBiasCorrection2] = 0.0975f;
+  scalars[kGradientScale] = 0.5f;
+  const AdamSettings settings{.beta1 = 0.9, .beta2 = 0.95, .epsilon = 1e-3, .weight_decay = 0.1};
+
+  std::vector<double> new_weight, new_m, new_v;
+  for (int64_t i = 0; i < size; ++i) {
+    const double g = 0.5 * gradient[i];
+    new_m.push_back(0.9 * m[i] + (1 - 0.9) * g);
+    new_v.push_back(0.95 * v[i] + (1 - 0.95) * g * g);
+    const double step = new_m.back() / 0.19 / (std::sqrt(new_v.back() / 0.0975) + 1e-3);
+    new_weight.push_back(weight[i] - 0.01 * (step + 0.1 * weight[i]));
+  }
+  backend_->adamw(stream_, weight, m, v, gradient, scalars, settings);
+  EXPECT_TRUE(close(m, new_m, 1e-6));
+  EXPECT_TRUE(close(v, new_v, 1e-6));
+  EXPECT_TRUE(close(weight, new_weight, 1e-6));
+}
+
+TEST_F(OptimizerTest, FillAndCopy) {
+  Floats x({300001}), y({300001});
+  backend_->fill(stream_, x, 1.5f);
+  backend_->copy(stream_, y, x);
+  EXPECT_EQ(y.values, std::vector<float>(300001, 1.5f));
+  Ints ids({17});
+  backend_->fill(stream_, ids, -1.0f);
+  EXPECT_EQ(ids.values, std::vector<int32_t>(17, -1));
+  EXPECT_THROW(backend_->copy(stream_, y, Floats({5})), std::logic_error);
+}
+
+}  // namespace
+}  // namespace lighthouse

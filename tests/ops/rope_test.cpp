@@ -1,0 +1,48 @@
+#include "op_test.h"
+
+namespace lighthouse {
+namespace {
+
+class RopeTest : public OpTest {};
+
+TEST_F(RopeTest, RotatesAStridedViewAndBack) {
+  const int64_t length = 33, heads = 3, half = 12;
+  const double theta = 10000;
+  Floats cos({length, half}), sin({length, half});
+  backend_->rope_table(stream_, cos, sin, theta);
+
+  const Floats original = random_floats({2, length, heads + 2, 2 * half}, 1);
+  Floats fused({2, length, heads + 2, 2 * half});
+  fused.values = original.values;
+  fused.tensor = Tensor(fused.values.data(), original.tensor.shape(), DType::kFloat32);
+  const Tensor view = fused.tensor.slice(2, 1, 1 + heads);
+  backend_->rope_forward(stream_, view, cos, sin);
+
+  std::vector<double> expected = values_of(original);
+  for (int64_t row = 0; row < 2 * length; ++row) {
+    for (int64_t head = 1; head <= heads; ++head) {
+      for (int64_t i = 0; i < half; ++i) {
+        const auto at = static_cast<size_t>((row * (heads + 2) + head) * 2 * half + i);
+        const double angle = static_cast<double>(row % length) * std::pow(theta, -static_cast<double>(i) / half);
+        const double a = expected[at], b = expected[at + half];
+        expected[at] = a * std::cos(angle) - b * std::sin(angle);
+        expected[at + half] = b * std::cos(angle) + a * std::sin(angle);
+      }
+    }
+  }
+  EXPECT_TRUE(close(fused, expected, 1e-6));
+  backend_->rope_backward(stream_, view, cos, sin);
+  EXPECT_TRUE(close(fused, values_of(original), 1e-6));
+}
+
+// A table that rounded its angles to float32 would be wrong by 0.03 here.
+TEST_F(RopeTest, TableIsRightFarOut) {
+  const int64_t length = 1000000;
+  Floats cos({length, 1}), sin({length, 1});
+  backend_->rope_table(stream_, cos, sin, 500000);
+  EXPECT_NEAR(cos[length - 1], std::cos(999999.0), 1e-7);
+  EXPECT_NEAR(sin[length - 1], std::sin(999999.0), 1e-7);
+}
+
+}  // namespace
+}  // namespace lighthouse
