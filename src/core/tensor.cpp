@@ -116,9 +116,9 @@ Tensor Tensor::transpose(int a, int b) const {
 }
 
 Tensor Tensor::every(int dim, int64_t first, int64_t step) const {
-  require(dim < rank() && step > 0 && size(dim) % step == 0 && first < step, "every", *this);
+  require(dim < rank() && step > 0 && 0 <= first && first <= size(dim), "every", *this);
   Tensor result = offset_by(first * strides_[dim]);
-  result.shape_[dim] = size(dim) / step;
+  result.shape_[dim] = (size(dim) - first + step - 1) / step;
   result.strides_[dim] *= step;
   return result;
 }

@@ -73,7 +73,7 @@ class Tensor {
   Tensor split(int dim, int64_t outer, int64_t inner) const;
   /// The view with dimensions `a` and `b` exchanged.
   Tensor transpose(int a, int b) const;
-  /// Every `step`-th element of dimension `dim`, starting with `first`; `step` must divide its size.
+  /// Every `step`-th element of dimension `dim`, starting with `first`.
   Tensor every(int dim, int64_t first, int64_t step) const;
 
  private:

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Installs what is missing, builds with warnings as errors, checks format and lint, runs every test.
+#   --quick   without the lint
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=false
+case "${1:-}" in
+    --quick) quick=true ;;
+    "") ;;
+    *) echo "usage: $0 [--quick]" >&2; exit 2 ;;
+esac
+
+say() { echo "test: $*"; }
+
+./scripts/setup.sh
+
+say "configuring; CUDA code is built where nvcc is found"
+cmake -S . -B build -G Ninja -DLIGHTHOUSE_WERROR=ON -DLIGHTHOUSE_TESTS=ON
+say "building with warnings as errors"
+cmake --build build
+
+if command -v clang-format-14 >/dev/null; then
+    say "checking the format"
+    git ls-files '*.h' '*.cpp' '*.cu' '*.cuh' | xargs clang-format-14 --dry-run --Werror
+else
+    say "SKIPPED: the format check needs clang-format-14 (other versions format differently)"
+fi
+
+if $quick; then
+    say "SKIPPED: the lint, as asked"
+elif command -v clang-tidy-14 >/dev/null; then
+    say "linting"
+    git ls-files 'src/*.cpp' | xargs -P "$(nproc)" -n 4 clang-tidy-14 -p build --quiet 2>/dev/null
+else
+    say "SKIPPED: the lint needs clang-tidy-14"
+fi
+
+say "running every test"
+ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)"
