@@ -38,7 +38,7 @@ constexpr std::string_view compiled_for() {
 }  // namespace
 
 CpuBackend::CpuBackend() {
-  openblas_set_num_threads(1);
+  use_one_blas_thread();
 }
 
 std::string CpuBackend::description() const {
