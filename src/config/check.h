@@ -1,0 +1,12 @@
+// The checks of settings that must fit together.
+#pragma once
+
+#include "config_node.h"
+#include "lighthouse/config/run_config.h"
+
+namespace lighthouse {
+
+/// Throws InputError for the first that do not. `root` is what the config was read from: it tells where they stand.
+void check_config(const RunConfig& config, const ConfigNode& root);
+
+}  // namespace lighthouse

@@ -1,0 +1,62 @@
+#include "lighthouse/config/load.h"
+
+#include <fmt/format.h>
+
+#include "check.h"
+#include "config_node.h"
+#include "lighthouse/core/error.h"
+#include "reader.h"
+
+namespace lighthouse {
+namespace {
+
+/// Fills in what follows from other values.
+void resolve(RunConfig& config) {
+  if (config.run.directory.empty()) config.run.directory = "runs/" + config.run.name;
+  for (size_t i = 0; i < config.stages.size(); ++i) {
+    StageSection& stage = config.stages[i];
+    if (stage.name.empty()) stage.name = fmt::format("{}-{}", name_of(stage.attention), i);
+  }
+}
+
+RunConfig config_of(const ConfigNode& root) {
+  RunConfig config = read_fields(root);
+  resolve(config);
+  check_config(config, root);
+  return config;
+}
+
+/// A setting that every stage hides behind one of its own, as in the complete config that a run saves, would do nothing
+/// without a word.
+void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
+  const std::string path = setting.substr(0, setting.find('='));
+  const std::string in_stage = path == "model.rope_theta" ? "rope_theta" : path;
+  if (in_stage == path && !path.starts_with("batch.") && !path.starts_with("data.")) return;
+  const ConfigNode* stages = root.find("stages");
+  if (stages == nullptr || stages->list.empty()) return;
+
+  const size_t dot = in_stage.find('.');
+  for (const ConfigNode& stage : stages->list) {
+    const ConfigNode* node = stage.find(in_stage.substr(0, dot));
+    if (node != nullptr && dot != std::string::npos) node = node->find(in_stage.substr(dot + 1));
+    if (node == nullptr) return;
+  }
+  throw InputError(fmt::format("--set {}: does nothing, because every stage sets its own; set stages.0.{}, ... instead",
+                               setting, in_stage));
+}
+
+}  // namespace
+
+RunConfig load_config(const std::filesystem::path& path, const std::vector<std::string>& settings) {
+  ConfigNode root = load_tree(path);
+  for (const std::string& setting : settings) apply_setting(root, setting);
+  RunConfig config = config_of(root);
+  for (const std::string& setting : settings) refuse_hidden_setting(root, setting);
+  return config;
+}
+
+RunConfig parse_config(const std::string& yaml, const std::string& origin) {
+  return config_of(parse_tree(yaml, origin));
+}
+
+}  // namespace lighthouse

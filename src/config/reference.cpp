@@ -1,0 +1,95 @@
+// Every key of a config as Markdown: docs/config.md.
+#include <fmt/format.h>
+
+#include <string>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/text.h"
+#include "schema.h"
+
+namespace lighthouse {
+namespace {
+
+constexpr const char* kIntroduction =
+    "# Config reference\n\n"
+    "Every key of a run's YAML, as `lighthouse config --reference` prints it. Two more ways to set one: `extends: "
+    "other.yaml` at\nthe top of a file starts from another file (maps are merged key by key, lists and values "
+    "replaced), "
+    "and `--set KEY=VALUE`\non the command line changes one value, as in `--set stages.0.steps=100`.\n";
+
+/// Writes one table for each section; those inside it follow it.
+class ReferenceWriter final : public FieldVisitor {
+ public:
+  /// `title` is the section's path. Inside a list's elements values are inherited, so that no default is shown for
+  /// maps.
+  ReferenceWriter(std::string title, const char* doc, bool in_list) : title_(std::move(title)), in_list_(in_list) {
+    if (title_.empty()) return;
+    head_ = fmt::format("\n## {}\n\n", title_);
+    if (*doc != '\0') head_ += fmt::format("{}\n\n", doc);
+  }
+
+  std::string str() const {
+    const char* header = "| key | value | default | meaning |\n|---|---|---|---|\n";
+    return (rows_.empty() ? "" : head_ + header + rows_) + below_;
+  }
+
+  void integer(const char* name, int64_t& value, const IntRange& range, const char* doc) override {
+    row(name, range.str(), range.holds(value) ? std::to_string(value) : "", doc);
+  }
+  void real(const char* name, double& value, const RealRange& range, const char* doc) override {
+    row(name, range.str(), range.holds(value) ? format_real(value) : "", doc);
+  }
+  void boolean(const char* name, bool& value, const char* doc) override {
+    row(name, "true or false", value ? "true" : "false", doc);
+  }
+  void text(const char* name, std::string& value, TextRule, const char* doc) override { row(name, "text", value, doc); }
+  void choice(const char* name, std::string& value, const Choices& choices, const char* doc) override {
+    row(name, join(choices.names, ", "), value, doc);
+  }
+  void integers(const char* name, std::vector<int64_t>& values, const IntRange&, const char* doc) override {
+    row(name, "a list of whole numbers", fmt::format("[{}]", fmt::join(values, ", ")), doc);
+  }
+  void preset(const char* name, const Choices& choices, const std::function<void(const std::string&)>&,
+              const char* doc) override {
+    row(name, join(choices.names, ", "), "", doc);
+  }
+  void section(const char* name, const Fields& fields, const char* doc) override {
+    if (in_list_) return row(name, "a map", "", doc);
+    ReferenceWriter inner(path_of(name), doc, false);
+    fields(inner);
+    below_ += inner.str();
+  }
+  void list(const char* name, const List& list, const char* doc) override {
+    const bool is_section = title_.empty();
+    if (!is_section) row(name, "a list", "", doc);
+    list.resize(1);
+    ReferenceWriter inner(path_of(name) + ".0", is_section ? doc : "One element of the list.", true);
+    list.element(inner, 0);
+    below_ += inner.str();
+  }
+
+ private:
+  std::string path_of(const char* name) const { return title_.empty() ? name : title_ + "." + name; }
+
+  void row(const char* name, const std::string& value, const std::string& by_default, const char* doc) {
+    rows_ +=
+        fmt::format("| `{}` | {} | {} | {} |\n", name, value, by_default.empty() ? "" : "`" + by_default + "`", doc);
+  }
+
+  std::string title_;
+  bool in_list_;
+  std::string head_;
+  std::string rows_;
+  std::string below_;
+};
+
+}  // namespace
+
+std::string config_reference() {
+  RunConfig config;
+  ReferenceWriter writer("", "", false);
+  visit_fields(config, writer);
+  return kIntroduction + writer.str();
+}
+
+}  // namespace lighthouse

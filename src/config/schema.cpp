@@ -1,0 +1,194 @@
+#include "schema.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+namespace lighthouse {
+namespace {
+
+// Upper bounds are far above anything sensible; they keep products of sizes inside 64 bits.
+constexpr int64_t kMaxSteps = 1'000'000'000'000;
+constexpr int64_t kMaxSequence = int64_t{1} << 30;
+constexpr int64_t kMaxBatch = int64_t{1} << 20;
+constexpr int64_t kMaxWidth = int64_t{1} << 20;
+constexpr int64_t kMaxVocabulary = int64_t{1} << 30;
+constexpr int64_t kMaxLayers = 4096;
+constexpr int64_t kMaxBatches = int64_t{1} << 30;
+
+constexpr RealRange kPositive{0, 1e9, true, false};
+constexpr RealRange kFraction{0, 1, false, false};
+constexpr RealRange kBelowOne{0, 1, false, true};
+
+/// The names of an enum's values, in their order from 0.
+using Names = std::vector<std::string>;
+
+template <typename Enum>
+void choice(FieldVisitor& visitor, const char* name, Enum& value, const Choices& choices, const char* doc) {
+  std::string word = choices.names.at(static_cast<size_t>(value));
+  visitor.choice(name, word, choices, doc);
+  const auto found = std::find(choices.names.begin(), choices.names.end(), word);
+  value = static_cast<Enum>(found - choices.names.begin());
+}
+
+void visit(RunSection& run, FieldVisitor& v) {
+  v.text("name", run.name, TextRule::kNotEmpty, "the run's name; it becomes a folder's, so it has no \"/\"");
+  v.text("directory", run.directory, TextRule::kAny, "where the run keeps its files; `runs/<name>` if not set");
+  v.integer("seed", run.seed, {0}, "of initial weights and of the order of the data");
+  choice(v, "device", run.device, {Names{"auto", "cpu", "cuda"}}, "`auto`: a GPU if there is one");
+  v.text("init_from", run.init_from, TextRule::kAny, "a checkpoint: start from its weights");
+  v.text("branch_from", run.branch_from, TextRule::kAny,
+         "a checkpoint: continue its whole state (optimizer, data position, step) in this run's directory");
+}
+
+void visit(ModelConfig& model, FieldVisitor& v) {
+  v.preset(
+      "preset", {model_preset_names()}, [&](const std::string& name) { model = model_preset(name).value(); },
+      "a model by name; the other keys change it");
+  v.text("tokenizer", model.tokenizer, TextRule::kNotEmpty, "`bytes`: a token a byte, and 256 for end of text");
+  v.integer("vocab_size", model.vocab_size, {1, kMaxVocabulary}, "at least the tokenizer's vocabulary");
+  v.integer("hidden_size", model.hidden_size, {1, kMaxWidth}, "C, width of the residual stream");
+  v.integer("intermediate_size", model.intermediate_size, {1, kMaxWidth}, "F, width inside the feed-forward part");
+  v.integer("num_hidden_layers", model.num_hidden_layers, {1, kMaxLayers}, "transformer layers");
+  v.integer("num_attention_heads", model.num_attention_heads, {1, kMaxWidth},
+            "H, query heads; hidden_size / H must be a multiple of 8");
+  v.integer("num_key_value_heads", model.num_key_value_heads, {1, kMaxWidth}, "key/value heads; a divisor of H");
+  v.real("rope_theta", model.rope_theta, {1, 1e12}, "base of the rotary embedding's wavelengths");
+  v.real("rms_norm_eps", model.rms_norm_eps, {0, 1, true, false}, "epsilon of RMSNorm");
+  v.real("initializer_range", model.initializer_range, {0, 100}, "standard deviation of initial weights");
+  v.boolean("tie_word_embeddings", model.tie_word_embeddings, "one matrix for embedding and output");
+}
+
+void visit(LighthouseSettings& lighthouse, FieldVisitor& v) {
+  v.integer("levels", lighthouse.levels, {2, 31}, "L, levels of the pyramid, the tokens included");
+  v.integer("pooling_factor", lighthouse.pooling_factor, {2, 1 << 20}, "p, entries pooled into one of the next level");
+  v.integer("top_k", lighthouse.top_k, {2, kMaxSequence}, "k, entries expanded at each level; a multiple of tile");
+  v.integer("tile", lighthouse.tile, {2, kMaxSequence}, "entries expanded by one tile; even");
+  choice(v, "scorer", lighthouse.scorer,
+         {Names{"norm", "dilated"}, {{"gla", "the gated-linear-attention scorer is not implemented"}}},
+         "what entries are ranked by: norms of q and k (fastest), or dilated attention");
+  v.integer("dilation", lighthouse.dilation, {1, kMaxSequence},
+            "interleaved streams of the `dilated` scorer; divides the sequence length");
+  v.boolean("cover_prefix", lighthouse.cover_prefix,
+            "the first positions, which no pooled entry reaches, attend to what precedes them");
+  v.integers("dense_layers", lighthouse.dense_layers, {-kMaxLayers, kMaxLayers - 1},
+             "layers that stay dense in Lighthouse steps; negative numbers count from the end");
+}
+
+void visit(DataSource& source, FieldVisitor& v) {
+  v.text("path", source.path, TextRule::kNotEmpty, "token shards, a file or a pattern like `data/train-*.bin`");
+  v.real("weight", source.weight, kPositive, "how often sequences are drawn from here, relative to the other sources");
+}
+
+void visit(DataSection& data, FieldVisitor& v) {
+  const FieldVisitor::List sources{data.train.size(), [&](size_t size) { data.train.assign(size, DataSource{}); },
+                                   [&](FieldVisitor& element, size_t i) { visit(data.train[i], element); }, "path"};
+  v.list("train", sources, "token shards to train on: a pattern, or a list of patterns or of maps");
+  v.text("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
+}
+
+void visit(BatchSection& batch, FieldVisitor& v) {
+  v.integer("sequence_length", batch.sequence_length, {1, kMaxSequence}, "N, tokens of a sequence");
+  v.integer("micro_batch_size", batch.micro_batch_size, {1, kMaxBatch}, "sequences in one pass through the model");
+  v.integer("global_batch_size", batch.global_batch_size, {1, kMaxBatch},
+            "sequences in one step; a multiple of micro_batch_size");
+}
+
+/// What a stage does not set it takes from the sections above it.
+void inherit(StageSection& stage, const RunConfig& config) {
+  stage = StageSection{};
+  stage.rope_theta = config.model.rope_theta;
+  stage.batch = config.batch;
+  stage.data = config.data;
+}
+
+void visit(StageSection& stage, FieldVisitor& v) {
+  v.not_here("learning_rate", "a stage scales the optimizer's with learning_rate_factor");
+  v.text("name", stage.name, TextRule::kAny, "appears in metrics; attention and number if not set: `lighthouse-0`");
+  choice(v, "attention", stage.attention, {Names{"dense", "lighthouse"}}, "how the stage's steps attend");
+  v.integer("steps", stage.steps, {1, kMaxSteps}, "optimizer steps of this stage");
+  v.real("learning_rate_factor", stage.learning_rate_factor, {0, 1e6},
+         "the schedule's learning rate is multiplied by it");
+  v.integer("dense_every", stage.dense_every, {0, kMaxSteps},
+            "in a Lighthouse stage every n-th step is dense, n at least 2; 0: none is");
+  v.real("rope_theta", stage.rope_theta, {1, 1e12}, "instead of the model's");
+  v.section(
+      "batch", [&](FieldVisitor& f) { visit(stage.batch, f); }, "keys that replace those of [batch](#batch)");
+  v.section(
+      "data", [&](FieldVisitor& f) { visit(stage.data, f); }, "keys that replace those of [data](#data)");
+}
+
+void visit(OptimizerSection& optimizer, FieldVisitor& v) {
+  v.choice("name", optimizer.name, {Names{"adamw"}}, "AdamW, with decoupled weight decay");
+  v.real("learning_rate", optimizer.learning_rate, kPositive, "its peak, after the warm-up");
+  v.real("beta1", optimizer.beta1, kBelowOne, "decay of the mean of gradients");
+  v.real("beta2", optimizer.beta2, kBelowOne, "decay of the mean of squared gradients");
+  v.real("epsilon", optimizer.epsilon, {0, 1, true, false}, "added to the root of the latter");
+  v.real("weight_decay", optimizer.weight_decay, {0, 1e6}, "of tensors of two dimensions, times the learning rate");
+  v.real("clip_grad_norm", optimizer.clip_grad_norm, {0, 1e9}, "largest norm of the gradient; 0: no clipping");
+}
+
+void visit(ScheduleSection& schedule, FieldVisitor& v) {
+  v.integer("warmup_steps", schedule.warmup_steps, {0, kMaxSteps}, "steps over which the learning rate rises");
+  choice(v, "decay", schedule.decay, {Names{"constant", "linear", "cosine"}}, "how it falls at the end of the run");
+  v.integer("decay_steps", schedule.decay_steps, {0, kMaxSteps},
+            "the last steps of the run, over which it falls; 0: all that follow the warm-up");
+  v.real("min_ratio", schedule.min_ratio, kFraction, "what it falls to, as a part of its peak");
+}
+
+void visit(CheckpointSection& checkpoint, FieldVisitor& v) {
+  v.integer("every", checkpoint.every, {0, kMaxSteps}, "steps between checkpoints; 0: only at the end of a stage");
+  v.integer("keep", checkpoint.keep, {1, kMaxSteps}, "newest ones kept; the one at the end of a stage always is");
+}
+
+void visit(EvaluationSection& evaluation, FieldVisitor& v) {
+  v.integer("every", evaluation.every, {0, kMaxSteps}, "steps between validations; 0: only at the end of a stage");
+  v.integer("batches", evaluation.batches, {1, kMaxBatches}, "micro-batches of the validation data");
+}
+
+void visit(TrainSection& train, FieldVisitor& v) {
+  v.integer("max_skipped_steps", train.max_skipped_steps, {0, kMaxSteps},
+            "steps in a row that may be skipped, for a loss or gradient that is not finite, before the run stops");
+}
+
+void visit(HardwareSection& hardware, FieldVisitor& v) {
+  v.real("peak_tflops", hardware.peak_tflops, {0, 1e12},
+         "of the device, for utilisation and the plan's step time; 0: not known");
+}
+
+template <typename Section>
+void section(FieldVisitor& v, const char* name, Section& fields, const char* doc) {
+  v.section(
+      name, [&](FieldVisitor& inner) { visit(fields, inner); }, doc);
+}
+
+}  // namespace
+
+void visit_fields(RunConfig& config, FieldVisitor& v) {
+  section(v, "run", config.run, "The run as a whole.");
+  section(v, "model", config.model, "The Llama, under Hugging Face's names.");
+  v.section(
+      "attention",
+      [&](FieldVisitor& inner) {
+        section(inner, "lighthouse", config.lighthouse, "Lighthouse Attention, for the stages that use it.");
+      },
+      "How layers attend.");
+  section(v, "data", config.data, "Token shards, as `lighthouse prepare` writes them.");
+  section(v, "batch", config.batch, "Batch sizes count sequences.");
+  const FieldVisitor::List stages{config.stages.size(),
+                                  [&](size_t size) {
+                                    config.stages.resize(size);
+                                    for (StageSection& stage : config.stages) inherit(stage, config);
+                                  },
+                                  [&](FieldVisitor& element, size_t i) { visit(config.stages[i], element); }};
+  v.list("stages", stages,
+         "What is trained, one stage after another. A stage takes from the sections above what it does not set.");
+  section(v, "optimizer", config.optimizer, "");
+  section(v, "schedule", config.schedule, "The learning rate over the whole run.");
+  section(v, "checkpoint", config.checkpoint, "");
+  section(v, "evaluation", config.evaluation, "");
+  section(v, "train", config.train, "");
+  section(v, "hardware", config.hardware, "");
+}
+
+}  // namespace lighthouse
