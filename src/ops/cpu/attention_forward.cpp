@@ -117,6 +117,7 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
   const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
   const int64_t blocks = (length + kQueries - 1) / kQueries, sequences = out.size(0) * heads;
   const int64_t piece = bytes_per_thread(head_dim);
+  require(scratch.bytes() >= piece, "causal attention", {&out, &scratch, &q, &k, &v});
   const int threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), scratch.bytes() / piece));
   auto* memory = static_cast<std::byte*>(scratch.raw());
 #pragma omp parallel num_threads(threads)
@@ -139,7 +140,7 @@ void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tenso
                                    const Tensor& q, const Tensor& k, const Tensor& v) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
               is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && scratch.bytes() >= bytes_per_thread(q.size(3)),
+              contiguous(lse),
           "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
   causal_attention(out, lse, scratch, q, k, v);
 }

@@ -92,7 +92,7 @@ void CpuBackend::lighthouse_dilated_scores(const Stream&, const Tensor& s_q, con
   require(has_heads(q) && has_heads(k) && has_heads(v) && is_kv_of(q, k) && have_shape(k.shape(), v) &&
               q.size(1) == shape.sequence_length && dilation > 0 && q.size(1) % dilation == 0 &&
               have_shape({q.size(0), k.size(2), shape.scored_entries()}, s_q, s_k) && contiguous(s_q, s_k) &&
-              scratch.bytes() > DilatedScratch(nullptr, q.shape(), dilation).used,
+              scratch.bytes() >= DilatedScratch(nullptr, q.shape(), dilation).used,
           "lighthouse_dilated_scores", {&s_q, &s_k, &scratch, &q, &k, &v});
   const DilatedScratch pieces(scratch.raw(), q.shape(), dilation);
   const Tensor out(pieces.out, q.shape(), DType::kFloat32);
