@@ -93,7 +93,7 @@ TEST(Config, EveryPresetIsAValidModel) {
 }
 
 TEST(Config, RoundTrip) {
-  for (const std::string& extra :
+  for (const std::string extra :
        {"", "data: {train: []}", "evaluation: {every: 0}", "optimizer: {epsilon: 1.0e-30, learning_rate: 0.1}",
         "hardware: {peak_tflops: 989.4}"}) {
     std::string text = kExample;
