@@ -136,12 +136,11 @@ void bench_attention(const Options& options) {
     const double dense_both = dense.both_seconds(options.repeats);
     const double sparse_forward = sparse.forward_seconds(options.repeats);
     const double sparse_both = sparse.both_seconds(options.repeats);
-    table.add_row({format_count(n), format_count(settings.top_k), format_count(settings.shape(n).gathered()),
-                   ms(dense_forward), ms(dense_both),
-                   fmt::format("{:.0f}%", 100 * dense_flops(shape) / dense_both / ceiling), ms(sparse_forward),
-                   ms(sparse_both), fmt::format("{:.1f}x", dense_forward / sparse_forward),
-                   fmt::format("{:.1f}x", dense_both / sparse_both), format_bytes(dense.bytes()),
-                   format_bytes(sparse.bytes())});
+    table.add_row(
+        {format_count(n), format_count(settings.top_k), format_count(settings.shape(n).gathered()), ms(dense_forward),
+         ms(dense_both), fmt::format("{:.0f}%", 100 * dense_flops(shape) / dense_both / ceiling), ms(sparse_forward),
+         ms(sparse_both), fmt::format("{:.1f}x", dense_forward / sparse_forward),
+         fmt::format("{:.1f}x", dense_both / sparse_both), format_bytes(dense.bytes()), format_bytes(sparse.bytes())});
   }
   fmt::print("{}", table.str());
 }

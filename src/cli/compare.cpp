@@ -36,7 +36,9 @@ Run read_run(const std::filesystem::path& directory) {
   return run;
 }
 
-std::string loss_text(const std::optional<double>& loss) { return loss ? fmt::format("{:.4f}", *loss) : "-"; }
+std::string loss_text(const std::optional<double>& loss) {
+  return loss ? fmt::format("{:.4f}", *loss) : "-";
+}
 
 void print_final(const std::vector<Run>& runs) {
   TextTable table({"run", "steps", "tokens", "training time", "validation (dense)", "(stage's own)"});
@@ -55,11 +57,12 @@ void print_at(const std::vector<Run>& runs, const std::string& title,
               std::optional<double> (*validation)(const RunHistory&, double),
               std::optional<double> (*training)(const RunHistory&, double), double common,
               const std::function<std::string(double)>& format) {
-  TextTable table({"run", "at " + format(common / 2) + ": validation", "training", "at " + format(common) + ": validation",
-                   "training"});
+  TextTable table({"run", "at " + format(common / 2) + ": validation", "training",
+                   "at " + format(common) + ": validation", "training"});
   for (const Run& run : runs) {
-    table.add_row({run.name, loss_text(validation(run.history, common / 2)), loss_text(training(run.history, common / 2)),
-                   loss_text(validation(run.history, common)), loss_text(training(run.history, common))});
+    table.add_row({run.name, loss_text(validation(run.history, common / 2)),
+                   loss_text(training(run.history, common / 2)), loss_text(validation(run.history, common)),
+                   loss_text(training(run.history, common))});
   }
   fmt::print("{} (validation in dense attention; training: mean of ten steps)\n\n{}\n", title, table.str());
 }
@@ -87,20 +90,22 @@ void print_switches(const std::vector<Run>& runs) {
     }
   }
   if (!any) return;
-  fmt::print("Switches (a loss in Lighthouse mode sees a little of what it predicts, so part of the jump is honesty)\n\n"
-             "{}\n",
-             table.str());
+  fmt::print(
+      "Switches (a loss in Lighthouse mode sees a little of what it predicts, so part of the jump is honesty)\n\n"
+      "{}\n",
+      table.str());
 }
 
 void print_bigram(const Run& run) {
   if (run.config.data.train.empty() || run.config.data.validation.empty()) {
     throw InputError("--bigram needs data.train and data.validation in the first run's config");
   }
-  const double loss = bigram_loss(run.config.data.train.front().path, run.config.data.validation,
-                                  run.config.model.vocab_size);
-  fmt::print("For scale: a bigram model with add-one smoothing, counted on the training shards, has {:.4f} nats per "
-             "token on the validation shards.\n",
-             loss);
+  const double loss =
+      bigram_loss(run.config.data.train.front().path, run.config.data.validation, run.config.model.vocab_size);
+  fmt::print(
+      "For scale: a bigram model with add-one smoothing, counted on the training shards, has {:.4f} nats per "
+      "token on the validation shards.\n",
+      loss);
 }
 
 void compare(const Options& options) {

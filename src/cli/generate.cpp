@@ -40,8 +40,8 @@ void run(const Options& options) {
   std::vector<int32_t> prompt;
   tokenizer->encode(options.prompt, prompt);
   fmt::print("{}", options.prompt);
-  generate(config.model, weights, *backend, prompt, stage.batch.sequence_length,
-           tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
+  generate(config.model, weights, *backend, prompt, stage.batch.sequence_length, tokenizer->end_of_text(),
+           options.sampling, [&](int32_t token) {
              stop.check();
              fmt::print("{}", tokenizer->decode(token));
              std::fflush(stdout);

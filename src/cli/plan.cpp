@@ -88,8 +88,8 @@ void plan(const Options& options) {
   const auto backend = make_cpu_backend();
   int64_t tokens = 0;
   for (const StageSection& stage : config.stages) tokens += stage.steps * stage.batch.tokens_per_step();
-  fmt::print("{}: {} parameters, {} steps, {} tokens\n\n", config.run.name,
-             format_count(parameter_count(config.model)), format_count(config.total_steps()), format_count(tokens));
+  fmt::print("{}: {} parameters, {} steps, {} tokens\n\n", config.run.name, format_count(parameter_count(config.model)),
+             format_count(config.total_steps()), format_count(tokens));
   print_memory(config, *backend);
   print_operations(config);
   if (config.run.device == DeviceChoice::kCuda) {

@@ -1,4 +1,6 @@
 // lighthouse prepare: text to token shards.
+#include "lighthouse/data/prepare.h"
+
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -7,7 +9,6 @@
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/data/prepare.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -42,8 +43,9 @@ void add_prepare_command(CLI::App& program) {
   command->add_option("--tokenizer", options->tokenizer, "bytes")->capture_default_str();
   command->add_option("--shard-tokens", options->prepare.shard_tokens, "Tokens of the largest shard")
       ->capture_default_str();
-  command->add_option("--validation-share", options->prepare.validation_share,
-                      "The share of the text, at its end, that is split off for validation")
+  command
+      ->add_option("--validation-share", options->prepare.validation_share,
+                   "The share of the text, at its end, that is split off for validation")
       ->capture_default_str();
   command->add_flag("--overwrite", options->prepare.overwrite, "Replace shards that are there already");
   command->callback([options] { run(*options); });

@@ -70,8 +70,7 @@ std::vector<size_t> stage_bounds(const Steps& steps) {
   return bounds;
 }
 
-double common(const std::vector<RunHistory>& histories,
-              const std::function<double(const RunHistory&)>& last) {
+double common(const std::vector<RunHistory>& histories, const std::function<double(const RunHistory&)>& last) {
   double smallest = std::numeric_limits<double>::infinity();
   for (const RunHistory& history : histories) smallest = std::min(smallest, last(history));
   return smallest;
@@ -113,8 +112,8 @@ std::vector<SwitchSummary> summarise_switches(const RunHistory& history) {
     const size_t first = bounds[s];
     const auto before = mean_of_last(steps, bounds[s - 1], first);
     if (!before) continue;
-    SwitchSummary change{steps[first - 1].stage, steps[first].stage, steps[first - 1].step, *before, steps[first].loss,
-                         std::nullopt};
+    SwitchSummary change{steps[first - 1].stage, steps[first].stage, steps[first - 1].step, *before,
+                         steps[first].loss,      std::nullopt};
     for (size_t end = first + 1; end <= bounds[s + 1] && !change.steps_to_recover; ++end) {
       const auto now = mean_of_last(steps, first, end);
       if (now && *now <= *before) change.steps_to_recover = static_cast<int64_t>(end - first);

@@ -1,5 +1,5 @@
-// lighthouse-golden FILE...: runs golden cases and compares. Exit codes: 0 all pass, 1 one is off, 2 a file or an option
-// cannot be used.
+// lighthouse-golden FILE...: runs golden cases and compares. Exit codes: 0 all pass, 1 one is off, 2 a file or an
+// option cannot be used.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

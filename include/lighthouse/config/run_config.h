@@ -87,7 +87,7 @@ struct CheckpointSection {
 };
 
 struct EvaluationSection {
-  int64_t every = 500;  // 0: only at the end of a stage
+  int64_t every = 500;   // 0: only at the end of a stage
   int64_t batches = 20;  // micro-batches of the validation data
 
   friend bool operator==(const EvaluationSection&, const EvaluationSection&) = default;

@@ -14,7 +14,8 @@ namespace lighthouse {
 /// A shard, mapped read-only.
 class TokenShard {
  public:
-  /// Throws InputError if the file is missing, empty, has another magic or version, or is not as long as its header says.
+  /// Throws InputError if the file is missing, empty, has another magic or version, or is not as long as its header
+  /// says.
   explicit TokenShard(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return file_.path(); }

@@ -21,18 +21,18 @@ struct StageSummary {
 struct SwitchSummary {
   std::string from;
   std::string to;
-  int64_t step = 0;                           // the last of `from`
-  double before = 0;                          // mean over the last steps of `from`
-  double after = 0;                           // of the first step of `to`
-  std::optional<int64_t> steps_to_recover;    // until a mean over as many steps is back at `before`
+  int64_t step = 0;                         // the last of `from`
+  double before = 0;                        // mean over the last steps of `from`
+  double after = 0;                         // of the first step of `to`
+  std::optional<int64_t> steps_to_recover;  // until a mean over as many steps is back at `before`
   double jump() const { return after - before; }
 };
 
 std::vector<StageSummary> summarise_stages(const RunHistory& history);
 std::vector<SwitchSummary> summarise_switches(const RunHistory& history);
 
-/// A loss where a run had trained on so many tokens, or for so many seconds; between measurements linear. Nothing if the
-/// run has no measurement on either side.
+/// A loss where a run had trained on so many tokens, or for so many seconds; between measurements linear. Nothing if
+/// the run has no measurement on either side.
 std::optional<double> dense_validation_at_tokens(const RunHistory& history, double tokens);
 std::optional<double> dense_validation_at_seconds(const RunHistory& history, double seconds);
 /// Mean training loss of the ten steps up to there.
