@@ -46,7 +46,7 @@ class Place {
   /// A file, or text with a name of its own.
   static Place in_file(std::string name) { return {std::move(name), true}; }
   /// A setting of the command line, which has no lines.
-  static Place in_setting(std::string setting) { return {"--set " + setting, false}; }
+  static Place in_setting(const std::string& setting) { return {"--set " + setting, false}; }
 
   std::string at(int line) const {
     if (!has_lines_) return name_;
@@ -118,7 +118,7 @@ class Converter {
         throw InputError(fmt::format("{}: the key \"{}\" stands here a second time (first: {})", place_.at(key_line),
                                      key, node.find(key)->where));
       }
-      node.map.emplace_back(key, convert(entry.second, key_line, depth + 1));
+      node.map.push_back({key, convert(entry.second, key_line, depth + 1)});
     }
   }
 
@@ -175,10 +175,10 @@ ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::fil
   ConfigNode node = parse_at(read_config_file(path, prefix), Place::in_file(path.string()));
   expect_sections(node);
   const auto extends =
-      std::find_if(node.map.begin(), node.map.end(), [](const auto& entry) { return entry.first == "extends"; });
+      std::find_if(node.map.begin(), node.map.end(), [](const auto& entry) { return entry.key == "extends"; });
   if (extends == node.map.end()) return node;
 
-  const ConfigNode value = std::move(extends->second);
+  const ConfigNode value = std::move(extends->value);
   node.map.erase(extends);
   if (value.kind != ConfigNode::Kind::kScalar || value.scalar.empty()) {
     throw InputError(fmt::format("{}: extends expects the name of one file, relative to this one", value.where));
@@ -213,9 +213,9 @@ ConfigNode& child_of(ConfigNode& node, const std::string& key, const std::string
   if (node.kind == ConfigNode::Kind::kNull) node.kind = ConfigNode::Kind::kMap;
   if (node.kind == ConfigNode::Kind::kMap) {
     if (ConfigNode* child = node.find(key)) return *child;
-    node.map.emplace_back(key, ConfigNode{});
-    node.map.back().second.where = where;
-    return node.map.back().second;
+    node.map.push_back({key, ConfigNode{}});
+    node.map.back().value.where = where;
+    return node.map.back().value;
   }
   if (node.kind == ConfigNode::Kind::kScalar) {
     throw InputError(fmt::format("{}: {} is a single value (\"{}\", {}); it has no \"{}\"", where, parent, node.scalar,
@@ -293,7 +293,7 @@ void merge(ConfigNode& base, ConfigNode over) {
     if (ConfigNode* existing = base.find(key)) {
       merge(*existing, std::move(value));
     } else {
-      base.map.emplace_back(key, std::move(value));
+      base.map.push_back({std::move(key), std::move(value)});
     }
   }
   base.where = over.where;
@@ -315,7 +315,7 @@ void apply_setting(ConfigNode& root, const std::string& setting) {
     if (key.empty()) throw InputError(fmt::format("{}: the key path \"{}\" has an empty part", place.at(0), path));
     if (keys.size() > kMaxDepth) throw InputError(fmt::format("{}: the key path is too deep", place.at(0)));
     node = &child_of(*node, key, parent, place.at(0));
-    parent = parent == "the config" ? key : parent + "." + key;
+    parent = parent == "the config" ? key : fmt::format("{}.{}", parent, key);
   }
   merge(*node, parse_setting_value(setting.substr(equals + 1), place));
 }

@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 namespace lighthouse {
 
 struct ConfigNode {
+  struct Entry;  // of a map: a key and its value
   enum class Kind { kNull, kScalar, kList, kMap };
 
   Kind kind = Kind::kNull;
@@ -17,7 +17,7 @@ struct ConfigNode {
   std::string scalar;
   bool quoted = false;  // "42" in quotes is text, not a number
   std::vector<ConfigNode> list;
-  std::vector<std::pair<std::string, ConfigNode>> map;  // in the order of the file
+  std::vector<Entry> map;  // in the order of the file
 
   /// A map's entry, or null.
   const ConfigNode* find(std::string_view key) const;
@@ -25,6 +25,11 @@ struct ConfigNode {
 
   /// Where the value at "stages.0.steps" was written, or the innermost of what holds it.
   const std::string& where_of(std::string_view path) const;
+};
+
+struct ConfigNode::Entry {
+  std::string key;
+  ConfigNode value;
 };
 
 /// Reads YAML text. Throws InputError, with the line, if it is not valid YAML or not UTF-8, has a key twice, or is

@@ -10,7 +10,8 @@ std::string IntRange::str() const {
 }
 
 std::string RealRange::str() const {
-  return fmt::format("a number {} {} {} {}", least_open ? "above" : "from", least, most_open ? "to below" : "to", most);
+  if (least_open) return fmt::format("a number above {} and {} {}", least, most_open ? "below" : "at most", most);
+  return fmt::format("a number from {} to {}{}", least, most_open ? "below " : "", most);
 }
 
 std::string format_real(double value) {

@@ -252,7 +252,7 @@ class Reader final : public FieldVisitor {
     ConfigNode map;
     map.kind = Kind::kMap;
     map.where = element.where;
-    map.map.emplace_back(list.shorthand, element);
+    map.map.push_back({list.shorthand, element});
     read(map, path, fields);
   }
 

@@ -12,10 +12,13 @@ namespace {
 
 constexpr const char* kIntroduction =
     "# Config reference\n\n"
-    "Every key of a run's YAML, as `lighthouse config --reference` prints it. Two more ways to set one: `extends: "
-    "other.yaml` at\nthe top of a file starts from another file (maps are merged key by key, lists and values "
-    "replaced), "
-    "and `--set KEY=VALUE`\non the command line changes one value, as in `--set stages.0.steps=100`.\n";
+    "Every key of a run's YAML, made from the description by which the program reads it. A file may start from "
+    "another\n"
+    "with `extends: other.yaml` at its top: maps are merged key by key, lists and single values replaced. `--set "
+    "KEY=VALUE`\n"
+    "on the command line changes one value: `--set batch.sequence_length=4096`, or `--set stages.0.steps=100` in a "
+    "list,\n"
+    "counted from 0. A key without a default must be given, or is empty.\n";
 
 /// Writes one table for each section; those inside it follow it.
 class ReferenceWriter final : public FieldVisitor {

@@ -183,12 +183,12 @@ void visit_fields(RunConfig& config, FieldVisitor& v) {
                                   [&](FieldVisitor& element, size_t i) { visit(config.stages[i], element); }};
   v.list("stages", stages,
          "What is trained, one stage after another. A stage takes from the sections above what it does not set.");
-  section(v, "optimizer", config.optimizer, "");
+  section(v, "optimizer", config.optimizer, "How weights follow gradients.");
   section(v, "schedule", config.schedule, "The learning rate over the whole run.");
-  section(v, "checkpoint", config.checkpoint, "");
-  section(v, "evaluation", config.evaluation, "");
-  section(v, "train", config.train, "");
-  section(v, "hardware", config.hardware, "");
+  section(v, "checkpoint", config.checkpoint, "What a run can be resumed from.");
+  section(v, "evaluation", config.evaluation, "Validation loss, in the stage's attention and in dense attention.");
+  section(v, "train", config.train, "The loop.");
+  section(v, "hardware", config.hardware, "What the program cannot find out by itself.");
 }
 
 }  // namespace lighthouse
