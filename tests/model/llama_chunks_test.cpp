@@ -1,0 +1,79 @@
+// The loss of a vocabulary so large that the logits of all tokens are not in memory together.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "reference_llama.h"
+#include "tiny_llama.h"
+
+namespace lighthouse {
+namespace {
+
+class LargeVocabulary : public testing::TestWithParam<bool> {
+ protected:
+  /// 64 MiB hold 239 tokens' logits, rounded down to 128.
+  static ModelConfig config() {
+    ModelConfig config;
+    config.vocab_size = 70000;
+    config.hidden_size = 8;
+    config.intermediate_size = 8;
+    config.num_hidden_layers = 1;
+    config.num_attention_heads = 1;
+    config.num_key_value_heads = 1;
+    config.tie_word_embeddings = GetParam();
+    return config;
+  }
+};
+
+TEST_P(LargeVocabulary, LogitsOfAFewTokensAreInMemory) {
+  const PassSettings three = dense_pass(3, 100);
+  const auto backend = make_cpu_backend();
+  Llama model(config(), three, *backend);
+  Arena measuring;
+  model.lay_out(measuring);
+  EXPECT_GE(measuring.used(MemoryUse::kScratch), 128 * config().padded_vocab_size() * 4);
+  EXPECT_LT(measuring.used(), 150 * config().padded_vocab_size() * 4);
+}
+
+TEST_P(LargeVocabulary, ChunksMakeNoDifference) {
+  TinyLlama chunked(config(), dense_pass(3, 100));  // 300 tokens: 128, 128 and 44
+  chunked.targets.data<int32_t>()[130] = -1;
+  chunked.forward_backward();
+
+  TinyLlama single(config(), dense_pass(1, 100));  // one chunk a sequence
+  for (int64_t b = 0; b < 3; ++b) {
+    const int32_t* inputs = chunked.inputs.data<int32_t>() + b * 100;
+    const int32_t* targets = chunked.targets.data<int32_t>() + b * 100;
+    single.set_batch({inputs, inputs + 100}, {targets, targets + 100});
+    single.model.forward(single.stream, single.weights, single.inputs);
+    single.model.loss_backward(single.stream, single.weights, single.gradients, single.targets, 1.0 / 300);
+    single.model.backward(single.stream, single.weights, single.gradients, single.inputs);
+    for (int64_t t = 0; t < 100; ++t) {
+      ASSERT_NEAR(chunked.losses()[static_cast<size_t>(b * 100 + t)], single.losses()[static_cast<size_t>(t)], 1e-5);
+    }
+  }
+  const std::vector<float> expected = floats_of(single.gradients.flat);
+  const std::vector<float> actual = floats_of(chunked.gradients.flat);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(actual[i], expected[i], 1e-6 * std::max(1.0f, std::abs(expected[i]))) << i;
+  }
+}
+
+TEST_P(LargeVocabulary, LossesAreThoseOfAPlainModel) {
+  TinyLlama chunked(config(), dense_pass(2, 70));  // 140 tokens: 128 and 12
+  const std::vector<float> actual = chunked.evaluate();
+  ReferenceLlama reference(chunked.config, 2, 70);
+  for (const NamedParameter& parameter : hugging_face_views(chunked.weights, chunked.config)) {
+    const std::vector<float> values = floats_of(parameter.tensor);
+    reference.weights[parameter.name] = Values(values.begin(), values.end());
+  }
+  const int32_t* inputs = chunked.inputs.data<int32_t>();
+  const int32_t* targets = chunked.targets.data<int32_t>();
+  const Values expected = reference.losses({inputs, inputs + 140}, {targets, targets + 140});
+  for (size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(actual[t], expected[t], 1e-4) << t;
+}
+
+INSTANTIATE_TEST_SUITE_P(TiedAndNot, LargeVocabulary, testing::Bool());
+
+}  // namespace
+}  // namespace lighthouse
