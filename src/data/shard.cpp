@@ -5,115 +5,206 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
 
 namespace lighthouse {
 namespace {
 
-constexpr int64_t kHeaderInts = 256;
-constexpr int64_t kHeaderBytes = kHeaderInts * 4;
-constexpr std::array<int32_t, 2> k16Bit{20240520, 1};  // magic, version
-constexpr std::array<int32_t, 2> k32Bit{20240801, 7};
+static_assert(std::endian::native == std::endian::little, "shards are mapped as they are");
 
-template <typename T>
-void widen(const std::byte* from, std::span<int32_t> out) {
-  for (size_t i = 0; i < out.size(); ++i) {
-    T token;
-    std::memcpy(&token, from + i * sizeof(T), sizeof(T));
-    out[i] = static_cast<int32_t>(token);
+/// What the header of one width begins with.
+struct ShardFormat {
+  int32_t magic;
+  int32_t version;
+  int bytes_per_token;
+};
+
+constexpr ShardFormat k16Bit{20240520, 1, 2};
+constexpr ShardFormat k32Bit{20240801, 7, 4};
+constexpr int64_t kHeaderBytes = 256 * 4;
+constexpr const char* kHint = "`lighthouse prepare` makes shards from text";
+
+InputError refuse(const std::filesystem::path& path, const std::string& why) {
+  return InputError(fmt::format("{}: {}", path.string(), why));
+}
+
+/// Whether the first bytes are what a text file has: no control characters but white space.
+bool looks_like_text(std::span<const std::byte> bytes) {
+  return std::all_of(bytes.begin(), bytes.begin() + std::min<ptrdiff_t>(std::ssize(bytes), kHeaderBytes),
+                     [](auto byte) {
+                       const auto c = static_cast<unsigned char>(byte);
+                       return c >= 0x20 || (c >= '\t' && c <= '\r');
+                     });
+}
+
+const ShardFormat& read_format(const MappedFile& file) {
+  const auto bytes = file.bytes();
+  if (bytes.empty()) throw refuse(file.path(), fmt::format("the file is empty; {}", kHint));
+  if (looks_like_text(bytes)) {
+    throw refuse(file.path(), fmt::format("this looks like text, not a token shard; {}", kHint));
   }
+  if (std::ssize(bytes) < kHeaderBytes) {
+    throw refuse(file.path(), fmt::format("not a token shard, or one cut short: it has {} bytes, and the header alone "
+                                          "takes {}",
+                                          bytes.size(), kHeaderBytes));
+  }
+  std::array<int32_t, 2> found{};  // magic, version
+  std::memcpy(found.data(), bytes.data(), sizeof(found));
+  if (found[0] != k16Bit.magic && found[0] != k32Bit.magic) {
+    throw refuse(file.path(),
+                 fmt::format("not a token shard: its magic number is {}; expected {} (16-bit tokens) or {} "
+                             "(32-bit tokens)",
+                             found[0], k16Bit.magic, k32Bit.magic));
+  }
+  const ShardFormat& format = found[0] == k16Bit.magic ? k16Bit : k32Bit;
+  if (found[1] != format.version) {
+    throw refuse(file.path(),
+                 fmt::format("version {} of the shard format with {}-bit tokens (magic number {}); expected "
+                             "version {}",
+                             found[1], 8 * format.bytes_per_token, format.magic, format.version));
+  }
+  return format;
+}
+
+/// The header's count, which must agree with the file's length.
+int64_t read_count(const MappedFile& file, const ShardFormat& format) {
+  int32_t count = 0;
+  std::memcpy(&count, file.bytes().data() + 2 * sizeof(int32_t), sizeof(count));
+  if (count <= 0) throw refuse(file.path(), fmt::format("its header says that it holds {} tokens", count));
+  const int64_t found = std::ssize(file.bytes()) - kHeaderBytes;
+  const int64_t expected = int64_t{count} * format.bytes_per_token;
+  if (found == expected) return count;
+  const std::string promise = fmt::format("its header says {} tokens of {} bits, which take {} bytes after the header",
+                                          format_count(count), 8 * format.bytes_per_token, format_count(expected));
+  if (found == int64_t{count} * (format.bytes_per_token == 2 ? 4 : 2)) {
+    throw refuse(file.path(),
+                 fmt::format("{}, and it has {}: just what tokens of {} bits would take. Header and tokens "
+                             "differ in width; prepare it again",
+                             promise, format_count(found), format.bytes_per_token == 2 ? 32 : 16));
+  }
+  if (found < expected) {
+    const int64_t missing = (expected - found + format.bytes_per_token - 1) / format.bytes_per_token;
+    throw refuse(file.path(), fmt::format("cut short: {}, and {} tokens of them are missing; copy or prepare it again",
+                                          promise, format_count(missing)));
+  }
+  throw refuse(file.path(),
+               fmt::format("too long: {}, and it has {}; copy or prepare it again", promise, format_count(found)));
+}
+
+/// Tokens as they lie in the file. The header is as long as 256 of the widest, so they are aligned.
+template <typename T>
+std::span<const T> tokens_of(const MappedFile& file, int64_t begin, int64_t count) {
+  const auto* first = reinterpret_cast<const T*>(file.bytes().data() + kHeaderBytes);
+  return {first + begin, static_cast<size_t>(count)};
+}
+
+/// The place of the first token that is not less than `vocab_size`, or -1. Negative 32-bit tokens are large here.
+template <typename T>
+int64_t first_outside(std::span<const T> tokens, int64_t vocab_size) {
+  constexpr size_t kBlock = 4096;
+  for (size_t begin = 0; begin < tokens.size(); begin += kBlock) {
+    const auto block = tokens.subspan(begin, std::min(kBlock, tokens.size() - begin));
+    T largest = 0;
+    for (const T token : block) largest = std::max(largest, token);  // a loop that the compiler vectorises
+    if (int64_t{largest} < vocab_size) continue;
+    const auto bad = std::find_if(block.begin(), block.end(), [&](T token) { return int64_t{token} >= vocab_size; });
+    return static_cast<int64_t>(begin) + (bad - block.begin());
+  }
+  return -1;
 }
 
 }  // namespace
 
 TokenShard::TokenShard(const std::filesystem::path& path) : file_(path) {
-  const auto bytes = static_cast<int64_t>(file_.bytes().size());
-  const auto refuse = [&](const std::string& why) { return InputError(fmt::format("{}: {}", path.string(), why)); };
-  if (bytes < kHeaderBytes) {
-    throw refuse(
-        fmt::format("not a token shard: it has {} bytes and its header alone takes {}; `lighthouse prepare` "
-                    "makes shards from text",
-                    bytes, kHeaderBytes));
-  }
-  std::array<int32_t, kHeaderInts> header;
-  std::memcpy(header.data(), file_.bytes().data(), kHeaderBytes);
-  if (header[0] == k16Bit[0]) {
-    bytes_per_token_ = 2;
-  } else if (header[0] == k32Bit[0]) {
-    bytes_per_token_ = 4;
-  } else {
-    throw refuse(
-        fmt::format("not a token shard: it begins with {} where {} (16-bit tokens) or {} (32-bit) should be; "
-                    "`lighthouse prepare` makes shards from text",
-                    header[0], k16Bit[0], k32Bit[0]));
-  }
-  const int32_t version = bytes_per_token_ == 2 ? k16Bit[1] : k32Bit[1];
-  if (header[1] != version) {
-    throw refuse(fmt::format("version {} of the {}-bit shard format; this program reads version {}", header[1],
-                             8 * bytes_per_token_, version));
-  }
-  size_ = header[2];
-  const int64_t expected = kHeaderBytes + size_ * bytes_per_token_;
-  if (size_ <= 0 || bytes != expected) {
-    throw refuse(fmt::format("its header speaks of {} tokens of {} bytes, so it should have {} bytes; it has {}", size_,
-                             bytes_per_token_, expected, bytes));
-  }
+  const ShardFormat& format = read_format(file_);
+  bytes_per_token_ = format.bytes_per_token;
+  size_ = read_count(file_, format);
 }
 
 void TokenShard::read(int64_t begin, std::span<int32_t> out) const {
-  const std::byte* from = file_.bytes().data() + kHeaderBytes + begin * bytes_per_token_;
-  if (begin < 0 || begin + static_cast<int64_t>(out.size()) > size_) throw std::logic_error("tokens outside a shard");
-  bytes_per_token_ == 2 ? widen<uint16_t>(from, out) : widen<int32_t>(from, out);
+  const int64_t count = std::ssize(out);
+  if (begin < 0 || begin > size_ || count > size_ - begin) throw std::logic_error("tokens outside a shard");
+  if (bytes_per_token_ == 2) {
+    std::ranges::copy(tokens_of<uint16_t>(file_, begin, count), out.begin());
+  } else {
+    std::ranges::copy(tokens_of<int32_t>(file_, begin, count), out.begin());
+  }
 }
 
 void TokenShard::check_vocabulary(int64_t vocab_size) const {
-  constexpr int64_t kPiece = 1 << 16;
-  std::vector<int32_t> tokens;
-  for (int64_t begin = 0; begin < size_; begin += kPiece) {
-    tokens.resize(static_cast<size_t>(std::min(kPiece, size_ - begin)));
-    read(begin, tokens);
-    const auto bad = std::find_if(tokens.begin(), tokens.end(), [&](int32_t t) { return t < 0 || t >= vocab_size; });
-    if (bad == tokens.end()) continue;
-    throw InputError(
-        fmt::format("{}: token {} is {}, outside the vocabulary of 0 to {}; it was prepared with another "
-                    "tokenizer, or model.vocab_size is too small",
-                    path().string(), begin + (bad - tokens.begin()), *bad, vocab_size - 1));
-  }
+  check_vocabulary(vocab_size, 0, size_);
+}
+
+void TokenShard::check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const {
+  if (begin < 0 || begin > end || end > size_) throw std::logic_error("tokens outside a shard");
+  const int64_t place = bytes_per_token_ == 2
+                            ? first_outside(tokens_of<uint16_t>(file_, begin, end - begin), vocab_size)
+                            : first_outside(tokens_of<uint32_t>(file_, begin, end - begin), vocab_size);
+  if (place < 0) return;
+  const int64_t token = bytes_per_token_ == 2 ? int64_t{tokens_of<uint16_t>(file_, begin + place, 1)[0]}
+                                              : int64_t{tokens_of<uint32_t>(file_, begin + place, 1)[0]};
+  throw refuse(path(), fmt::format("token {} is {}, outside the vocabulary of 0 to {}; either another tokenizer made "
+                                   "this shard, or the model's vocab_size is too small",
+                                   begin + place, token, vocab_size - 1));
 }
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, int bytes_per_token)
     : file_(path), bytes_per_token_(bytes_per_token) {
-  file_.write(std::vector<std::byte>(kHeaderBytes));
+  if (bytes_per_token != 2 && bytes_per_token != 4) throw std::logic_error("a token takes 2 or 4 bytes");
+  file_.write(std::vector<std::byte>(kHeaderBytes));  // filled in by commit(), so that no earlier state is a shard
 }
 
 void ShardWriter::append(std::span<const int32_t> tokens) {
+  if (std::ssize(tokens) > kMaxTokens - size_) throw std::logic_error("too many tokens for one shard");
+  const int64_t limit = bytes_per_token_ == 2 ? int64_t{1} << 16 : int64_t{1} << 31;
+  if (first_outside(std::span(reinterpret_cast<const uint32_t*>(tokens.data()), tokens.size()), limit) >= 0) {
+    throw std::logic_error(fmt::format("a token that does not fit {} bytes", bytes_per_token_));
+  }
   if (bytes_per_token_ == 4) {
     file_.write(std::as_bytes(tokens));
   } else {
     const std::vector<uint16_t> narrow(tokens.begin(), tokens.end());
     file_.write(std::as_bytes(std::span(narrow)));
   }
-  size_ += static_cast<int64_t>(tokens.size());
+  size_ += std::ssize(tokens);
 }
 
 void ShardWriter::commit() {
-  const auto& format = bytes_per_token_ == 2 ? k16Bit : k32Bit;
-  const std::array<int32_t, 3> header{format[0], format[1], static_cast<int32_t>(size_)};
+  const ShardFormat& format = bytes_per_token_ == 2 ? k16Bit : k32Bit;
+  const std::array<int32_t, 3> header{format.magic, format.version, static_cast<int32_t>(size_)};
   file_.write_at(0, std::as_bytes(std::span(header)));
   file_.commit();
 }
 
 std::vector<std::filesystem::path> match_files(const std::string& pattern) {
   glob_t matches{};
-  const int result = glob(pattern.c_str(), 0, nullptr, &matches);
+  const int result = glob(pattern.c_str(), GLOB_NOSORT, nullptr, &matches);
   std::vector<std::filesystem::path> paths;
   if (result == 0) paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
   globfree(&matches);
-  if (paths.empty()) {
-    throw InputError(fmt::format("no file matches {}; `lighthouse prepare` makes shards from text", pattern));
+  if (paths.empty() && std::filesystem::exists(pattern)) paths = {pattern};  // a name with brackets of its own
+  if (paths.empty()) throw InputError(fmt::format("no file matches {}; {}", pattern, kHint));
+  std::sort(paths.begin(), paths.end());  // by bytes; glob's order depends on the locale
+  std::set<std::filesystem::path> folders;
+  for (const auto& path : paths) {
+    if (std::filesystem::is_directory(path)) {
+      throw InputError(
+          fmt::format("{} is a folder; expected shards, such as {}", path.string(), (path / "train-*.bin").string()));
+    }
+    folders.insert(path.parent_path());
+  }
+  for (const auto& folder : folders) {
+    if (!std::filesystem::exists(folder / kUnfinishedMarker)) continue;
+    throw InputError(
+        fmt::format("the shards of {} are incomplete, because `lighthouse prepare` was stopped while it "
+                    "wrote them; run it again",
+                    folder.empty() ? "this folder" : folder.string()));
   }
   return paths;
 }

@@ -13,7 +13,8 @@ class ByteTokenizer final : public Tokenizer {
   int64_t vocab_size() const override { return 257; }
   int32_t end_of_text() const override { return 256; }
   void encode(std::string_view text, std::vector<int32_t>& tokens) const override {
-    for (unsigned char byte : text) tokens.push_back(byte);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
+    tokens.insert(tokens.end(), bytes, bytes + text.size());
   }
   std::string decode(int32_t token) const override {
     return token >= 0 && token < 256 ? std::string(1, static_cast<char>(token)) : "";

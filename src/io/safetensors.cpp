@@ -4,8 +4,11 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <stdexcept>
 #include <utility>
 
 #include "lighthouse/core/error.h"
@@ -14,8 +17,12 @@
 namespace lighthouse {
 namespace {
 
+static_assert(std::endian::native == std::endian::little, "safetensors are mapped as they are");
+
 using Json = nlohmann::ordered_json;
 
+constexpr std::string_view kMetadata = "__metadata__";
+constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
 constexpr std::array<std::pair<const char*, DType>, 6> kDTypes{{{"F32", DType::kFloat32},
                                                                 {"F64", DType::kFloat64},
                                                                 {"BF16", DType::kBFloat16},
@@ -30,21 +37,57 @@ std::string code_of(DType dtype) {
   throw std::logic_error("a dtype that safetensors does not know");
 }
 
-/// Reads and checks a header. Every throw names the file.
+/// Text from a file that may be anything, for a message.
+std::string shown(const std::string& text) {
+  constexpr size_t kLongest = 120;
+  return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
+}
+
+/// Where the header says that a tensor lies.
+struct Entry {
+  std::string name;
+  Shape shape;
+  DType dtype = DType::kFloat32;
+  uint64_t begin = 0;
+  uint64_t end = 0;
+};
+
+/// Reads and checks a header. Every error names the file.
 class HeaderReader {
  public:
-  explicit HeaderReader(const MappedFile& file) : file_(file) {}
+  explicit HeaderReader(const MappedFile& file) : file_(file) {
+    const auto bytes = file.bytes();
+    uint64_t length = 0;
+    if (bytes.size() < sizeof(length)) {
+      throw refuse(fmt::format("it has {} bytes; the length of its header alone takes 8", bytes.size()));
+    }
+    std::memcpy(&length, bytes.data(), sizeof(length));
+    if (length > kLargestHeader || length > bytes.size() - sizeof(length)) {
+      throw refuse(fmt::format("its first 8 bytes say that the header takes {} bytes, and {} follow", length,
+                               bytes.size() - sizeof(length)));
+    }
+    header_ = {reinterpret_cast<const char*>(bytes.data()) + sizeof(length), length};
+    data_ = bytes.subspan(sizeof(length) + length);
+  }
 
-  void read(std::map<std::string, std::string>& metadata, std::map<std::string, Tensor>& tensors) {
+  std::span<const std::byte> data() const { return data_; }
+
+  /// The tensors in the order of their bytes.
+  std::vector<Entry> read(std::map<std::string, std::string>& metadata) const {
     const Json header = parse();
-    for (const auto& [name, entry] : header.items()) {
-      if (name == "__metadata__") {
-        read_metadata(entry, metadata);
+    if (!header.is_object()) throw refuse("its header is not a JSON object");
+    std::vector<Entry> entries;
+    for (const auto& [name, value] : header.items()) {
+      if (name == kMetadata) {
+        read_metadata(value, metadata);
       } else {
-        tensors[name] = read_tensor(name, entry);
+        entries.push_back(read_entry(name, value));
       }
     }
-    check_overlaps();
+    std::sort(entries.begin(), entries.end(),
+              [](const Entry& a, const Entry& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+    check_places(entries);
+    return entries;
   }
 
  private:
@@ -52,142 +95,183 @@ class HeaderReader {
     return InputError(fmt::format("{} is not a sound safetensors file: {}", file_.path().string(), why));
   }
 
-  Json parse() {
-    constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
-    const auto bytes = file_.bytes();
-    uint64_t length = 0;
-    if (bytes.size() < sizeof(length)) throw refuse(fmt::format("it has only {} bytes", bytes.size()));
-    std::memcpy(&length, bytes.data(), sizeof(length));
-    if (length > kLargestHeader || length > bytes.size() - sizeof(length)) {
-      throw refuse(fmt::format("its header would take {} bytes", length));
-    }
-    data_ = bytes.subspan(sizeof(length) + length);
-    const auto* text = reinterpret_cast<const char*>(bytes.data()) + sizeof(length);
-    std::vector<std::string> keys;
-    bool twice = false;
-    // A tensor named twice would be read once: refuse it while parsing.
+  Json parse() const {
+    std::array<std::set<std::string>, 4> keys;  // seen so far in the object that is open at each depth
+    // Watches for what a parsed object no longer shows (a name given twice) and for what would take the memory of many
+    // files (a header of nothing but brackets).
     const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      if (depth != 1 || event != Json::parse_event_t::key) return true;
-      twice = twice || std::find(keys.begin(), keys.end(), parsed.get<std::string>()) != keys.end();
-      keys.push_back(parsed.get<std::string>());
+      using Event = Json::parse_event_t;
+      if (event == Event::object_start || event == Event::array_start) {
+        if (depth > 2) throw refuse("its header's JSON is nested too deeply");
+        keys[static_cast<size_t>(depth) + 1].clear();
+      } else if (event == Event::key && !keys.at(static_cast<size_t>(depth)).insert(parsed.get<std::string>()).second) {
+        throw refuse(fmt::format("its header names {} twice", shown(parsed.get<std::string>())));
+      }
       return true;
     };
-    Json header = Json::parse(text, text + length, watch, false);
-    if (!header.is_object()) throw refuse("its header is not a JSON object");
-    if (twice) throw refuse("its header names a tensor twice");
-    return header;
-  }
-
-  void read_metadata(const Json& entry, std::map<std::string, std::string>& metadata) {
-    if (!entry.is_object()) throw refuse("__metadata__ is not an object");
-    for (const auto& [key, value] : entry.items()) {
-      if (!value.is_string()) throw refuse(fmt::format("__metadata__ {} is not a string", key));
-      metadata[key] = value.get<std::string>();
+    try {
+      return Json::parse(header_.begin(), header_.end(), watch);
+    } catch (const Json::exception& error) {
+      throw refuse("its header is not JSON: " + shown(error.what()));
     }
   }
 
-  Tensor read_tensor(const std::string& name, const Json& entry) {
-    if (!entry.is_object()) throw refuse(fmt::format("{} is not an object", name));
-    const DType dtype = read_dtype(name, entry.value("dtype", Json()));
-    const Shape shape = read_shape(name, entry.value("shape", Json()));
-    const Json offsets = entry.value("data_offsets", Json());
+  void read_metadata(const Json& value, std::map<std::string, std::string>& metadata) const {
+    if (!value.is_object()) throw refuse("its __metadata__ is not an object");
+    for (const auto& [key, text] : value.items()) {
+      if (!text.is_string()) throw refuse(fmt::format("its __metadata__ {} is not a string", shown(key)));
+      metadata[key] = text.get<std::string>();
+    }
+  }
+
+  Entry read_entry(const std::string& name, const Json& value) const {
+    if (!value.is_object()) throw refuse(fmt::format("the entry of {} is not an object", shown(name)));
+    for (const char* key : {"dtype", "shape", "data_offsets"}) {
+      if (!value.contains(key)) throw refuse(fmt::format("{} has no {}", shown(name), key));
+    }
+    Entry entry{name, read_shape(name, value["shape"]), read_dtype(name, value["dtype"])};
+    const Json& offsets = value["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
         !offsets[1].is_number_unsigned()) {
-      throw refuse(fmt::format("{} has no two data_offsets", name));
+      throw refuse(fmt::format("the data_offsets of {} are {}; expected two numbers of bytes", shown(name),
+                               shown(offsets.dump())));
     }
-    const auto begin = offsets[0].get<uint64_t>();
-    const auto end = offsets[1].get<uint64_t>();
-    if (begin > end || end > data_.size()) {
-      throw refuse(fmt::format("{} lies at {} to {} of {} bytes of data", name, begin, end, data_.size()));
+    entry.begin = offsets[0].get<uint64_t>();
+    entry.end = offsets[1].get<uint64_t>();
+    if (entry.begin > entry.end || entry.end > data_.size()) {
+      throw refuse(fmt::format("{} lies at bytes {} to {} of {}; the file is cut short or its header is damaged",
+                               shown(name), entry.begin, entry.end, data_.size()));
     }
-    const auto wanted = static_cast<uint64_t>(shape.numel()) * static_cast<uint64_t>(size_of(dtype));
-    if (end - begin != wanted) {
-      throw refuse(
-          fmt::format("{} of shape {} takes {} bytes, and {} are given", name, to_string(shape), wanted, end - begin));
+    const auto wanted = static_cast<uint64_t>(entry.shape.numel() * size_of(entry.dtype));
+    if (entry.end - entry.begin != wanted) {
+      throw refuse(fmt::format("{} of shape {} and type {} takes {} bytes; its data_offsets give it {}", shown(name),
+                               to_string(entry.shape), name_of(entry.dtype), wanted, entry.end - entry.begin));
     }
-    const std::byte* address = data_.data() + begin;
-    if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(size_of(dtype)) != 0) {
-      throw refuse(fmt::format("{} does not begin at a multiple of {} bytes", name, size_of(dtype)));
-    }
-    places_.push_back({begin, end});
-    return {const_cast<std::byte*>(address), shape, dtype};
+    return entry;
   }
 
   DType read_dtype(const std::string& name, const Json& value) const {
     std::vector<std::string> codes;
     for (const auto& [code, dtype] : kDTypes) {
-      if (value == code) return dtype;
+      if (value.is_string() && value.get_ref<const std::string&>() == code) return dtype;
       codes.emplace_back(code);
     }
-    throw refuse(fmt::format("{} is of type {}; this program reads {}", name, value.dump(), join(codes, ", ")));
+    throw refuse(
+        fmt::format("{} has the dtype {}; this program reads {}", shown(name), shown(value.dump()), join(codes, ", ")));
   }
 
   Shape read_shape(const std::string& name, const Json& value) const {
-    constexpr uint64_t kLargest = uint64_t{1} << 48;  // elements: no product overflows
     if (!value.is_array() || value.size() > Shape::kMaxRank) {
-      throw refuse(fmt::format("{} has no shape of at most {} dimensions", name, Shape::kMaxRank));
+      throw refuse(fmt::format("the shape of {} is {}; expected a list of at most {} extents", shown(name),
+                               shown(value.dump()), Shape::kMaxRank));
     }
     Shape shape;
-    uint64_t numel = 1;
+    int64_t product = 8;  // bytes of the largest type
     for (const Json& extent : value) {
-      if (!extent.is_number_unsigned() || extent.get<uint64_t>() > kLargest) {
-        throw refuse(fmt::format("{} has the extent {}", name, extent.dump()));
-      }
-      if (__builtin_mul_overflow(numel, extent.get<uint64_t>(), &numel) || numel > kLargest) {
-        throw refuse(fmt::format("{} has too many elements", name));
+      const bool fits = extent.is_number_unsigned() && extent.get<uint64_t>() <= uint64_t{INT64_MAX};
+      // An extent of 0 counts as 1 here: strides are products of the others, and must not overflow either.
+      if (!fits || __builtin_mul_overflow(product, std::max<int64_t>(extent.get<int64_t>(), 1), &product)) {
+        throw refuse(fmt::format("the shape of {} is {}, which no tensor can have", shown(name), shown(value.dump())));
       }
       shape.append(extent.get<int64_t>());
     }
     return shape;
   }
 
-  void check_overlaps() {
-    std::sort(places_.begin(), places_.end());
-    for (size_t i = 1; i < places_.size(); ++i) {
-      if (places_[i].first < places_[i - 1].second) throw refuse("two tensors share bytes");
+  /// `entries` in the order of their bytes.
+  void check_places(const std::vector<Entry>& entries) const {
+    uint64_t covered = 0;
+    for (const Entry& entry : entries) {
+      if (entry.begin < covered) throw refuse(fmt::format("{} overlaps another tensor", shown(entry.name)));
+      if (entry.begin > covered) {
+        throw refuse(fmt::format("bytes {} to {} of its data, before {}, belong to no tensor", covered, entry.begin,
+                                 shown(entry.name)));
+      }
+      covered = entry.end;
+    }
+    if (covered != data_.size()) {
+      throw refuse(fmt::format("the last {} bytes of its data belong to no tensor", data_.size() - covered));
     }
   }
 
   const MappedFile& file_;
+  std::string_view header_;
   std::span<const std::byte> data_;
-  std::vector<std::pair<uint64_t, uint64_t>> places_;
 };
+
+void check_writable(const std::vector<NamedTensor>& tensors) {
+  std::set<std::string_view> names{kMetadata};
+  for (const auto& [name, tensor] : tensors) {
+    if (!names.insert(name).second) throw std::logic_error(fmt::format("two tensors are named {}", name));
+    if (!tensor.is_contiguous() || tensor.device() != Device{} || (!tensor.defined() && tensor.numel() > 0)) {
+      throw std::logic_error(fmt::format("{} is not contiguous host memory", name));
+    }
+  }
+}
+
+/// Length and JSON, padded with spaces so that the tensors begin at a multiple of 8 bytes.
+std::string make_header(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+                        const std::map<std::string, std::string>& metadata) {
+  Json header = Json::object();
+  if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
+  int64_t offset = 0;
+  for (const auto& [name, tensor] : tensors) {
+    Json shape = Json::array();
+    for (int dim = 0; dim < tensor.rank(); ++dim) shape.push_back(tensor.size(dim));
+    header[name] = {{"dtype", code_of(tensor.dtype())},
+                    {"shape", std::move(shape)},
+                    {"data_offsets", {offset, offset + tensor.bytes()}}};
+    offset += tensor.bytes();
+  }
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const Json::exception&) {
+    throw InputError(
+        fmt::format("cannot write {}: a tensor's name or a value of its metadata is not UTF-8", path.string()));
+  }
+  text.resize((text.size() + 7) / 8 * 8, ' ');
+  if (text.size() > kLargestHeader) throw InputError(fmt::format("cannot write {}: too many tensors", path.string()));
+  const uint64_t length = text.size();
+  return std::string(reinterpret_cast<const char*>(&length), sizeof(length)) + text;
+}
 
 }  // namespace
 
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
-  Json header = Json::object();
-  if (!metadata.empty()) header["__metadata__"] = metadata;
-  int64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    std::vector<int64_t> extents;
-    for (int dim = 0; dim < tensor.rank(); ++dim) extents.push_back(tensor.size(dim));
-    header[name] = {
-        {"dtype", code_of(tensor.dtype())}, {"shape", extents}, {"data_offsets", {offset, offset + tensor.bytes()}}};
-    offset += tensor.bytes();
-  }
-  std::string text = header.dump();
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // so that the data begins at a multiple of 8
-  const uint64_t length = text.size();
+  check_writable(tensors);
+  const std::string header = make_header(path, tensors, metadata);
   AtomicFile file(path);
-  file.write(std::as_bytes(std::span(&length, 1)));
-  file.write(text);
+  file.write(header);
   for (const auto& [name, tensor] : tensors) {
-    if (!tensor.is_contiguous()) throw std::logic_error(name + " is not contiguous");
     file.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
   }
   file.commit();
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {
-  HeaderReader(file_).read(metadata_, tensors_);
+  const HeaderReader reader(file_);
+  for (const Entry& entry : reader.read(metadata_)) {
+    const auto bytes = reader.data().subspan(entry.begin, entry.end - entry.begin);
+    const std::byte* address = bytes.data();
+    // Not every writer pads its header, or sorts its tensors by the size of their elements.
+    if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(size_of(entry.dtype)) != 0) {
+      copies_.emplace_back(bytes.begin(), bytes.end());
+      address = copies_.back().data();
+    }
+    tensors_[entry.name] = {const_cast<std::byte*>(address), entry.shape, entry.dtype};
+  }
 }
 
 const Tensor& SafetensorsFile::at(const std::string& name) const {
   const auto it = tensors_.find(name);
   if (it != tensors_.end()) return it->second;
-  throw InputError(fmt::format("{} has no tensor {}", file_.path().string(), name));
+  std::vector<std::string> names;
+  for (const auto& [known, tensor] : tensors_) names.push_back(known);
+  const std::string nearest = nearest_name(name, names);
+  throw InputError(fmt::format("{} has no tensor {}{}", file_.path().string(), name,
+                               nearest.empty() ? "" : fmt::format("; it has {}", nearest)));
 }
 
 const Tensor& SafetensorsFile::at(const std::string& name, const Shape& shape, DType dtype) const {

@@ -22,11 +22,13 @@ class TokenShard {
   int64_t size() const { return size_; }
   /// 2 or 4.
   int bytes_per_token() const { return bytes_per_token_; }
-  /// Tokens [begin, begin + out.size()).
+  /// Tokens [begin, begin + out.size()). Throws std::logic_error if the shard has fewer.
   void read(int64_t begin, std::span<int32_t> out) const;
 
   /// Throws InputError naming the first token outside [0, vocab_size), its place and its value. Reads the whole shard.
   void check_vocabulary(int64_t vocab_size) const;
+  /// The same for tokens [begin, end) alone.
+  void check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const;
 
  private:
   MappedFile file_;
@@ -34,11 +36,14 @@ class TokenShard {
   int bytes_per_token_ = 2;
 };
 
-/// Writes one shard that appears whole or not at all.
+/// Writes one shard that appears whole or not at all. Throws InputError (AtomicFile's reasons).
 class ShardWriter {
  public:
+  static constexpr int64_t kMaxTokens = INT32_MAX;  // the header counts them in 32 bits
+
   /// `bytes_per_token` 2 or 4.
   ShardWriter(const std::filesystem::path& path, int bytes_per_token);
+  /// Throws std::logic_error if a token does not fit the width, or if the shard would exceed kMaxTokens.
   void append(std::span<const int32_t> tokens);
   int64_t size() const { return size_; }
   void commit();
@@ -49,7 +54,11 @@ class ShardWriter {
   int64_t size_ = 0;
 };
 
-/// The files that match a pattern ("data/train-*.bin"), sorted. Throws InputError if there is none.
+/// Stands in a folder while `prepare` moves finished shards into it, and stays if it is killed there.
+inline constexpr const char* kUnfinishedMarker = "prepare.unfinished";
+
+/// The files that match a pattern ("data/train-*.bin"), sorted by name. Throws InputError if there is none, or if one
+/// lies in a folder whose shards an unfinished `prepare` left incomplete.
 std::vector<std::filesystem::path> match_files(const std::string& pattern);
 
 }  // namespace lighthouse

@@ -1,6 +1,8 @@
 // The safetensors format: an 8-byte length, a JSON header, the tensors' bytes. Little-endian, as this program.
+// https://github.com/huggingface/safetensors#format
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -11,19 +13,21 @@
 
 namespace lighthouse {
 
-/// Names to contiguous host tensors, in the order in which they are written.
+/// A contiguous host tensor under a name.
 struct NamedTensor {
   std::string name;
   Tensor tensor;
 };
 
-/// Writes a file that appears whole or not at all. Throws InputError (AtomicFile's reasons).
-/// `metadata` becomes the header's "__metadata__".
+/// Writes the tensors in the given order to a file that appears whole or not at all; `metadata` becomes the header's
+/// "__metadata__". Throws InputError (AtomicFile's reasons; a name or a value that is not UTF-8), and std::logic_error
+/// if a name is given twice or a tensor is not contiguous host memory.
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
-/// A safetensors file, mapped. Everything is checked at opening: header length, JSON, dtypes, shapes, offsets that lie
-/// inside the file, fit their shapes and do not overlap. Throws InputError naming the file and what is wrong.
+/// A safetensors file, mapped. Everything is checked at opening: header length, JSON, names given twice, dtypes,
+/// shapes, offsets that fit the shapes, lie inside the file and cover its data without overlap or hole. Whatever bytes
+/// a file holds, the worst that it can do is an InputError that names the file and what is wrong.
 class SafetensorsFile {
  public:
   explicit SafetensorsFile(const std::filesystem::path& path);
@@ -32,13 +36,15 @@ class SafetensorsFile {
   /// In alphabetical order. dtypes that this program has no use for (F16, I16, ...) are refused at opening.
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
-  /// A read-only view into the mapping. Throws InputError naming the file and the tensor if it is missing.
+  /// A read-only view that lives as long as this object. Throws InputError naming the file and the tensor if it is
+  /// missing.
   const Tensor& at(const std::string& name) const;
   /// The same, and throws InputError unless shape and dtype are as expected.
   const Tensor& at(const std::string& name, const Shape& shape, DType dtype) const;
 
  private:
   MappedFile file_;
+  std::vector<std::vector<std::byte>> copies_;  // tensors that lie misaligned in the file
   std::map<std::string, std::string> metadata_;
   std::map<std::string, Tensor> tensors_;
 };
