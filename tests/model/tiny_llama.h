@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lighthouse/model/llama.h"
+#include "model/one_thread.h"
 
 namespace lighthouse {
 

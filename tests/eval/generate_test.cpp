@@ -1,0 +1,107 @@
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/eval/generator.h"
+#include "model/tiny_llama.h"
+
+namespace lighthouse {
+namespace {
+
+constexpr int32_t kNoEnd = -1;
+
+class Generate : public testing::Test {
+ protected:
+  std::vector<int32_t> continue_prompt(const std::vector<int32_t>& prompt, const SamplingOptions& options,
+                                       int64_t context = 1000, int32_t end = kNoEnd) {
+    std::vector<int32_t> tokens;
+    generate(weights_.config, weights_.weights, *weights_.backend, prompt, context, end, options,
+             [&](int32_t token) { tokens.push_back(token); });
+    return tokens;
+  }
+
+  /// The likeliest next token, from a model of exactly this length.
+  int32_t likeliest_after(const std::vector<int32_t>& tokens) {
+    const auto n = static_cast<int64_t>(tokens.size());
+    TinyLlama exact(weights_.config, dense_pass(1, n));
+    exact.set_batch(tokens, tokens);
+    exact.model.forward(exact.stream, weights_.weights, exact.inputs);
+    std::vector<float> logits(static_cast<size_t>(exact.config.padded_vocab_size()));
+    exact.model.logits(exact.stream, Tensor(logits.data(), {1, exact.config.padded_vocab_size()}, DType::kFloat32),
+                       weights_.weights, n - 1);
+    const auto end = logits.begin() + weights_.config.vocab_size;
+    return static_cast<int32_t>(std::max_element(logits.begin(), end) - logits.begin());
+  }
+
+  static SamplingOptions greedy(int64_t tokens) {
+    SamplingOptions options;
+    options.temperature = 0;
+    options.max_tokens = tokens;
+    return options;
+  }
+
+  TinyLlama weights_{tiny_config(), dense_pass(1, 8)};
+};
+
+TEST_F(Generate, GreedyIsTheLikeliestOfAModelWithoutPadding) {
+  // Across 64 tokens, where the padded length changes.
+  std::vector<int32_t> tokens = random_tokens(60, 50, 9);
+  const std::vector<int32_t> generated = continue_prompt(tokens, greedy(8));
+  ASSERT_EQ(generated.size(), 8U);
+  for (int32_t token : generated) {
+    EXPECT_EQ(token, likeliest_after(tokens)) << "after " << tokens.size() << " tokens";
+    tokens.push_back(token);
+  }
+}
+
+TEST_F(Generate, SeesTheLastTokensOfItsContext) {
+  std::vector<int32_t> tokens = random_tokens(20, 50, 9);
+  const std::vector<int32_t> generated = continue_prompt(tokens, greedy(6), 5);
+  bool limited = false;
+  for (int32_t token : generated) {
+    EXPECT_EQ(token, likeliest_after({tokens.end() - 5, tokens.end()}));
+    limited = limited || token != likeliest_after(tokens);
+    tokens.push_back(token);
+  }
+  EXPECT_TRUE(limited) << "the context makes no difference here: the test shows nothing";
+}
+
+TEST_F(Generate, StopsBeforeTheEndToken) {
+  const std::vector<int32_t> prompt{1, 2, 3};
+  const std::vector<int32_t> whole = continue_prompt(prompt, greedy(12));
+  const int32_t end = whole[4];
+  const auto stop = std::find(whole.begin(), whole.end(), end);
+  EXPECT_EQ(continue_prompt(prompt, greedy(12), 1000, end), std::vector<int32_t>(whole.begin(), stop));
+}
+
+TEST_F(Generate, SamplesBySeed) {
+  SamplingOptions options;
+  options.max_tokens = 20;
+  const std::vector<int32_t> first = continue_prompt({1}, options);
+  EXPECT_EQ(first.size(), 20U);
+  EXPECT_EQ(continue_prompt({1}, options), first);
+  options.seed = 43;
+  EXPECT_NE(continue_prompt({1}, options), first);
+  options.top_k = 1;
+  EXPECT_EQ(continue_prompt({1}, options), continue_prompt({1}, greedy(20)));
+}
+
+TEST_F(Generate, RefusesWhatCannotBe) {
+  EXPECT_THROW(continue_prompt({}, greedy(1)), InputError);
+  EXPECT_THROW(continue_prompt({1, 50}, greedy(1)), InputError);
+  EXPECT_THROW(continue_prompt({-1}, greedy(1)), InputError);
+  EXPECT_THROW(continue_prompt({1}, greedy(0)), InputError);
+  for (double temperature : {-0.5, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    SamplingOptions options;
+    options.temperature = temperature;
+    EXPECT_THROW(continue_prompt({1}, options), InputError) << temperature;
+  }
+  SamplingOptions options;
+  options.top_k = -1;
+  EXPECT_THROW(continue_prompt({1}, options), InputError);
+}
+
+}  // namespace
+}  // namespace lighthouse
