@@ -1,0 +1,16 @@
+# Finds the CUDA toolkit. LIGHTHOUSE_CUDA: AUTO takes it where it is, ON wants it, OFF leaves it. Its absence is no error
+# unless it was asked for. Sets LIGHTHOUSE_HAS_CUDA.
+set(LIGHTHOUSE_CUDA AUTO CACHE STRING "Build with CUDA: AUTO, ON or OFF")
+set_property(CACHE LIGHTHOUSE_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(LIGHTHOUSE_HAS_CUDA OFF)
+if(LIGHTHOUSE_CUDA)
+  find_package(CUDAToolkit QUIET)
+  if(CUDAToolkit_FOUND)
+    set(LIGHTHOUSE_HAS_CUDA ON)
+    message(STATUS "CUDA toolkit ${CUDAToolkit_VERSION} found; there are no kernels to build with it yet")
+  elseif(LIGHTHOUSE_CUDA STREQUAL "AUTO")
+    message(STATUS "No CUDA toolkit found: building for the CPU")
+  else()
+    message(FATAL_ERROR "LIGHTHOUSE_CUDA is ON and no CUDA toolkit was found; set CUDAToolkit_ROOT, or use the cpu preset")
+  endif()
+endif()
