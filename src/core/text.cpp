@@ -38,7 +38,7 @@ std::string format_bytes(int64_t bytes) {
   if (std::abs(bytes) < 1024) return fmt::format("{} bytes", bytes);
   double value = static_cast<double>(bytes) / 1024;
   size_t unit = 0;
-  for (; std::abs(value) >= 1024 && unit + 1 < units.size(); ++unit) value /= 1024;
+  for (; std::abs(value) >= 1023.5 && unit + 1 < units.size(); ++unit) value /= 1024;
   return fmt::format("{:.{}f} {}", value, std::abs(value) < 10 ? 2 : std::abs(value) < 100 ? 1 : 0, units[unit]);
 }
 
@@ -54,13 +54,14 @@ std::string format_count(int64_t number) {
 std::string format_si(double number) {
   constexpr std::array prefixes{"", " k", " M", " G", " T", " P", " E", " Z", " Y"};
   size_t prefix = 0;
-  for (; std::abs(number) >= 1000 && prefix + 1 < prefixes.size(); ++prefix) number /= 1000;
-  return fmt::format("{:.3g}{}", number, prefixes[prefix]);
+  for (; std::abs(number) >= 999.5 && prefix + 1 < prefixes.size(); ++prefix) number /= 1000;
+  const double size = std::abs(number);
+  return fmt::format("{:.{}f}{}", number, size < 9.995 ? 2 : size < 99.95 ? 1 : 0, prefixes[prefix]);
 }
 
 std::string format_seconds(double seconds) {
   if (!std::isfinite(seconds)) return "?";
-  if (seconds < 60) return fmt::format("{:.1f} s", seconds);
+  if (seconds < 59.95) return fmt::format("{:.1f} s", seconds);
   const auto whole = static_cast<int64_t>(seconds);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);

@@ -1,9 +1,15 @@
 #include "lighthouse/data/prepare.h"
 
 #include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
-#include <memory>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <optional>
 #include <string_view>
 
 #include "lighthouse/core/error.h"
@@ -16,26 +22,48 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kPieceBytes = int64_t{4} << 20;
+constexpr int64_t kPieceBytes = int64_t{8} << 20;
+constexpr int64_t kFewestTokens = 2;  // of a split: a token and its target
+
+/// A text file and its size when it was checked.
+struct Text {
+  fs::path path;
+  int64_t bytes = 0;
+};
 
 void check_options(const PrepareOptions& options) {
   if (options.files.empty()) throw InputError("no text file was given");
   if (!(options.validation_share >= 0 && options.validation_share <= 0.5)) {
     throw InputError(fmt::format("the validation share is {}; expected 0 to 0.5", options.validation_share));
   }
-  // A shard's header counts its tokens in 32 bits.
-  if (options.shard_tokens < 2 || options.shard_tokens > INT32_MAX) {
-    throw InputError(fmt::format("the shard size is {} tokens; expected 2 to {}", options.shard_tokens, INT32_MAX));
+  if (options.shard_tokens < kFewestTokens || options.shard_tokens > ShardWriter::kMaxTokens) {
+    throw InputError(fmt::format("the size of a shard is {} tokens; expected {} to {}", options.shard_tokens,
+                                 kFewestTokens, ShardWriter::kMaxTokens));
   }
 }
 
-std::vector<MappedFile> open_texts(const PrepareOptions& options) {
-  std::vector<MappedFile> texts;
-  for (const fs::path& path : options.files) {
-    texts.emplace_back(path);
-    if (texts.back().bytes().empty()) throw InputError(path.string() + " is empty");
+std::vector<Text> open_texts(const std::vector<fs::path>& files) {
+  std::vector<Text> texts;
+  for (const fs::path& path : files) {
+    const MappedFile file(path);  // says why a file cannot be read
+    if (file.bytes().empty()) throw InputError(fmt::format("{} is empty; expected text", path.string()));
+    texts.push_back({path, std::ssize(file.bytes())});
   }
   return texts;
+}
+
+/// How many bytes of text (one more for each end of text) come before validation.
+int64_t find_boundary(const std::vector<Text>& texts, double validation_share) {
+  int64_t total = 0;
+  for (const Text& text : texts) total += text.bytes + 1;
+  const int64_t validation = std::llround(validation_share * static_cast<double>(total));
+  if (total - validation < kFewestTokens || (validation_share > 0 && validation < kFewestTokens)) {
+    throw InputError(
+        fmt::format("{} of text are too few to split {} of them off for validation; give more text, or a "
+                    "validation share of 0",
+                    format_bytes(total), validation_share));
+  }
+  return total - validation;
 }
 
 std::vector<fs::path> shards_in(const fs::path& directory) {
@@ -43,110 +71,216 @@ std::vector<fs::path> shards_in(const fs::path& directory) {
   if (!fs::is_directory(directory)) return shards;
   for (const auto& entry : fs::directory_iterator(directory)) {
     const std::string name = entry.path().filename().string();
-    const bool ours = name.rfind("train-", 0) == 0 || name.rfind("val-", 0) == 0;
-    if (ours && entry.path().extension() == ".bin") shards.push_back(entry.path());
+    if ((name.starts_with("train-") || name.starts_with("val-")) && name.ends_with(".bin")) {
+      shards.push_back(entry.path());
+    }
   }
+  std::sort(shards.begin(), shards.end());
   return shards;
 }
+
+/// The shards that will be replaced. Refuses them unless the user, now or in a call that was killed, said they may be.
+std::vector<fs::path> check_old_shards(const PrepareOptions& options) {
+  std::vector<fs::path> old = shards_in(options.directory);
+  if (!old.empty() && !options.overwrite && !fs::exists(options.directory / kUnfinishedMarker)) {
+    throw InputError(fmt::format("{} has shards already ({}); choose another folder, or --overwrite to replace them",
+                                 options.directory.string(), old.front().filename().string()));
+  }
+  for (const fs::path& shard : old) {
+    for (const fs::path& text : options.files) {
+      if (fs::equivalent(shard, text)) throw InputError(text.string() + " would be replaced by its own shards");
+    }
+  }
+  return old;
+}
+
+constexpr std::string_view kStagingPrefix = "prepare.partial-";
+
+/// Whether `name` is a staging folder's whose process is gone.
+bool is_abandoned(const std::string& name) {
+  if (!name.starts_with(kStagingPrefix)) return false;
+  pid_t process = 0;
+  const char* first = name.data() + kStagingPrefix.size();
+  const char* last = name.data() + name.size();
+  const auto [end, error] = std::from_chars(first, last, process);
+  if (error != std::errc() || end != last || process <= 0) return false;
+  return process == getpid() || (kill(process, 0) != 0 && errno == ESRCH);
+}
+
+/// The folder in which shards are made. It goes when this does, and so do the folders above it that it had to make,
+/// unless there is something in them by then.
+class Staging {
+ public:
+  explicit Staging(const fs::path& directory) : path_(directory / fmt::format("{}{}", kStagingPrefix, getpid())) {
+    for (fs::path folder = directory; !folder.empty() && !fs::exists(folder); folder = folder.parent_path()) {
+      made_.push_back(folder);
+    }
+    make_directories(directory);
+    std::vector<fs::path> abandoned;
+    for (const auto& entry : fs::directory_iterator(directory)) {
+      if (is_abandoned(entry.path().filename().string())) abandoned.push_back(entry.path());
+    }
+    for (const fs::path& folder : abandoned) fs::remove_all(folder);
+    make_directories(path_);
+  }
+  ~Staging() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+    for (const fs::path& folder : made_) fs::remove(folder, ignored);
+  }
+  Staging(const Staging&) = delete;
+  Staging& operator=(const Staging&) = delete;
+
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+  std::vector<fs::path> made_;  // innermost first
+};
 
 /// The shards of one split, each begun when the one before is full.
 class Split {
  public:
-  Split(fs::path directory, std::string name, int bytes_per_token, int64_t shard_tokens)
-      : directory_(std::move(directory)),
-        name_(std::move(name)),
-        bytes_per_token_(bytes_per_token),
-        shard_tokens_(shard_tokens) {}
+  Split(fs::path directory, std::string_view name, int bytes_per_token, int64_t shard_tokens)
+      : directory_(std::move(directory)), name_(name), bytes_per_token_(bytes_per_token), shard_tokens_(shard_tokens) {}
 
   void append(std::span<const int32_t> tokens) {
-    total_ += static_cast<int64_t>(tokens.size());
+    total_ += std::ssize(tokens);
     while (!tokens.empty()) {
-      if (shards_.empty() || shards_.back()->size() == shard_tokens_) begin_shard();
-      const int64_t room = shard_tokens_ - shards_.back()->size();
-      const size_t count = std::min(tokens.size(), static_cast<size_t>(room));
-      shards_.back()->append(tokens.first(count));
+      if (!shard_) shard_.emplace(directory_ / file_name(shards_++), bytes_per_token_);
+      const auto count = static_cast<size_t>(std::min(std::ssize(tokens), shard_tokens_ - shard_->size()));
+      shard_->append(tokens.first(count));
       tokens = tokens.subspan(count);
+      if (shard_->size() == shard_tokens_) finish();
     }
   }
 
-  void commit(std::vector<fs::path>& written) {
-    for (auto& shard : shards_) shard->commit();
-    written.insert(written.end(), paths_.begin(), paths_.end());
+  void finish() {
+    if (shard_) shard_->commit();
+    shard_.reset();
   }
 
   int64_t total() const { return total_; }
 
- private:
-  void begin_shard() {
-    paths_.push_back(directory_ / fmt::format("{}-{:05}.bin", name_, shards_.size()));
-    shards_.push_back(std::make_unique<ShardWriter>(paths_.back(), bytes_per_token_));
+  std::vector<std::string> file_names() const {
+    std::vector<std::string> names;
+    for (int64_t i = 0; i < shards_; ++i) names.push_back(file_name(i));
+    return names;
   }
+
+ private:
+  std::string file_name(int64_t index) const { return fmt::format("{}-{:05}.bin", name_, index); }
 
   fs::path directory_;
   std::string name_;
   int bytes_per_token_;
   int64_t shard_tokens_;
   int64_t total_ = 0;
-  std::vector<std::unique_ptr<ShardWriter>> shards_;
-  std::vector<fs::path> paths_;
+  int64_t shards_ = 0;
+  std::optional<ShardWriter> shard_;
 };
 
-/// Takes the tokens of a piece of text, end of text behind a file's last one, and the piece's bytes.
-using Visit = std::function<void(std::span<const int32_t>, int64_t bytes)>;
+/// Encodes the texts and gives each token to the split that it belongs to.
+class Divider {
+ public:
+  Divider(const Tokenizer& tokenizer, int64_t boundary, Split& train, Split& validation)
+      : tokenizer_(tokenizer), before_boundary_(boundary), train_(train), validation_(validation) {}
 
-void for_each_piece(const std::vector<MappedFile>& texts, const Tokenizer& tokenizer, const Visit& visit) {
-  std::vector<int32_t> tokens;
-  for (const MappedFile& text : texts) {
-    const std::string_view all(reinterpret_cast<const char*>(text.bytes().data()), text.bytes().size());
-    for (size_t begin = 0; begin < all.size(); begin += kPieceBytes) {
-      const std::string_view piece = all.substr(begin, kPieceBytes);
-      tokens.clear();
-      tokenizer.encode(piece, tokens);
-      if (begin + piece.size() == all.size()) tokens.push_back(tokenizer.end_of_text());
-      visit(tokens, static_cast<int64_t>(piece.size()));
-    }
+  void add(std::string_view text) {
+    const auto first = static_cast<size_t>(std::min(std::ssize(text), before_boundary_));
+    encode(text.substr(0, first), train_);
+    encode(text.substr(first), validation_);
+    before_boundary_ -= static_cast<int64_t>(first);
   }
+
+  void end_text() {
+    const int32_t token = tokenizer_.end_of_text();
+    (before_boundary_ > 0 ? train_ : validation_).append({&token, 1});
+    before_boundary_ = std::max<int64_t>(before_boundary_ - 1, 0);
+  }
+
+ private:
+  void encode(std::string_view text, Split& split) {
+    tokens_.clear();
+    tokenizer_.encode(text, tokens_);
+    split.append(tokens_);
+  }
+
+  const Tokenizer& tokenizer_;
+  int64_t before_boundary_;
+  Split& train_;
+  Split& validation_;
+  std::vector<int32_t> tokens_;
+};
+
+void read_texts(const std::vector<Text>& texts, Divider& divider, const PrepareProgress& progress) {
+  int64_t all = 0;
+  int64_t done = 0;
+  for (const Text& text : texts) all += text.bytes;
+  std::string piece;
+  for (const Text& text : texts) {
+    std::ifstream file(text.path, std::ios::binary);
+    for (int64_t left = text.bytes; left > 0; left -= std::ssize(piece)) {
+      piece.resize(static_cast<size_t>(std::min(left, kPieceBytes)));
+      if (!file.read(piece.data(), std::ssize(piece))) {
+        throw InputError(fmt::format("cannot read {}: it became shorter while it was read", text.path.string()));
+      }
+      divider.add(piece);
+      done += std::ssize(piece);
+      if (progress) progress(done, all);
+    }
+    divider.end_text();
+  }
+}
+
+/// Moves finished shards to their place and removes those that they replace. The marker stands meanwhile: a part of the
+/// shards is not the data.
+std::vector<fs::path> publish(const fs::path& from, const fs::path& to, const std::vector<std::string>& names,
+                              const std::vector<fs::path>& old) {
+  write_file(to / kUnfinishedMarker, "lighthouse prepare was stopped here; run it again\n");
+  std::vector<fs::path> shards;
+  for (const std::string& name : names) {
+    shards.push_back(to / name);
+    fs::rename(from / name, shards.back());
+  }
+  for (const fs::path& path : old) {
+    if (std::find(shards.begin(), shards.end(), path) == shards.end()) fs::remove(path);
+  }
+  sync_directory(to);
+  fs::remove(to / kUnfinishedMarker);
+  sync_directory(to);
+  return shards;
+}
+
+PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tokenizer,
+                             const PrepareProgress& progress) {
+  check_options(options);
+  const std::vector<Text> texts = open_texts(options.files);
+  const int64_t boundary = find_boundary(texts, options.validation_share);
+  const std::vector<fs::path> old = check_old_shards(options);
+
+  const Staging staging(options.directory);
+  const int width = tokenizer.vocab_size() <= 65536 ? 2 : 4;
+  Split train(staging.path(), "train", width, options.shard_tokens);
+  Split validation(staging.path(), "val", width, options.shard_tokens);
+  Divider divider(tokenizer, boundary, train, validation);
+  read_texts(texts, divider, progress);
+  train.finish();
+  validation.finish();
+
+  std::vector<std::string> names = train.file_names();
+  std::ranges::copy(validation.file_names(), std::back_inserter(names));
+  return {train.total(), validation.total(), publish(staging.path(), options.directory, names, old)};
 }
 
 }  // namespace
 
 PrepareResult prepare(const PrepareOptions& options, const Tokenizer& tokenizer, const PrepareProgress& progress) {
-  check_options(options);
-  const std::vector<MappedFile> texts = open_texts(options);
-  const std::vector<fs::path> old = shards_in(options.directory);
-  if (!old.empty() && !options.overwrite) {
-    throw InputError(fmt::format("{} holds shards already, {} for example; --overwrite replaces them",
-                                 options.directory.string(), old.front().filename().string()));
+  try {
+    return prepare_shards(options, tokenizer, progress);
+  } catch (const fs::filesystem_error& error) {
+    throw InputError(fmt::format("cannot prepare {}: {}", options.directory.string(), error.what()));
   }
-  int64_t bytes = 0;
-  for (const MappedFile& text : texts) bytes += static_cast<int64_t>(text.bytes().size());
-  // Where validation begins, in bytes of text: known before a token is made, whatever the tokenizer.
-  const auto train_bytes = bytes - static_cast<int64_t>(options.validation_share * static_cast<double>(bytes));
-
-  make_directories(options.directory);
-  const int width = tokenizer.vocab_size() <= 65536 ? 2 : 4;
-  Split train(options.directory, "train", width, options.shard_tokens);
-  Split validation(options.directory, "val", width, options.shard_tokens);
-  int64_t done = 0;
-  for_each_piece(texts, tokenizer, [&](std::span<const int32_t> tokens, int64_t piece) {
-    // The share of the piece that lies before the border; exact where a byte is a token.
-    const int64_t before = std::clamp<int64_t>(train_bytes - done, 0, piece);
-    const auto count = before == piece ? tokens.size() : tokens.size() * static_cast<size_t>(before) / piece;
-    train.append(tokens.first(count));
-    validation.append(tokens.subspan(count));
-    done += piece;
-    if (progress) progress(done, bytes);
-  });
-  if (train.total() < 2 || (options.validation_share > 0 && validation.total() < 2)) {
-    throw InputError(fmt::format("{} of text are too few to split into training and validation", format_bytes(bytes)));
-  }
-  PrepareResult result{train.total(), validation.total(), {}};
-  train.commit(result.shards);
-  validation.commit(result.shards);
-  for (const fs::path& path : old) {
-    if (std::find(result.shards.begin(), result.shards.end(), path) == result.shards.end()) fs::remove(path);
-  }
-  return result;
 }
 
 }  // namespace lighthouse

@@ -13,10 +13,10 @@ namespace lighthouse {
 
 struct PrepareOptions {
   std::vector<std::filesystem::path> files;  // text, in this order; end of text is written after each
-  std::filesystem::path directory;           // of train-00000.bin, ..., val-00000.bin, ...
-  int64_t shard_tokens = 100'000'000;        // the largest shard
-  double validation_share = 0.05;            // of the tokens, taken from the end of the text
-  bool overwrite = false;                    // replace shards that are there already
+  std::filesystem::path directory;           // of train-00000.bin, ..., val-00000.bin, ...; made if missing
+  int64_t shard_tokens = 100'000'000;        // the largest shard: 2 to ShardWriter::kMaxTokens
+  double validation_share = 0.05;            // of the text, taken from its end: 0 (no validation shard) to 0.5
+  bool overwrite = false;                    // replace the folder's shards: all its train-*.bin and val-*.bin
 };
 
 struct PrepareResult {
@@ -25,12 +25,20 @@ struct PrepareResult {
   std::vector<std::filesystem::path> shards;
 };
 
-/// Told now and then how many of all bytes have been read. May throw to stop.
+/// Told after every piece how many of all bytes have been read. May throw to stop.
 using PrepareProgress = std::function<void(int64_t bytes, int64_t of)>;
 
-/// Reads the files piece by piece and writes the shards: 16-bit ones if the vocabulary fits, else 32-bit. Throws
-/// InputError, before anything is written, if a file is missing or empty, if all together are too short to split, if an
-/// option is out of range, or if shards are there already and `overwrite` is false.
+/// Reads the files piece by piece and writes the shards: 16-bit ones if the vocabulary fits, else 32-bit. Validation
+/// begins where its share of the bytes (counting one for each end of text) is left, also in the middle of a file: with
+/// bytes as tokens the share is exact.
+///
+/// Throws InputError, before anything is written, if a file is missing or empty, if all together are too short to
+/// split, if an option is out of range, or if shards are there already and `overwrite` is false.
+///
+/// Shards are made in a folder of their own inside `directory` and moved up when all are on disk. So if reading or
+/// writing throws, nothing is left and old shards are as they were. A process killed before the moves leaves no new shard
+/// either; killed during them, it leaves a marker (kUnfinishedMarker) by which match_files() refuses the folder. The next
+/// call cleans up, without `overwrite`.
 PrepareResult prepare(const PrepareOptions& options, const Tokenizer& tokenizer, const PrepareProgress& progress = {});
 
 }  // namespace lighthouse

@@ -1,0 +1,139 @@
+#include "lighthouse/core/file.h"
+
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <string>
+
+#include "core/temporary_folder.h"
+#include "lighthouse/core/checksum.h"
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(AtomicFileTest, AppearsOnCommit) {
+  const TemporaryFolder folder;
+  AtomicFile file(folder / "a");
+  file.write("hello, world");
+  const std::string_view patch = "HELLO";
+  file.write_at(0, std::as_bytes(std::span(patch)));
+  EXPECT_EQ(file.size(), 12);
+  EXPECT_FALSE(fs::exists(folder / "a"));
+  file.commit();
+  EXPECT_EQ(read_file(folder / "a"), "HELLO, world");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"a"});
+}
+
+TEST(AtomicFileTest, LeavesNothingWithoutCommit) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "old");
+  {
+    AtomicFile file(folder / "a");
+    file.write("new");
+  }
+  EXPECT_EQ(read_file(folder / "a"), "old");
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"a"});
+}
+
+TEST(AtomicFileTest, LeavesTheOldFileWhenKilled) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "old");
+  const pid_t child = fork();
+  if (child == 0) {
+    AtomicFile file(folder / "a");
+    file.write("new");
+    raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_EQ(read_file(folder / "a"), "old");
+}
+
+TEST(AtomicFileTest, NamesTheFileAndTheReason) {
+  const TemporaryFolder folder;
+  const std::string missing = message_of<InputError>([&] { AtomicFile(folder / "none/a"); });
+  EXPECT_TRUE(contains(missing, (folder / "none/a").string()));
+  EXPECT_TRUE(contains(missing, "No such file"));
+
+  // A folder stands where the file should go: found at the rename, and nothing is left beside it.
+  fs::create_directories(folder / "b");
+  EXPECT_THROW(write_file(folder / "b", "text"), InputError);
+  EXPECT_EQ(folder.names(), std::vector<std::string>{"b"});
+}
+
+TEST(AtomicFileTest, SaysSoWhenTheFolderIsReadOnly) {
+  if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
+  const TemporaryFolder folder;
+  fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
+  const std::string message = message_of<InputError>([&] { write_file(folder / "a", "text"); });
+  fs::permissions(folder.path(), fs::perms::owner_all);
+  EXPECT_TRUE(contains(message, "Permission denied"));
+}
+
+TEST(AtomicFileTest, SaysSoWhenTheDiskIsFull) {
+  const TemporaryFolder folder;
+  if (mount("none", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
+    GTEST_SKIP() << "a small file system can be mounted by root alone";
+  }
+  write_file(folder / "a", "old");
+  const std::string message = message_of<InputError>([&] { write_file(folder / "a", std::string(1 << 20, 'x')); });
+  const std::string kept = read_file(folder / "a");
+  const auto names = folder.names();
+  umount(folder.path().c_str());
+  EXPECT_TRUE(contains(message, "No space left"));
+  EXPECT_TRUE(contains(message, "free some space"));
+  EXPECT_EQ(kept, "old");
+  EXPECT_EQ(names, std::vector<std::string>{"a"});
+}
+
+TEST(MappedFileTest, ReadsAndRefuses) {
+  const TemporaryFolder folder;
+  write_file(folder / "empty", "");
+  EXPECT_TRUE(MappedFile(folder / "empty").bytes().empty());
+  EXPECT_EQ(read_file(folder / "empty"), "");
+  EXPECT_THROW(MappedFile(folder / "none"), InputError);
+  EXPECT_TRUE(contains(message_of<InputError>([&] { MappedFile file(folder.path()); }), "not a regular file"));
+
+  write_file(folder / "a", "text");
+  MappedFile first(folder / "a");
+  const MappedFile second = std::move(first);
+  EXPECT_EQ(second.bytes().size(), 4);
+  EXPECT_EQ(second.path(), folder / "a");
+}
+
+TEST(DirectoryTest, MakesFoldersAndSaysWhyNot) {
+  const TemporaryFolder folder;
+  make_directories(folder / "a/b/c");
+  make_directories(folder / "a/b/c");
+  EXPECT_TRUE(fs::is_directory(folder / "a/b/c"));
+  write_file(folder / "file", "");
+  EXPECT_THROW(make_directories(folder / "file/b"), InputError);
+  EXPECT_NO_THROW(sync_directory(folder.path()));
+  EXPECT_THROW(sync_directory(folder / "none"), InputError);
+}
+
+TEST(ChecksumTest, SeesEveryBit) {
+  const TemporaryFolder folder;
+  std::string text(1000, 'a');
+  const std::string before = checksum_of(text);
+  EXPECT_EQ(before.size(), 16);
+  write_file(folder / "a", text);
+  EXPECT_EQ(checksum_of_file(folder / "a"), before);
+  for (size_t byte : {size_t{0}, size_t{500}, size_t{999}}) {
+    text[byte] ^= 1;
+    EXPECT_NE(checksum_of(text), before);
+    text[byte] ^= 1;
+  }
+  EXPECT_EQ(checksum_of(""), "2d06800538d394c2");  // XXH3's value for nothing
+  EXPECT_THROW(checksum_of_file(folder / "none"), InputError);
+}
+
+}  // namespace
+}  // namespace lighthouse

@@ -1,0 +1,29 @@
+#include "lighthouse/core/stop_signal.h"
+
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+namespace {
+
+TEST(StopSignalTest, NotesTheSignal) {
+  for (int signal : {SIGTERM, SIGINT}) {
+    const StopSignal stop;
+    EXPECT_EQ(stop.pending(), 0);
+    EXPECT_NO_THROW(stop.check());
+    raise(signal);
+    EXPECT_EQ(stop.pending(), signal);
+    try {
+      stop.check();
+      FAIL() << "not interrupted";
+    } catch (const Interrupted& interrupted) {
+      EXPECT_EQ(interrupted.signal(), signal);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lighthouse
