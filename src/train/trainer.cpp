@@ -150,6 +150,10 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
   } else {
     check_resumable(before, config_, state.step, checkpoint.string());
   }
+  if (config_.total_steps() < state.step) {
+    throw InputError(fmt::format("{} has {} steps behind it and the stages have only {}; more steps are needed",
+                                 checkpoint.string(), state.step, config_.total_steps()));
+  }
   load_tensors(checkpoint, tensors(), config_.model);
   finished_ = state.step;
   tokens_ = state.tokens;
@@ -187,6 +191,7 @@ void Trainer::check_environment(const CheckpointState& state) {
 void Trainer::run() {
   for (const std::string& note : opening_notes_) observer_.note(note);
   observer_.started(finished_, config_.total_steps());
+  if (finished_ == config_.total_steps()) observer_.note("all steps are done already");
   try {
     if (evaluation_pending_) {
       enter_stage(stage_of_step(config_, finished_ - 1).stage);
@@ -320,6 +325,7 @@ CheckpointTensors Trainer::tensors() {
 
 void Trainer::save() {
   if (saved_ == finished_) return;
+  metrics_.flush();  // what a resumed run will not write again must be there when the checkpoint is
   const fs::path path = save_checkpoint(directory_.checkpoints(), state(), tensors(), config_.model);
   saved_ = finished_;
   observer_.note(fmt::format("checkpoint {}", path.string()));
