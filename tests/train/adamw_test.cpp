@@ -1,0 +1,129 @@
+#include "lighthouse/train/adamw.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <random>
+
+#include "model/reference_llama.h"
+#include "model/tiny_llama.h"
+
+namespace lighthouse {
+namespace {
+
+class AdamWTest : public testing::Test {
+ protected:
+  AdamWTest() : tiny_(tiny_config(), dense_pass(1, 8)) {
+    settings_.weight_decay = 0.2;
+    settings_.beta1 = 0.8;
+    settings_.beta2 = 0.9;
+    settings_.epsilon = 1e-6;
+    optimizer_ = std::make_unique<AdamW>(settings_, *tiny_.backend);
+    Arena measuring;
+    optimizer_->lay_out(measuring, tiny_.config);
+    arena_ = Arena(measuring.used());
+    optimizer_->lay_out(arena_, tiny_.config);
+  }
+
+  std::map<std::string, Values> values(const Parameters& parameters) const {
+    std::map<std::string, Values> result;
+    for (const auto& [name, tensor] : hugging_face_views(parameters, tiny_.config)) {
+      const std::vector<float> floats = floats_of(tensor);
+      result[name] = Values(floats.begin(), floats.end());
+    }
+    return result;
+  }
+
+  OptimizerSection settings_;
+  TinyLlama tiny_;
+  std::unique_ptr<AdamW> optimizer_;
+  Arena arena_;
+};
+
+TEST_F(AdamWTest, FollowsAPlainLoopOverSeveralSteps) {
+  std::map<std::string, Values> w = values(tiny_.weights);
+  std::map<std::string, Values> m;
+  std::map<std::string, Values> v;
+  for (int t = 1; t <= 6; ++t) {
+    randomize(tiny_.gradients, tiny_.config, static_cast<uint32_t>(100 + t));
+    const double lr = 0.01 * t;
+    const double scale = t % 2 == 0 ? 0.25 : 1;
+    optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, lr, scale);
+    EXPECT_EQ(optimizer_->updates(), t);
+    for (const auto& [name, g] : values(tiny_.gradients)) {
+      const double decay = name.find("norm") == std::string::npos ? 0.2 : 0;  // norms are the only vectors
+      m[name].resize(g.size());
+      v[name].resize(g.size());
+      for (size_t i = 0; i < g.size(); ++i) {
+        const double scaled = scale * g[i];
+        m[name][i] = 0.8 * m[name][i] + 0.2 * scaled;
+        v[name][i] = 0.9 * v[name][i] + 0.1 * scaled * scaled;
+        const double step =
+            m[name][i] / (1 - std::pow(0.8, t)) / (std::sqrt(v[name][i] / (1 - std::pow(0.9, t))) + 1e-6);
+        w[name][i] -= lr * (step + decay * w[name][i]);
+      }
+    }
+  }
+  const auto expect_near = [](const std::map<std::string, Values>& actual,
+                              const std::map<std::string, Values>& expected) {
+    for (const auto& [name, numbers] : expected) {
+      for (size_t i = 0; i < numbers.size(); ++i) ASSERT_NEAR(actual.at(name)[i], numbers[i], 2e-6) << name << ' ' << i;
+    }
+  };
+  expect_near(values(tiny_.weights), w);
+  expect_near(values(optimizer_->exp_avg()), m);
+  expect_near(values(optimizer_->exp_avg_sq()), v);
+}
+
+TEST_F(AdamWTest, DecayIsForMatricesOnly) {
+  const auto before = values(tiny_.weights);
+  optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.5, 1);  // gradients are 0
+  for (const auto& [name, after] : values(tiny_.weights)) {
+    const double factor = name.find("norm") == std::string::npos ? 1 - 0.5 * 0.2 : 1;
+    for (size_t i = 0; i < after.size(); ++i) ASSERT_NEAR(after[i], factor * before.at(name)[i], 1e-6) << name;
+  }
+}
+
+TEST_F(AdamWTest, BiasCorrectionFollowsTheCountOfUpdates) {
+  const auto before = values(tiny_.weights);
+  randomize(tiny_.gradients, tiny_.config, 5);
+  optimizer_->set_updates(9);
+  optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.1, 1);
+  EXPECT_EQ(optimizer_->updates(), 10);
+  const auto after = values(tiny_.weights);
+  const Values g = values(tiny_.gradients).at("model.norm.weight");
+  for (size_t i = 0; i < g.size(); ++i) {
+    const double m = 0.2 * g[i] / (1 - std::pow(0.8, 10));
+    const double v = 0.1 * g[i] * g[i] / (1 - std::pow(0.9, 10));
+    ASSERT_NEAR(after.at("model.norm.weight")[i], before.at("model.norm.weight")[i] - 0.1 * m / (std::sqrt(v) + 1e-6),
+                1e-6);
+  }
+}
+
+TEST_F(AdamWTest, PaddingOfTheVocabularyStaysZero) {
+  for (int step = 0; step < 3; ++step) {
+    tiny_.forward_backward();
+    optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.1, 1);
+  }
+  for (const Tensor& tensor : {tiny_.weights.embed_tokens, tiny_.weights.lm_head}) {
+    for (float value : floats_of(tensor.slice(0, 50, 128))) ASSERT_EQ(value, 0);
+  }
+}
+
+TEST_F(AdamWTest, TiedEmbeddingsAreSteppedOnce) {
+  ModelConfig config = tiny_config();
+  config.tie_word_embeddings = true;
+  TinyLlama tied(config, dense_pass(1, 8));
+  AdamW optimizer(settings_, *tied.backend);
+  Arena measuring;
+  optimizer.lay_out(measuring, config);
+  Arena arena(measuring.used());
+  optimizer.lay_out(arena, config);
+  const float before = tied.weights.embed_tokens.data<float>()[0];
+  optimizer.step(tied.stream, tied.weights, tied.gradients, 0.5, 1);
+  EXPECT_NEAR(tied.weights.embed_tokens.data<float>()[0], 0.9 * before, 1e-6);
+}
+
+}  // namespace
+}  // namespace lighthouse
