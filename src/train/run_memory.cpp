@@ -24,6 +24,21 @@ int64_t cgroup_limit() {
   return file >> limit ? limit : INT64_MAX;  // "max" is no number
 }
 
+int64_t largest_micro_batch(const RunConfig& config) {
+  int64_t largest = 1;
+  for (const StageSection& stage : config.stages) largest = std::max(largest, stage.batch.micro_batch_size);
+  return largest;
+}
+
+/// The next size below `batch` that divides every stage's global batch.
+int64_t next_micro_batch(const RunConfig& config, int64_t batch) {
+  const auto fits_stage = [&](const StageSection& stage) { return stage.batch.global_batch_size % batch == 0; };
+  do {
+    --batch;
+  } while (batch > 1 && !std::all_of(config.stages.begin(), config.stages.end(), fits_stage));
+  return std::max<int64_t>(batch, 1);
+}
+
 }  // namespace
 
 RunMemory::RunMemory(const RunConfig& config, Backend& backend)
@@ -126,13 +141,19 @@ void check_memory(const RunConfig& config, Backend& backend, int64_t available) 
   std::string advice = "a smaller model would: the weights, gradients and optimizer state alone may be too much";
   RunConfig smaller = config;
   const auto fits = [&] { return planned_bytes(smaller, backend) <= available; };
-  for (StageSection& stage : smaller.stages) stage.batch.micro_batch_size = 1;
-  if (fits()) {
-    int64_t batch = config.batch.micro_batch_size;
-    for (; batch > 1; batch /= 2) {
-      for (StageSection& stage : smaller.stages) stage.batch.micro_batch_size = batch;
-      if (fits()) break;
+  const auto at_most = [&](int64_t batch) {
+    for (StageSection& stage : smaller.stages) {
+      stage.batch.micro_batch_size = std::min(stage.batch.micro_batch_size, batch);
     }
+  };
+  at_most(1);
+  if (fits()) {
+    int64_t batch = largest_micro_batch(config);
+    do {
+      batch = next_micro_batch(config, batch);
+      smaller = config;
+      at_most(batch);
+    } while (batch > 1 && !fits());
     advice = fmt::format("batch.micro_batch_size={} would", batch);
   } else {
     // Dense only: a halved sequence length may break a rule of the pyramid, and dense attention needs no less.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <set>
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
@@ -28,6 +29,16 @@ std::unique_ptr<WindowedSource> open_validation(const RunConfig& config, const S
   return std::make_unique<WindowedSource>(stage.data.validation, stage.batch.sequence_length, config.model.vocab_size);
 }
 
+/// A source's place in the data is kept under its path, so a stage can draw from a path only once.
+void check_sources(const StageSection& stage) {
+  std::set<std::string> paths;
+  for (const DataSource& source : stage.data.train) {
+    if (paths.insert(source.path).second) continue;
+    throw InputError(fmt::format("stage {} lists the training data {} twice; list it once, with a larger weight",
+                                 stage.name, source.path));
+  }
+}
+
 /// Everything that can be refused without touching the run's directory.
 RunConfig checked(const RunConfig& config, Backend& backend) {
   for (const StageSection& stage : config.stages) {
@@ -37,6 +48,7 @@ RunConfig checked(const RunConfig& config, Backend& backend) {
                       "`lighthouse prepare`, for example data/train-*.bin",
                       stage.name));
     }
+    check_sources(stage);
     open_loader(config, stage);
     open_validation(config, stage);
   }
