@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <random>
 
 #include "eval/shard_files.h"
 #include "lighthouse/core/error.h"
