@@ -36,9 +36,9 @@ using PrepareProgress = std::function<void(int64_t bytes, int64_t of)>;
 /// split, if an option is out of range, or if shards are there already and `overwrite` is false.
 ///
 /// Shards are made in a folder of their own inside `directory` and moved up when all are on disk. So if reading or
-/// writing throws, nothing is left and old shards are as they were. A process killed before the moves leaves no new shard
-/// either; killed during them, it leaves a marker (kUnfinishedMarker) by which match_files() refuses the folder. The next
-/// call cleans up, without `overwrite`.
+/// writing throws, nothing is left and old shards are as they were. A process killed before the moves leaves no new
+/// shard either; killed during them, it leaves a marker (kUnfinishedMarker) by which match_files() refuses the folder.
+/// The next call cleans up, without `overwrite`.
 PrepareResult prepare(const PrepareOptions& options, const Tokenizer& tokenizer, const PrepareProgress& progress = {});
 
 }  // namespace lighthouse
