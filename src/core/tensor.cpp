@@ -8,6 +8,10 @@
 namespace lighthouse {
 namespace {
 
+bool has_dim(const Tensor& tensor, int dim) {
+  return 0 <= dim && dim < tensor.rank();
+}
+
 void require(bool condition, const char* what, const Tensor& tensor) {
   if (!condition) throw std::logic_error(fmt::format("{} on a tensor of shape {}", what, to_string(tensor.shape())));
 }
@@ -69,7 +73,7 @@ Tensor Tensor::offset_by(int64_t elements) const {
 }
 
 Tensor Tensor::slice(int dim, int64_t begin, int64_t end) const {
-  require(dim < rank() && 0 <= begin && begin <= end && end <= size(dim), "slice out of range", *this);
+  require(has_dim(*this, dim) && 0 <= begin && begin <= end && end <= size(dim), "slice out of range", *this);
   Tensor result = offset_by(begin * strides_[dim]);
   result.shape_[dim] = end - begin;
   return result;
@@ -93,7 +97,7 @@ Tensor Tensor::view(const Shape& shape) const {
 }
 
 Tensor Tensor::split(int dim, int64_t outer, int64_t inner) const {
-  require(dim < rank() && outer * inner == size(dim), "split with other sizes", *this);
+  require(has_dim(*this, dim) && outer * inner == size(dim), "split with other sizes", *this);
   Tensor result = *this;
   result.shape_ = {};
   for (int from = 0, to = 0; from < rank(); ++from) {
@@ -108,7 +112,7 @@ Tensor Tensor::split(int dim, int64_t outer, int64_t inner) const {
 }
 
 Tensor Tensor::transpose(int a, int b) const {
-  require(a < rank() && b < rank(), "transpose of dimensions", *this);
+  require(has_dim(*this, a) && has_dim(*this, b), "transpose of dimensions", *this);
   Tensor result = *this;
   std::swap(result.shape_[a], result.shape_[b]);
   std::swap(result.strides_[a], result.strides_[b]);
@@ -116,7 +120,7 @@ Tensor Tensor::transpose(int a, int b) const {
 }
 
 Tensor Tensor::every(int dim, int64_t first, int64_t step) const {
-  require(dim < rank() && step > 0 && 0 <= first && first <= size(dim), "every", *this);
+  require(has_dim(*this, dim) && step > 0 && 0 <= first && first <= size(dim), "every", *this);
   Tensor result = offset_by(first * strides_[dim]);
   result.shape_[dim] = (size(dim) - first + step - 1) / step;
   result.strides_[dim] *= step;

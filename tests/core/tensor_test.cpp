@@ -85,6 +85,33 @@ TEST_F(TensorTest, EveryTakesEachStep) {
   EXPECT_THROW(tensor().every(2, 0, 0), std::logic_error);
 }
 
+TEST_F(TensorTest, ExtentsOfOneDoNotBreakContiguity) {
+  const Tensor rows = tensor().view({6, 4});
+  EXPECT_TRUE(rows.slice(0, 2, 3).slice(1, 1, 3).is_contiguous());  // [1, 2]: part of one row
+  EXPECT_FALSE(rows.slice(1, 2, 3).is_contiguous());                // [6, 1]: a column
+  EXPECT_TRUE(tensor().view({6, 1, 4}).transpose(0, 1).is_contiguous());
+}
+
+TEST_F(TensorTest, ViewsOfViewsShowTheRightElements) {
+  // The keys of a fused row of queries and keys, by head: [2, 12] -> [2, 2, 4], every other row of them.
+  const Tensor keys = tensor().view({2, 12}).slice(1, 4, 12).split(1, 2, 4);
+  EXPECT_EQ(first(keys.select(0, 1).select(0, 1).select(0, 3)), 23);
+  EXPECT_EQ(first(keys.transpose(0, 1).select(0, 1).select(0, 0).every(0, 1, 2)), 9);
+}
+
+TEST_F(TensorTest, RefusesDimensionsItDoesNotHave) {
+  for (int dim : {-1, 3}) {
+    EXPECT_THROW(tensor().slice(dim, 0, 1), std::logic_error);
+    EXPECT_THROW(tensor().select(dim, 0), std::logic_error);
+    EXPECT_THROW(tensor().split(dim, 1, 1), std::logic_error);
+    EXPECT_THROW(tensor().every(dim, 0, 1), std::logic_error);
+    EXPECT_THROW(tensor().transpose(dim, 0), std::logic_error);
+    EXPECT_THROW(tensor().transpose(0, dim), std::logic_error);
+  }
+  EXPECT_THROW(tensor().view({1, 1, 2, 3, 4}).split(4, 2, 2), std::logic_error);  // six dimensions
+  EXPECT_THROW(tensor().split(2, -2, -2), std::logic_error);
+}
+
 TEST_F(TensorTest, RefusesAnotherType) {
   EXPECT_THROW(tensor().data<float>(), std::logic_error);
   EXPECT_NO_THROW(tensor().data<int32_t>());
