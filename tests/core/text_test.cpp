@@ -44,6 +44,14 @@ TEST(TextTest, FindsTheNearestName) {
   EXPECT_EQ(nearest_name("x", {}), "");
 }
 
+TEST(TextTest, SuggestsNothingThatIsFar) {
+  EXPECT_EQ(nearest_name("lr", {"k2"}), "");
+  EXPECT_EQ(nearest_name("x", {"ab", "y"}), "");
+  EXPECT_EQ(nearest_name("", {"ab"}), "");
+  EXPECT_EQ(nearest_name("tpo_k", {"tile", "top_k"}), "top_k");
+  EXPECT_EQ(nearest_name("weigth_decay", {"weight_decay"}), "weight_decay");
+}
+
 TEST(TextTest, Joins) {
   EXPECT_EQ(join({"a", "b", "c"}, ", "), "a, b, c");
   EXPECT_EQ(join({}, ", "), "");

@@ -17,7 +17,8 @@ std::string format_si(double number);
 /// "2 h 05 min", "3 min 07 s", "4.2 s"
 std::string format_seconds(double seconds);
 
-/// The word of `candidates` nearest to `word` by edit distance, or "" if none is near (more than a third of it wrong).
+/// The word of `candidates` nearest to `word` by edit distance, the first of those equally near; or "" if none is near:
+/// two letters may be wrong, or a third of a longer word, but not all of it.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates);
 
 /// The words joined by `separator`.
