@@ -52,6 +52,28 @@ TEST(ArenaTest, OverlaidLayoutsShareMemory) {
   EXPECT_EQ(arena.used(), 256 + 4096 + 256);
 }
 
+TEST(ArenaTest, OverlaysNestAndUsesAddUp) {
+  Arena arena;
+  arena.allocate(MemoryUse::kScratch, {64});
+  arena.overlay({[&] { arena.allocate(MemoryUse::kBatch, {64}); },
+                 [&] {
+                   arena.allocate(MemoryUse::kActivations, {64});
+                   arena.overlay({[&] { arena.allocate(MemoryUse::kScratch, {64}); },
+                                  [&] { arena.allocate(MemoryUse::kScratch, {128}); }, [] {}});
+                 }});
+  arena.overlay({});
+  EXPECT_EQ(arena.used(MemoryUse::kScratch), 256 + 512);
+  EXPECT_EQ(arena.used(MemoryUse::kActivations), 256);
+  EXPECT_EQ(arena.used(MemoryUse::kBatch), 0);
+  EXPECT_EQ(arena.used(), 1024);
+}
+
+TEST(ArenaTest, EmptyTensorsTakeNothing) {
+  Arena arena;
+  arena.allocate(MemoryUse::kScratch, {0, 5});
+  EXPECT_EQ(arena.used(), 0);
+}
+
 TEST(ArenaTest, AlignsAndZeroes) {
   Arena arena(1 << 16);
   for (int64_t size : {1, 3, 257}) {

@@ -25,5 +25,21 @@ TEST(StopSignalTest, NotesTheSignal) {
   }
 }
 
+TEST(StopSignalTest, ForgetsWhatCameBeforeIt) {
+  {
+    const StopSignal first;
+    raise(SIGINT);
+  }
+  EXPECT_EQ(StopSignal().pending(), 0);
+}
+
+TEST(StopSignalDeathTest, SignalsEndTheProcessAgainAfterwards) {
+  const auto outlive = [] {
+    { const StopSignal stop; }
+    raise(SIGTERM);
+  };
+  EXPECT_EXIT(outlive(), testing::KilledBySignal(SIGTERM), "");
+}
+
 }  // namespace
 }  // namespace lighthouse

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -302,6 +303,38 @@ TEST_F(PrepareTest, SaysSoWhenTheDiskIsFull) {
   EXPECT_TRUE(contains(full, "No space left"));
   EXPECT_TRUE(left.empty());
   EXPECT_TRUE(contains(read_only, "Read-only file system"));
+}
+
+TEST_F(PrepareTest, KeepsOldShardsWhenTheDiskIsFull) {
+  fs::create_directories(out());
+  if (mount("none", out().c_str(), "tmpfs", 0, "size=64k") != 0) {
+    GTEST_SKIP() << "a small file system can be mounted by root alone";
+  }
+  text("a.txt", std::string(1000, 'a'));
+  run();
+  const Names before = names();
+  text("b.txt", std::string(1'000'000, 'b'));
+  options_.overwrite = true;
+  const std::string full = refusal();
+  const Names after = names();
+  const auto kept = tokens("train-00000.bin");
+  umount(out().c_str());
+  EXPECT_TRUE(contains(full, "No space left"));
+  EXPECT_EQ(after, before);
+  EXPECT_EQ(kept, tokens_of(std::string(951, 'a')));
+}
+
+TEST_F(PrepareTest, ManyShardsNeedFewOpenFiles) {
+  text("a.txt", std::string(20'000, 'a'));
+  options_.shard_tokens = 100;
+  rlimit before{};
+  getrlimit(RLIMIT_NOFILE, &before);
+  const rlimit few{32, before.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  size_t shards = 0;
+  EXPECT_NO_THROW(shards = run().shards.size());
+  setrlimit(RLIMIT_NOFILE, &before);
+  EXPECT_EQ(shards, 191 + 10);
 }
 
 TEST_F(PrepareTest, SaysSoWhenTheFolderCannotBeMade) {
