@@ -3,6 +3,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <random>
 #include <thread>
 
 #include "tiny_run.h"
@@ -14,7 +16,11 @@ namespace fs = std::filesystem;
 
 class Resume : public testing::Test {
  protected:
-  Resume() : whole_(tiny_run(folder_, "whole")), stopped_(tiny_run(folder_, "stopped")) { train(whole_); }
+  Resume() : whole_(tiny_run(folder_, "whole")), stopped_(tiny_run(folder_, "stopped")) {
+    const auto begin = std::chrono::steady_clock::now();
+    train(whole_);
+    duration_ = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  }
 
   /// Runs until a signal raised by `recorder` stops it.
   void expect_interrupted(Recorder& recorder, const StartOptions& start, int signal = SIGTERM) {
@@ -35,6 +41,7 @@ class Resume : public testing::Test {
 
   TemporaryFolder folder_;
   RunConfig whole_, stopped_;
+  double duration_ = 0;  // of the whole run, seconds
 };
 
 TEST_F(Resume, TheUninterruptedRunIsWhatItShouldBe) {
@@ -100,37 +107,45 @@ TEST_F(Resume, SignalBetweenBackwardAndOptimizer) {
   expect_as_uninterrupted();
 }
 
+/// Sends a signal from another thread after a while.
+class LaterSignal {
+ public:
+  explicit LaterSignal(double seconds)
+      : thread_([seconds, process = getpid()] {
+          std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
+          kill(process, SIGTERM);
+        }) {}
+  ~LaterSignal() { thread_.join(); }
+
+ private:
+  std::thread thread_;
+};
+
 TEST_F(Resume, SignalAtAnyMoment) {
   for (int round = 0; round < 12; ++round) {
     SCOPED_TRACE(round);
     fs::remove_all(stopped_.run.directory);
     bool finished = false;
-    while (!finished) {
-      const pid_t process = getpid();
-      std::thread killer;
-      Recorder recorder;
-      recorder.on_start = [&] {  // from here on signals are noted
-        killer = std::thread([process, round] {
-          std::this_thread::sleep_for(std::chrono::microseconds(1500 + 1731 * round));
-          kill(process, SIGTERM);
-        });
-      };
+    for (int attempt = 1; !finished; ++attempt) {  // each waits longer, so that it gets further
       const auto backend = make_cpu_backend();
+      Recorder recorder;
       Trainer trainer(stopped_, resuming(), *backend, recorder);
+      const LaterSignal signal(duration_ * attempt * (round + 1) / 13);
       try {
         trainer.run();
         finished = true;
       } catch (const Interrupted&) {
       }
-      killer.join();
     }
     expect_as_uninterrupted();
   }
 }
 
 TEST_F(Resume, KilledAtAnyMoment) {
-  stopped_.checkpoint.every = 1;
-  for (int round = 0; round < 12; ++round) {
+  stopped_.checkpoint.every = 1;  // most of the time goes into writing checkpoints
+  std::mt19937 random(1);
+  for (int round = 0; round < 50; ++round) {
+    SCOPED_TRACE(round);
     const pid_t child = fork();
     if (child == 0) {
       try {
@@ -140,14 +155,18 @@ TEST_F(Resume, KilledAtAnyMoment) {
       }
       _exit(0);
     }
-    std::this_thread::sleep_for(std::chrono::microseconds(2000 + 2777 * round));
+    std::this_thread::sleep_for(std::chrono::duration<double>(duration_ * std::uniform_real_distribution<>()(random)));
     kill(child, SIGKILL);
     int status = 0;
     waitpid(child, &status, 0);
-    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "resuming failed in round " << round;
+    ASSERT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == 0) << "resuming failed";
     const auto entries = list_checkpoints(in_run(stopped_, "checkpoints"));
     if (entries.empty()) continue;
     EXPECT_NO_THROW(verify_checkpoint(entries.back().path));
+    if (entries.back().step < 9) continue;
+    train(stopped_, resuming());
+    expect_as_uninterrupted();
+    fs::remove_all(stopped_.run.directory);
   }
   train(stopped_, resuming());
   expect_as_uninterrupted();
