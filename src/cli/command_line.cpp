@@ -1,5 +1,6 @@
 #include "lighthouse/cli/command_line.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
@@ -7,13 +8,29 @@
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/log.h"
+#include "lighthouse/core/text.h"
 
 namespace lighthouse {
 namespace {
 
 enum ExitCode : int { kDone = 0, kRunFailed = 1, kInputRefused = 2, kSignal = 128 };
 
+/// The parser itself would only say that a command is required.
+void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
+  if (argc < 2 || argv[1][0] == '-') return;
+  std::vector<std::string> names;
+  for (const CLI::App* command : program.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == argv[1]) return;
+    names.push_back(command->get_name());
+  }
+  const std::string nearest = nearest_name(argv[1], names);
+  throw InputError(fmt::format("there is no command \"{}\"{}; the commands are {}", argv[1],
+                               nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest),
+                               join(names, ", ")));
+}
+
 int parse_and_run(CLI::App& program, int argc, char** argv) {
+  refuse_unknown_command(program, argc, argv);
   try {
     program.parse(argc, argv);
     return kDone;

@@ -39,13 +39,19 @@ void run(const Options& options) {
   const auto tokenizer = make_tokenizer(config.model.tokenizer);
   std::vector<int32_t> prompt;
   tokenizer->encode(options.prompt, prompt);
-  fmt::print("{}", options.prompt);
+  bool begun = false;
+  const auto begin = [&] {  // not before the options are known to be good
+    if (!begun) fmt::print("{}", options.prompt);
+    begun = true;
+  };
   generate(config.model, weights, *backend, prompt, stage.batch.sequence_length, tokenizer->end_of_text(),
            options.sampling, [&](int32_t token) {
              stop.check();
+             begin();
              fmt::print("{}", tokenizer->decode(token));
              std::fflush(stdout);
            });
+  begin();
   fmt::print("\n");
 }
 

@@ -35,9 +35,11 @@ class TrainingView final : public TrainingObserver {
     if (seconds_ > 0) average_ = average_ > 0 ? 0.9 * average_ + 0.1 * step_seconds : step_seconds;
     seconds_ = m.seconds;
     const double left = average_ * static_cast<double>(total_steps_ - m.step);
+    const bool left_is_known = average_ > 0 || m.step == total_steps_;
     progress_.show(static_cast<double>(m.step) / static_cast<double>(total_steps_),
                    fmt::format("{}  step {}/{}  loss {:.4f}  {} tokens/s  {} left", m.stage, m.step, total_steps_,
-                               m.loss, format_count(static_cast<int64_t>(m.tokens_per_second)), format_seconds(left)),
+                               m.loss, format_count(static_cast<int64_t>(m.tokens_per_second)),
+                               left_is_known ? format_seconds(left) : "?"),
                    m.step == total_steps_);
   }
 
