@@ -151,7 +151,8 @@ bool MetricsLog::write_waiting() {
 
 void MetricsLog::flush() {
   if (write_waiting()) return;
-  throw InputError(fmt::format("cannot write {}: {}", path_.string(), std::strerror(errno)));
+  throw InputError(fmt::format("cannot write {}: {}; free some space or choose another run.directory", path_.string(),
+                               std::strerror(errno)));
 }
 
 int64_t discard_after(const std::filesystem::path& metrics, const std::filesystem::path& discarded, int64_t step) {

@@ -7,6 +7,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
@@ -34,6 +36,15 @@ RunDirectory::~RunDirectory() {
 bool RunDirectory::holds_a_run() const {
   return std::filesystem::exists(config()) || std::filesystem::exists(metrics()) ||
          std::filesystem::exists(checkpoints());
+}
+
+void RunDirectory::remove_partial_files() const {
+  std::vector<std::filesystem::path> partial;
+  for (const auto& entry : std::filesystem::directory_iterator(path_)) {
+    const std::string extension = entry.path().extension().string();
+    if (extension.rfind(".partial-", 0) == 0 && entry.is_regular_file()) partial.push_back(entry.path());
+  }
+  for (const std::filesystem::path& path : partial) std::filesystem::remove(path);
 }
 
 }  // namespace lighthouse

@@ -104,6 +104,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
   choose_start(start);
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
+  directory_.remove_partial_files();
   write_file(directory_.config(), to_yaml(config_));
 }
 

@@ -16,6 +16,8 @@ class RunDirectory {
 
   /// Whether a run was started here before.
   bool holds_a_run() const;
+  /// Removes what a killed process left of files that it had not finished.
+  void remove_partial_files() const;
 
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path config() const { return path_ / "config.yaml"; }
