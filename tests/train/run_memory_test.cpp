@@ -133,5 +133,30 @@ TEST_F(RunMemoryTest, StagesThatDifferHavePassesOfTheirOwn) {
   EXPECT_THROW(memory.training_pass(1, AttentionKind::kLighthouse), std::logic_error);
 }
 
+TEST_F(RunMemoryTest, APassFindsItsConstantsAfterAnother) {
+  RunConfig config = with_batch(1, 2);
+  config.stages[1].rope_theta = 30;  // all that the dense passes differ in
+  RunMemory memory(config, *backend_);
+  Arena arena(planned_bytes(config, *backend_));
+  memory.lay_out(arena);
+  randomize(memory.weights(), config.model, 1);
+  const auto losses = [&](int64_t stage, Llama& model, const Tensor& inputs, const Tensor& targets) {
+    TinyLlama alone(config.model, memory.training_pass(stage, AttentionKind::kDense).settings);
+    std::copy_n(alone.inputs.data<int32_t>(), 64, inputs.data<int32_t>());
+    std::copy_n(alone.targets.data<int32_t>(), 64, targets.data<int32_t>());
+    model.forward(Stream(), memory.weights(), inputs);
+    model.loss(Stream(), memory.weights(), targets);
+    return std::pair(floats_of(model.losses()), alone.evaluate());
+  };
+  std::vector<std::vector<float>> seen;
+  for (int64_t stage : {0, 1, 0, 1}) {
+    const Pass& pass = memory.training_pass(stage, AttentionKind::kDense);
+    const auto [actual, expected] = losses(stage, *pass.model, pass.inputs, pass.targets);
+    EXPECT_EQ(actual, expected);
+    seen.push_back(actual);
+  }
+  EXPECT_NE(seen[0], seen[1]);
+}
+
 }  // namespace
 }  // namespace lighthouse
