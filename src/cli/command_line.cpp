@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
@@ -42,6 +43,7 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a failed write, and those are handled
   start_logging();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);

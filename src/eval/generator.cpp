@@ -70,7 +70,9 @@ class PrefixModel {
   std::map<int64_t, At> models_;
 };
 
-void check(const std::vector<int32_t>& prompt, const ModelConfig& config, const SamplingOptions& options) {
+void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfig& config,
+           const SamplingOptions& options) {
+  if (context < 1) throw InputError(fmt::format("the context is {} tokens; expected at least 1", context));
   if (prompt.empty()) throw InputError("the prompt is empty; give at least one character");
   for (int32_t token : prompt) {
     if (token < 0 || token >= config.vocab_size) {
@@ -114,7 +116,7 @@ int32_t sample(const float* logits, int64_t vocab_size, const SamplingOptions& o
 void generate(const ModelConfig& config, const Parameters& weights, Backend& backend, std::vector<int32_t> prompt,
               int64_t context, int32_t end_token, const SamplingOptions& options,
               const std::function<void(int32_t)>& emit) {
-  check(prompt, config, options);
+  check(prompt, context, config, options);
   PrefixModel model(config, weights, backend);
   std::vector<int32_t>& tokens = prompt;
   for (int64_t i = 0; i < options.max_tokens; ++i) {

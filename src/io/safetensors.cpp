@@ -19,7 +19,7 @@ namespace {
 
 static_assert(std::endian::native == std::endian::little, "safetensors are mapped as they are");
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // not the ordered one, whose look-ups take hours in the largest header
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
@@ -212,24 +212,27 @@ void check_writable(const std::vector<NamedTensor>& tensors) {
 /// Length and JSON, padded with spaces so that the tensors begin at a multiple of 8 bytes.
 std::string make_header(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                         const std::map<std::string, std::string>& metadata) {
-  Json header = Json::object();
-  if (!metadata.empty()) header[std::string(kMetadata)] = metadata;
+  std::string text = "{";
   int64_t offset = 0;
-  for (const auto& [name, tensor] : tensors) {
-    Json shape = Json::array();
-    for (int dim = 0; dim < tensor.rank(); ++dim) shape.push_back(tensor.size(dim));
-    header[name] = {{"dtype", code_of(tensor.dtype())},
-                    {"shape", std::move(shape)},
-                    {"data_offsets", {offset, offset + tensor.bytes()}}};
-    offset += tensor.bytes();
-  }
-  std::string text;
+  const auto add = [&](const std::string& name, const Json& value) {  // by hand, to keep the tensors' order
+    if (text.size() > 1) text += ',';
+    text += Json(name).dump() + ':' + value.dump();
+  };
   try {
-    text = header.dump();
+    if (!metadata.empty()) add(std::string(kMetadata), metadata);
+    for (const auto& [name, tensor] : tensors) {
+      Json shape = Json::array();
+      for (int dim = 0; dim < tensor.rank(); ++dim) shape.push_back(tensor.size(dim));
+      add(name, {{"dtype", code_of(tensor.dtype())},
+                 {"shape", std::move(shape)},
+                 {"data_offsets", {offset, offset + tensor.bytes()}}});
+      offset += tensor.bytes();
+    }
   } catch (const Json::exception&) {
     throw InputError(
         fmt::format("cannot write {}: a tensor's name or a value of its metadata is not UTF-8", path.string()));
   }
+  text += '}';
   text.resize((text.size() + 7) / 8 * 8, ' ');
   if (text.size() > kLargestHeader) throw InputError(fmt::format("cannot write {}: too many tensors", path.string()));
   const uint64_t length = text.size();

@@ -138,7 +138,7 @@ int64_t available_host_bytes() {
 void check_memory(const RunConfig& config, Backend& backend, int64_t available) {
   const int64_t needed = planned_bytes(config, backend);
   if (needed <= available) return;
-  std::string advice = "a smaller model would: the weights, gradients and optimizer state alone may be too much";
+  std::string advice = "only a smaller model would";
   RunConfig smaller = config;
   const auto fits = [&] { return planned_bytes(smaller, backend) <= available; };
   const auto at_most = [&](int64_t batch) {

@@ -9,7 +9,8 @@
 namespace lighthouse {
 
 /// Throws InputError, naming every key that differs and may not, and those that may, unless a run that has finished
-/// `step` steps under `before` can be resumed under `now`: the steps already made must be the same under both.
+/// `step` steps under `before` can be resumed under `now`. What shaped the steps already made must stay, with one
+/// exception: the stage under way may be given more steps, and a schedule that counts from the end then moves with it.
 void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step, const std::string& checkpoint);
 
 /// The same for a branch, which may change everything but the model's shape.
