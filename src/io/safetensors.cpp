@@ -52,6 +52,52 @@ struct Entry {
   uint64_t end = 0;
 };
 
+/// Walks through a header's JSON before it is parsed, and finds what the parsed object no longer shows (a name given
+/// twice) and what would take the memory of many files (a header of nothing but brackets). parse()'s own callback could
+/// do so too, but takes time in the square of the number of tensors.
+class HeaderCheck final : public nlohmann::json_sax<Json> {
+ public:
+  /// What is wrong, or "".
+  const std::string& fault() const { return fault_; }
+
+  bool null() override { return true; }
+  bool boolean(bool /*value*/) override { return true; }
+  bool number_integer(number_integer_t /*value*/) override { return true; }
+  bool number_unsigned(number_unsigned_t /*value*/) override { return true; }
+  bool number_float(number_float_t /*value*/, const string_t& /*text*/) override { return true; }
+  bool string(string_t& /*value*/) override { return true; }
+  bool binary(binary_t& /*value*/) override { return true; }
+  bool start_object(std::size_t /*elements*/) override { return enter(); }
+  bool end_object() override { return leave(); }
+  bool start_array(std::size_t /*elements*/) override { return enter(); }
+  bool end_array() override { return leave(); }
+  bool key(string_t& name) override {
+    return keys_.back().insert(name).second || refuse(fmt::format("its header names {} twice", shown(name)));
+  }
+  bool parse_error(std::size_t /*place*/, const std::string& /*token*/, const Json::exception& error) override {
+    return refuse("its header is not JSON: " + shown(error.what()));
+  }
+
+ private:
+  bool enter() {
+    constexpr size_t kDeepest = 3;  // the header, a tensor's entry, its shape
+    if (keys_.size() == kDeepest) return refuse("its header's JSON is nested too deeply");
+    keys_.emplace_back();
+    return true;
+  }
+  bool leave() {
+    keys_.pop_back();
+    return true;
+  }
+  bool refuse(const std::string& fault) {
+    fault_ = fault;
+    return false;
+  }
+
+  std::vector<std::set<std::string>> keys_;  // of every object that is open, the outermost first
+  std::string fault_;
+};
+
 /// Reads and checks a header. Every error names the file.
 class HeaderReader {
  public:
@@ -96,24 +142,9 @@ class HeaderReader {
   }
 
   Json parse() const {
-    std::array<std::set<std::string>, 4> keys;  // seen so far in the object that is open at each depth
-    // Watches for what a parsed object no longer shows (a name given twice) and for what would take the memory of many
-    // files (a header of nothing but brackets).
-    const auto watch = [&](int depth, Json::parse_event_t event, Json& parsed) {
-      using Event = Json::parse_event_t;
-      if (event == Event::object_start || event == Event::array_start) {
-        if (depth > 2) throw refuse("its header's JSON is nested too deeply");
-        keys[static_cast<size_t>(depth) + 1].clear();
-      } else if (event == Event::key && !keys.at(static_cast<size_t>(depth)).insert(parsed.get<std::string>()).second) {
-        throw refuse(fmt::format("its header names {} twice", shown(parsed.get<std::string>())));
-      }
-      return true;
-    };
-    try {
-      return Json::parse(header_.begin(), header_.end(), watch);
-    } catch (const Json::exception& error) {
-      throw refuse("its header is not JSON: " + shown(error.what()));
-    }
+    HeaderCheck check;
+    if (!Json::sax_parse(header_, &check)) throw refuse(check.fault());
+    return Json::parse(header_);
   }
 
   void read_metadata(const Json& value, std::map<std::string, std::string>& metadata) const {
@@ -244,12 +275,23 @@ std::string make_header(const std::filesystem::path& path, const std::vector<Nam
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   check_writable(tensors);
-  const std::string header = make_header(path, tensors, metadata);
+  constexpr size_t kPiece =
+      1 << 20;  // small tensors are gathered to this: a system call takes longer than copying them
+  std::string gathered = make_header(path, tensors, metadata);
   AtomicFile file(path);
-  file.write(header);
   for (const auto& [name, tensor] : tensors) {
-    file.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
+    const std::string_view bytes(static_cast<const char*>(tensor.raw()), static_cast<size_t>(tensor.bytes()));
+    if (gathered.size() + bytes.size() > kPiece) {
+      file.write(gathered);
+      gathered.clear();
+    }
+    if (bytes.size() > kPiece) {
+      file.write(bytes);
+    } else {
+      gathered += bytes;
+    }
   }
+  file.write(gathered);
   file.commit();
 }
 

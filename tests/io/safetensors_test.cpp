@@ -108,6 +108,21 @@ TEST_F(SafetensorsTest, HoldsNoTensorsToo) {
   EXPECT_TRUE(SafetensorsFile(path()).tensors().empty());
 }
 
+TEST_F(SafetensorsTest, HoldsManyTensors) {
+  // Minutes if anything looks each name up among all others.
+  constexpr int kCount = 100'000;
+  std::vector<NamedTensor> tensors;
+  std::vector<int32_t> values(kCount);
+  for (int i = 0; i < kCount; ++i) {
+    values[static_cast<size_t>(i)] = i;
+    tensors.push_back({"tensor." + std::to_string(i), Tensor(&values[static_cast<size_t>(i)], {1}, DType::kInt32)});
+  }
+  write_safetensors(path(), tensors);
+  const SafetensorsFile file(path());
+  ASSERT_EQ(file.tensors().size(), kCount);
+  EXPECT_EQ(file.at("tensor.77777").data<int32_t>()[0], 77'777);
+}
+
 TEST_F(SafetensorsTest, SurvivesMoving) {
   write_plain(file_of(R"({"a":)" + entry_of("U8", "[1]", 0, 1) + R"(,"b":)" + entry_of("F64", "[2]", 1, 17) + "}", 17));
   SafetensorsFile file(path());
