@@ -9,8 +9,8 @@
 namespace lighthouse {
 namespace {
 
-/// An entry of the coarsest level, p^(L-1) tokens, must fit into the sequence. Checked before anything computes that power,
-/// which may be too large for 64 bits.
+/// An entry of the coarsest level, p^(L-1) tokens, must fit into the sequence. Checked before anything computes that
+/// power, which may be too large for 64 bits.
 void check_span(const LighthouseSettings& settings, int64_t sequence_length) {
   int64_t span = 1;
   for (int64_t level = 1; level < settings.levels; ++level) {
