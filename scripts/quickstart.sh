@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # From a fresh clone to a comparison: sets up, builds, fetches English text, trains a small model twice (Lighthouse then
-# dense; dense throughout), compares the two and writes a sample. About eight minutes on two cores.
+# dense; dense throughout), compares the two and writes a sample. About six minutes on two cores. Started again, it goes
+# on where it was; with another text, or after a change of the configs, it starts afresh and keeps the old runs aside.
 #   --text FILE   train on this text instead of Webster's dictionary
 set -euo pipefail
-cd "$(dirname "$0")/.."
 
 text=""
 while [ $# -gt 0 ]; do
     case "$1" in
         --text)
             [ $# -ge 2 ] || { echo "--text needs a file" >&2; exit 2; }
-            text=$2
+            text=$(realpath -- "$2")
             shift 2
             ;;
         *)
@@ -24,6 +24,7 @@ if [ -n "$text" ] && [ ! -f "$text" ]; then
     exit 2
 fi
 
+cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 
 dictionary=/usr/share/dictd/gcide.dict.dz
@@ -49,8 +50,19 @@ if [ -z "$text" ]; then
     mv "$text.partial" "$text"
 fi
 
-say "Turning $text into tokens"
-build/bin/lighthouse prepare --overwrite --out data/quickstart "$text"
+inputs=$(cat "$text" configs/quickstart.yaml configs/quickstart-dense.yaml | sha256sum | cut -d' ' -f1)
+if [ "$(cat data/quickstart/inputs.sha256 2>/dev/null)" != "$inputs" ]; then
+    say "Turning $text into tokens"
+    for run in runs/quickstart runs/quickstart-dense; do
+        if [ -e "$run" ]; then
+            old="$run.$(date +%Y%m%d-%H%M%S)"
+            echo "the text or the configs have changed: moving $run to $old"
+            mv "$run" "$old"
+        fi
+    done
+    build/bin/lighthouse prepare --overwrite --out data/quickstart "$text"
+    echo "$inputs" >data/quickstart/inputs.sha256
+fi
 
 say "Training with Lighthouse Attention, then dense"
 build/bin/lighthouse train configs/quickstart.yaml --resume

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Installs what lighthouse is built with, where it is missing. Debian and Ubuntu; elsewhere it lists what is needed.
+#   setup.sh [PACKAGE...] [--optional PACKAGE...]   also these; the optional ones only where they can be had
 set -euo pipefail
 
 packages=(
@@ -9,7 +10,16 @@ packages=(
     libopenmpi-dev openmpi-bin       # for training with many processes
     libgtest-dev libbenchmark-dev    # for the tests
 )
-optional=(clang-format-14 clang-tidy-14)  # for ./scripts/test.sh; passed over where the distribution has others
+optional=()
+while [ $# -gt 0 ]; do
+    if [ "$1" = --optional ]; then
+        shift
+        optional=("$@")
+        break
+    fi
+    packages+=("$1")
+    shift
+done
 
 say() { echo "setup: $*"; }
 
@@ -22,10 +32,14 @@ fi
 is_installed() { dpkg-query -W -f='${Status}' "$1" 2>/dev/null | grep -q '^install ok installed'; }
 
 missing=()
-for package in "${packages[@]}" "${optional[@]}" "$@"; do
+for package in "${packages[@]}"; do
     is_installed "$package" || missing+=("$package")
 done
-if [ ${#missing[@]} -eq 0 ]; then
+wished=()
+for package in "${optional[@]}"; do
+    is_installed "$package" || wished+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ] && [ ${#wished[@]} -eq 0 ]; then
     say "all packages are there"
     exit 0
 fi
@@ -33,25 +47,25 @@ fi
 as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
+        if [ ${#missing[@]} -eq 0 ]; then
+            say "doing without ${wished[*]}: installing them needs root or sudo"
+            exit 0
+        fi
         say "these packages are missing, and installing them needs root or sudo: ${missing[*]}"
         exit 2
     fi
     as_root=(sudo)
 fi
 
-say "fetching the package lists"
-"${as_root[@]}" apt-get update -qq
+install() {
+    say "installing $*"
+    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
 
-wanted=()
-for package in "${missing[@]}"; do
-    if [[ " ${optional[*]} " == *" $package "* ]] && ! apt-cache show "$package" >/dev/null 2>&1; then
-        say "passing over $package: this distribution does not have it"
-    else
-        wanted+=("$package")
-    fi
+say "fetching the package lists"
+"${as_root[@]}" apt-get update -qq || say "the lists could not be fetched; going on with those that are there"
+[ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
+for package in "${wished[@]}"; do
+    install "$package" || say "doing without $package: it cannot be had here"
 done
-if [ ${#wanted[@]} -gt 0 ]; then
-    say "installing ${wanted[*]}"
-    DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${wanted[@]}" >/dev/null
-fi
 say "done"

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <filesystem>
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
@@ -29,6 +30,16 @@ void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
                                nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest),
                                join(names, ", ")));
 }
+
+}  // namespace
+
+void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings) {
+  command.add_option("CONFIG", config, "A run's YAML file")->required();
+  command.add_option("--set", settings, "key.path=value: change one value; can be given many times")
+      ->allow_extra_args(false);
+}
+
+namespace {
 
 int parse_and_run(CLI::App& program, int argc, char** argv) {
   refuse_unknown_command(program, argc, argv);
@@ -58,6 +69,9 @@ int run_command_line(int argc, char** argv) {
   try {
     return parse_and_run(program, argc, argv);
   } catch (const InputError& error) {
+    spdlog::error("{}", error.what());
+    return kInputRefused;
+  } catch (const std::filesystem::filesystem_error& error) {
     spdlog::error("{}", error.what());
     return kInputRefused;
   } catch (const Interrupted& interrupted) {

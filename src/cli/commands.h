@@ -2,6 +2,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "lighthouse/config/run_config.h"
 #include "lighthouse/ops/backend.h"
@@ -19,6 +21,9 @@ void add_plan_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
 void add_compare_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
+
+/// Adds CONFIG and --set, which train, plan and config share.
+void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);
 
 /// The backend that a config asks for. Throws InputError for a device that this build or machine does not have.
 std::unique_ptr<Backend> make_backend(DeviceChoice device);

@@ -100,11 +100,12 @@ void print_bigram(const Run& run) {
   if (run.config.data.train.empty() || run.config.data.validation.empty()) {
     throw InputError("--bigram needs data.train and data.validation in the first run's config");
   }
-  const double loss =
-      bigram_loss(run.config.data.train.front().path, run.config.data.validation, run.config.model.vocab_size);
+  std::vector<std::string> train;
+  for (const DataSource& source : run.config.data.train) train.push_back(source.path);
+  const double loss = bigram_loss(train, run.config.data.validation, run.config.model.vocab_size);
   fmt::print(
       "For scale: a bigram model with add-one smoothing, counted on the training shards, has {:.4f} nats per "
-      "token on the validation shards.\n",
+      "token on all of the validation shards.\n",
       loss);
 }
 

@@ -29,9 +29,8 @@ void run(const Options& options) {
 void add_config_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("config", "Print the resolved config: every value spelled out");
   auto options = std::make_shared<Options>();
-  command->add_option("CONFIG", options->config, "A run's YAML file");
-  command->add_option("--set", options->settings, "key.path=value: change one value; can be given many times")
-      ->allow_extra_args(false);
+  add_config_options(*command, options->config, options->settings);
+  command->get_option("CONFIG")->required(false);  // --reference needs none
   command->add_flag("--reference", options->reference, "Print every key with its meaning instead");
   command->callback([options] { run(*options); });
 }

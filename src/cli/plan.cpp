@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
 
 #include "commands.h"
 #include "lighthouse/config/load.h"
@@ -18,8 +20,37 @@ struct Options {
   std::vector<std::string> settings;
 };
 
-/// The share of the peak that training is taken to reach where nothing has been measured.
-constexpr double kAssumedUtilisation = 0.4;
+/// What a step's time is reckoned from: a rate, and the share of it that training is taken to reach.
+struct Speed {
+  double flops;  // per second
+  double share;
+  std::string origin;
+};
+
+/// Operations per second of a product, timed now: a tenth of a second.
+double product_flops(Backend& backend) {
+  constexpr int64_t kSize = 1024;
+  Arena arena(3 * kSize * kSize * size_of(DType::kFloat32));
+  const auto matrix = [&] { return arena.allocate(MemoryUse::kScratch, {kSize, kSize}); };
+  const Tensor out = matrix();
+  const Tensor x = matrix();
+  const Tensor weight = matrix();
+  double best = 0;
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    const auto begin = std::chrono::steady_clock::now();
+    backend.linear_forward(Stream(), out, x, weight);
+    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+    best = std::max(best, 2.0 * kSize * kSize * kSize / elapsed.count());
+  }
+  return best;
+}
+
+Speed speed_of(const RunConfig& config, Backend& backend) {
+  constexpr double kH100 = 989e12;  // bfloat16, dense, by its data sheet
+  if (config.hardware.peak_tflops > 0) return {config.hardware.peak_tflops * 1e12, 0.4, "hardware.peak_tflops"};
+  if (config.run.device == DeviceChoice::kCuda) return {kH100, 0.4, "an H100's bfloat16 peak"};
+  return {product_flops(backend), 0.5, "this machine's matrix product, timed just now"};
+}
 
 void print_memory(const RunConfig& config, Backend& backend) {
   Arena arena;
@@ -41,45 +72,40 @@ void print_memory(const RunConfig& config, Backend& backend) {
              format_bytes(3 * size_of(DType::kFloat32) * parameter_count(config.model)));
 }
 
-double seconds_of_step(const RunConfig& config, const StageSection& stage, AttentionKind kind) {
+double seconds_of_step(const RunConfig& config, const StageSection& stage, AttentionKind kind, const Speed& speed) {
   const double flops = training_flops_per_token(config.model, config.lighthouse, kind, stage.batch.sequence_length);
-  return flops * static_cast<double>(stage.batch.tokens_per_step()) /
-         (config.hardware.peak_tflops * 1e12 * kAssumedUtilisation);
+  return flops * static_cast<double>(stage.batch.tokens_per_step()) / (speed.flops * speed.share);
 }
 
 void add_steps(TextTable& table, const RunConfig& config, const StageSection& stage, AttentionKind kind,
-               const std::string& name) {
+               const std::string& name, const Speed& speed) {
   const double flops = training_flops_per_token(config.model, config.lighthouse, kind, stage.batch.sequence_length);
-  const bool known = config.hardware.peak_tflops > 0;
   table.add_row({name, std::string(name_of(kind)), format_count(stage.batch.tokens_per_step()), format_si(flops),
                  format_si(flops * static_cast<double>(stage.batch.tokens_per_step())),
-                 known ? format_seconds(seconds_of_step(config, stage, kind)) : "?"});
+                 format_seconds(seconds_of_step(config, stage, kind, speed))});
 }
 
-/// Seconds of all steps, if the hardware's peak is known.
-double seconds_of_run(const RunConfig& config) {
+double seconds_of_run(const RunConfig& config, const Speed& speed) {
   double seconds = 0;
   for (const StageSection& stage : config.stages) {
     const int64_t dense = stage.dense_every > 0 ? stage.steps / stage.dense_every : 0;
-    seconds += static_cast<double>(dense) * seconds_of_step(config, stage, AttentionKind::kDense) +
-               static_cast<double>(stage.steps - dense) * seconds_of_step(config, stage, stage.attention);
+    seconds += static_cast<double>(dense) * seconds_of_step(config, stage, AttentionKind::kDense, speed) +
+               static_cast<double>(stage.steps - dense) * seconds_of_step(config, stage, stage.attention, speed);
   }
   return seconds;
 }
 
-void print_operations(const RunConfig& config) {
-  TextTable table({"steps of", "attention", "tokens/step", "operations/token", "operations/step", "seconds/step"});
+void print_operations(const RunConfig& config, Backend& backend) {
+  const Speed speed = speed_of(config, backend);
+  TextTable table({"steps of", "attention", "tokens/step", "operations/token", "operations/step", "time/step"});
   for (const StageSection& stage : config.stages) {
-    add_steps(table, config, stage, stage.attention, stage.name);
-    if (stage.dense_every > 0) add_steps(table, config, stage, AttentionKind::kDense, stage.name + ", dense steps");
+    add_steps(table, config, stage, stage.attention, stage.name, speed);
+    if (stage.dense_every > 0) {
+      add_steps(table, config, stage, AttentionKind::kDense, stage.name + ", dense steps", speed);
+    }
   }
-  fmt::print("{}\n", table.str());
-  if (config.hardware.peak_tflops > 0) {
-    fmt::print("Time: at {:.0f}% of hardware.peak_tflops = {} (an assumption); the whole run about {}.\n",
-               100 * kAssumedUtilisation, config.hardware.peak_tflops, format_seconds(seconds_of_run(config)));
-  } else {
-    fmt::print("Time: set hardware.peak_tflops to have it estimated (989 for bfloat16 on an H100).\n");
-  }
+  fmt::print("{}\nTime: at {:.0f}% (an assumption) of {}, {}FLOP/s; the whole run about {}.\n", table.str(),
+             100 * speed.share, speed.origin, format_si(speed.flops), format_seconds(seconds_of_run(config, speed)));
 }
 
 void plan(const Options& options) {
@@ -91,7 +117,7 @@ void plan(const Options& options) {
   fmt::print("{}: {} parameters, {} steps, {} tokens\n\n", config.run.name, format_count(parameter_count(config.model)),
              format_count(config.total_steps()), format_count(tokens));
   print_memory(config, *backend);
-  print_operations(config);
+  print_operations(config, *backend);
   if (config.run.device == DeviceChoice::kCuda) {
     fmt::print("\nrun.device is cuda: memory is that of the CPU backend in float32, the only one there is so far.\n");
     return;
@@ -109,9 +135,7 @@ void plan(const Options& options) {
 void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "Show memory, operations and time of a run; run nothing");
   auto options = std::make_shared<Options>();
-  command->add_option("CONFIG", options->config, "A run's YAML file")->required();
-  command->add_option("--set", options->settings, "key.path=value: change one value; can be given many times")
-      ->allow_extra_args(false);
+  add_config_options(*command, options->config, options->settings);
   command->callback([options] { plan(*options); });
 }
 

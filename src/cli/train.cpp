@@ -24,10 +24,7 @@ struct Options {
 /// Shows a run on the terminal and in its log.
 class TrainingView final : public TrainingObserver {
  public:
-  void started(int64_t first_step, int64_t total_steps) override {
-    first_step_ = first_step;
-    total_steps_ = total_steps;
-  }
+  void started(int64_t /*first_step*/, int64_t total_steps) override { total_steps_ = total_steps; }
 
   void step_finished(const StepMetrics& m) override {
     const double step_seconds = m.seconds - seconds_;
@@ -61,7 +58,6 @@ class TrainingView final : public TrainingObserver {
 
  private:
   ProgressLine progress_;
-  int64_t first_step_ = 0;
   int64_t total_steps_ = 1;
   double seconds_ = 0;
   double average_ = 0;  // seconds a step
@@ -83,9 +79,7 @@ void run(const Options& options) {
 void add_train_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("train", "Train a model as a config says");
   auto options = std::make_shared<Options>();
-  command->add_option("CONFIG", options->config, "A run's YAML file")->required();
-  command->add_option("--set", options->settings, "key.path=value: change one value; can be given many times")
-      ->allow_extra_args(false);
+  add_config_options(*command, options->config, options->settings);
   command->add_flag("--resume", options->start.resume,
                     "Continue from the newest checkpoint, or start if there is none");
   command->add_option("--resume-from", options->start.resume_from, "Continue from the checkpoint of this step");

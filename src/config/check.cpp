@@ -166,13 +166,6 @@ class Checker {
                                                   "most that many",
                                                   schedule.warmup_steps, steps));
     }
-    if (schedule.warmup_steps + schedule.decay_steps > steps) {
-      refuse(
-          "schedule.decay_steps",
-          fmt::format("schedule.decay_steps is {}, but of the run's {} steps {} follow the warm-up; expected at most "
-                      "that many",
-                      schedule.decay_steps, steps, steps - schedule.warmup_steps));
-    }
   }
 
   const RunConfig& config_;

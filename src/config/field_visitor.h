@@ -73,8 +73,9 @@ class FieldVisitor {
   /// A key that sets many fields at once, which those after it may change. It has no value of its own.
   virtual void preset(const char* /*name*/, const Choices& /*choices*/,
                       const std::function<void(const std::string&)>& /*apply*/, const char* /*doc*/) {}
-  /// A key that does not exist though people look for it here.
-  virtual void not_here(const char* /*name*/, const char* /*hint*/) {}
+  /// Another name that the field `name` may be given by.
+  virtual void also_called(const char* /*alias*/, const char* /*name*/, double& /*value*/, const RealRange& /*range*/) {
+  }
 };
 
 }  // namespace lighthouse

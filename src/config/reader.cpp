@@ -93,7 +93,7 @@ std::string suggestion(const std::string& key, const std::vector<std::string>& n
 class NameCollector final : public FieldVisitor {
  public:
   std::vector<std::string> names;
-  std::vector<std::string> not_here_names;
+  std::vector<std::string> aliases;
 
   void integer(const char* name, int64_t&, const IntRange&, const char*) override { names.emplace_back(name); }
   void real(const char* name, double&, const RealRange&, const char*) override { names.emplace_back(name); }
@@ -108,7 +108,7 @@ class NameCollector final : public FieldVisitor {
   void preset(const char* name, const Choices&, const std::function<void(const std::string&)>&, const char*) override {
     names.emplace_back(name);
   }
-  void not_here(const char* name, const char*) override { not_here_names.emplace_back(name); }
+  void also_called(const char* alias, const char*, double&, const RealRange&) override { aliases.emplace_back(alias); }
 };
 
 /// Reads the fields of one map; a section inside it is read by a Reader of its own.
@@ -203,10 +203,13 @@ class Reader final : public FieldVisitor {
     if (const ConfigNode* node = map_.find(name)) apply(chosen(*node, name, choices));
   }
 
-  void not_here(const char* name, const char* hint) override {
-    if (const ConfigNode* node = map_.find(name)) {
-      throw InputError(fmt::format("{}: {} does not exist: {}", node->where, path_of(name), hint));
+  void also_called(const char* alias, const char* name, double& value, const RealRange& range) override {
+    const ConfigNode* node = map_.find(alias);
+    if (node == nullptr) return;
+    if (map_.find(name) != nullptr) {
+      throw InputError(fmt::format("{}: {} and {} are the same; give one", node->where, path_of(alias), name));
     }
+    real(alias, value, range, "");
   }
 
  private:
@@ -260,7 +263,7 @@ class Reader final : public FieldVisitor {
     NameCollector known;
     fields(known);
     for (const auto& [key, node] : map_.map) {
-      if (contains(known.names, key) || contains(known.not_here_names, key)) continue;
+      if (contains(known.names, key) || contains(known.aliases, key)) continue;
       const std::string section = path_.empty() ? "the config" : path_;
       throw InputError(fmt::format("{}: unknown key \"{}\" in {}{} (keys: {})", node.where, key, section,
                                    suggestion(key, known.names), join(known.names, ", ")));

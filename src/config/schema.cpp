@@ -103,12 +103,13 @@ void inherit(StageSection& stage, const RunConfig& config) {
 }
 
 void visit(StageSection& stage, FieldVisitor& v) {
-  v.not_here("learning_rate", "a stage scales the optimizer's with learning_rate_factor");
   v.text("name", stage.name, TextRule::kAny, "appears in metrics; attention and number if not set: `lighthouse-0`");
   choice(v, "attention", stage.attention, {Names{"dense", "lighthouse"}}, "how the stage's steps attend");
   v.integer("steps", stage.steps, {1, kMaxSteps}, "optimizer steps of this stage");
   v.real("learning_rate_factor", stage.learning_rate_factor, {0, 1e6},
-         "the schedule's learning rate is multiplied by it");
+         "the schedule's learning rate is multiplied by it; may also be written `learning_rate`");
+  // Not below 0.01: that would be a learning rate, not a factor.
+  v.also_called("learning_rate", "learning_rate_factor", stage.learning_rate_factor, {0.01, 1e6});
   v.integer("dense_every", stage.dense_every, {0, kMaxSteps},
             "in a Lighthouse stage every n-th step is dense, n at least 2; 0: none is");
   v.real("rope_theta", stage.rope_theta, {1, 1e12}, "instead of the model's");
@@ -132,7 +133,7 @@ void visit(ScheduleSection& schedule, FieldVisitor& v) {
   v.integer("warmup_steps", schedule.warmup_steps, {0, kMaxSteps}, "steps over which the learning rate rises");
   choice(v, "decay", schedule.decay, {Names{"constant", "linear", "cosine"}}, "how it falls at the end of the run");
   v.integer("decay_steps", schedule.decay_steps, {0, kMaxSteps},
-            "the last steps of the run, over which it falls; 0: all that follow the warm-up");
+            "the last steps of the run, over which it falls, but not before the warm-up ends; 0: all that follow it");
   v.real("min_ratio", schedule.min_ratio, kFraction, "what it falls to, as a part of its peak");
 }
 
@@ -147,8 +148,8 @@ void visit(EvaluationSection& evaluation, FieldVisitor& v) {
 }
 
 void visit(TrainSection& train, FieldVisitor& v) {
-  v.integer("max_skipped_steps", train.max_skipped_steps, {0, kMaxSteps},
-            "steps in a row that may be skipped, for a loss or gradient that is not finite, before the run stops");
+  v.integer("max_skipped_steps", train.max_skipped_steps, {1, kMaxSteps},
+            "the run stops after so many steps in a row were skipped because loss or gradient was not finite");
 }
 
 void visit(HardwareSection& hardware, FieldVisitor& v) {

@@ -16,23 +16,20 @@ void note_signal(int signal) {
   pending_signal.store(signal);
 }
 
-void install(void (*handler)(int)) {
-  struct sigaction action {};
-  action.sa_handler = handler;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
-}
-
 }  // namespace
 
 StopSignal::StopSignal() {
   pending_signal.store(0);
-  install(note_signal);
+  struct sigaction action {};
+  action.sa_handler = note_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, &old_interrupt_);
+  sigaction(SIGTERM, &action, &old_terminate_);
 }
 
 StopSignal::~StopSignal() {
-  install(SIG_DFL);
+  sigaction(SIGINT, &old_interrupt_, nullptr);
+  sigaction(SIGTERM, &old_terminate_, nullptr);
 }
 
 int StopSignal::pending() const {

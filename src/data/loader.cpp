@@ -59,11 +59,12 @@ Loader::Loader(const std::vector<DataSource>& sources, int64_t sequence_length, 
     weights_.push_back(source.weight);
   }
   position_.tokens.resize(sources.size());
+  position_.mixed.resize(sources.size());
 }
 
 size_t Loader::next_source(const LoaderPosition& position) const {
   const auto progress = [&](size_t i) {
-    return static_cast<double>(position.tokens[i] + sequence_length_) / weights_[i];
+    return static_cast<double>(position.mixed[i] + sequence_length_) / weights_[i];
   };
   size_t furthest_behind = 0;
   for (size_t i = 1; i < sources_.size(); ++i) {
@@ -92,12 +93,13 @@ void Loader::next(int64_t global, int64_t first, int64_t sequences, std::span<in
       read_window(source, position.tokens[source] / sequence_length_, out);
     }
     position.tokens[source] += sequence_length_;
+    position.mixed[source] += sequence_length_;
   }
   position_ = std::move(position);
 }
 
 void Loader::seek(const LoaderPosition& position) {
-  if (position.tokens.size() != sources_.size()) {
+  if (position.tokens.size() != sources_.size() || position.mixed.size() != sources_.size()) {
     throw InputError(fmt::format("the position in the data is one of {} sources, and the config lists {}",
                                  position.tokens.size(), sources_.size()));
   }
@@ -105,12 +107,6 @@ void Loader::seek(const LoaderPosition& position) {
     throw InputError("the position in the data is negative: the checkpoint is damaged");
   }
   position_ = position;
-}
-
-int64_t Loader::tokens() const {
-  int64_t sum = 0;
-  for (const WindowedSource& source : sources_) sum += source.tokens();
-  return sum;
 }
 
 }  // namespace lighthouse

@@ -26,14 +26,16 @@ void for_each_pair(const std::string& pattern, int64_t vocab_size, const Visit& 
 
 }  // namespace
 
-double bigram_loss(const std::string& train, const std::string& validation, int64_t vocab_size) {
+double bigram_loss(const std::vector<std::string>& train, const std::string& validation, int64_t vocab_size) {
   const auto v = static_cast<size_t>(vocab_size);
   std::vector<int64_t> pairs(v * v);
   std::vector<int64_t> firsts(v);
-  for_each_pair(train, vocab_size, [&](int32_t a, int32_t b) {
-    ++pairs[static_cast<size_t>(a) * v + static_cast<size_t>(b)];
-    ++firsts[static_cast<size_t>(a)];
-  });
+  for (const std::string& pattern : train) {
+    for_each_pair(pattern, vocab_size, [&](int32_t a, int32_t b) {
+      ++pairs[static_cast<size_t>(a) * v + static_cast<size_t>(b)];
+      ++firsts[static_cast<size_t>(a)];
+    });
+  }
   double sum = 0;
   int64_t count = 0;
   for_each_pair(validation, vocab_size, [&](int32_t a, int32_t b) {

@@ -92,6 +92,9 @@ void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfi
 }  // namespace
 
 int32_t sample(const float* logits, int64_t vocab_size, const SamplingOptions& options, uint64_t number) {
+  if (std::any_of(logits, logits + vocab_size, [](float logit) { return std::isnan(logit); })) {
+    throw RunError("the model's logits are not numbers: its weights are broken");
+  }
   std::vector<int32_t> order(static_cast<size_t>(vocab_size));
   std::iota(order.begin(), order.end(), 0);
   const auto likelier = [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };

@@ -25,8 +25,7 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
   }
 }
 
-// ---- Memory
-// ------------------------------------------------------------------------------------------------------------
+// ---- Memory ----
 
 void Llama::lay_out(Arena& arena) {
   const int64_t n = settings_.sequence_length;
@@ -104,8 +103,7 @@ void Llama::prepare(const Stream& stream) {
   backend_.rope_table(stream, rope_.cos, rope_.sin, settings_.rope_theta);
 }
 
-// ---- Forward
-// -----------------------------------------------------------------------------------------------------------
+// ---- Forward ----
 
 void Llama::forward(const Stream& stream, const Parameters& weights, const Tensor& tokens) {
   const Residual& first = layers_.front().input;
@@ -141,8 +139,7 @@ void Llama::add_projected(const Stream& stream, const Residual& to, const Residu
                                     config_.rms_norm_eps);
 }
 
-// ---- Loss
-// --------------------------------------------------------------------------------------------------------------
+// ---- Loss ----
 
 void Llama::for_chunks_of_tokens(const std::function<void(int64_t, int64_t)>& body) const {
   const int64_t chunk = logits_.size(0);
@@ -175,8 +172,7 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
   });
 }
 
-// ---- Backward
-// ----------------------------------------------------------------------------------------------------------
+// ---- Backward ----
 
 void Llama::backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
                      const Tensor& tokens) {

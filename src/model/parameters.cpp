@@ -34,10 +34,6 @@ int64_t aligned(int64_t elements) {
   return (elements + kAlignedElements - 1) / kAlignedElements * kAlignedElements;
 }
 
-bool ends_with(const std::string& text, std::string_view end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
 }  // namespace
 
 Parameters lay_out_parameters(Arena& arena, MemoryUse use, const ModelConfig& config) {
@@ -103,7 +99,7 @@ void initialize(const Parameters& weights, const ModelConfig& config, uint64_t s
       std::fill_n(values, numel, 1.0f);
       continue;
     }
-    const bool residual = ends_with(parameter.name, "o_proj.weight") || ends_with(parameter.name, "down_proj.weight");
+    const bool residual = parameter.name.ends_with("o_proj.weight") || parameter.name.ends_with("down_proj.weight");
     const double deviation = config.initializer_range * (residual ? residual_scale : 1);
     const RandomStream stream(seed, parameter.name);
     for (int64_t i = 0; i < numel; ++i) {

@@ -53,16 +53,20 @@ std::vector<NamedTensor> optimizer_tensors(const CheckpointTensors& all, const M
 Json to_json(const CheckpointState& state, const fs::path& folder) {
   Json files;
   for (const char* name : {kModelFile, kOptimizerFile}) {
-    files[name] = {{"bytes", fs::file_size(folder / name)}, {"checksum", checksum_of_file(folder / name)}};
+    files[name] = {{"checksum", checksum_of_file(folder / name)}};
   }
+  Json loader = Json::object();
+  for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
   return {{"step", state.step},
+          {"stage", state.stage},
           {"tokens", state.tokens},
           {"seconds", state.seconds},
           {"optimizer_updates", state.optimizer_updates},
           {"skipped_in_a_row", state.skipped_in_a_row},
           {"end_of_stage", state.end_of_stage},
           {"evaluation_pending", state.evaluation_pending},
-          {"drawn", state.drawn},
+          {"loader", loader},
+          {"random", {{"generator", "philox4x32-10"}, {"seed", state.seed}}},
           {"config", state.config},
           {"environment", state.environment},
           {"files", files}};
@@ -104,7 +108,8 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
   if (fs::exists(final_path)) {
     throw InputError(fmt::format("{} is there already; nothing is written over", final_path.string()));
   }
-  fs::remove_all(partial);
+  std::error_code ignored;
+  fs::remove_all(partial, ignored);
   try {
     make_directories(partial);
     write_safetensors(partial / kModelFile, model_tensors(tensors.weights, model), {{"format", "pt"}});
@@ -116,10 +121,10 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
     fs::rename(partial, final_path);
     sync_directory(directory);
   } catch (const fs::filesystem_error& error) {
-    fs::remove_all(partial);
+    fs::remove_all(partial, ignored);
     throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
   } catch (const InputError&) {
-    fs::remove_all(partial);
+    fs::remove_all(partial, ignored);
     throw;
   }
   return final_path;
@@ -136,7 +141,9 @@ std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
   return entries;
 }
 
-fs::path find_checkpoint(const fs::path& path) {
+fs::path find_checkpoint(const fs::path& given) {
+  // Without a slash at its end, so that its parent is the folder of checkpoints.
+  const fs::path path = given.has_filename() ? given : given.parent_path();
   if (fs::exists(path / kStateFile)) return path;
   for (const fs::path& folder : {path / "checkpoints", path}) {
     const auto entries = list_checkpoints(folder);
@@ -159,7 +166,11 @@ CheckpointState load_state(const fs::path& checkpoint) {
     state.skipped_in_a_row = json.at("skipped_in_a_row");
     state.end_of_stage = json.at("end_of_stage");
     state.evaluation_pending = json.at("evaluation_pending");
-    state.drawn = json.at("drawn").get<std::map<std::string, int64_t>>();
+    state.stage = json.at("stage");
+    for (const auto& [path, source] : json.at("loader").items()) {
+      state.loader[path] = {source.at("tokens"), source.at("mixed")};
+    }
+    state.seed = json.at("random").at("seed");
     state.config = json.at("config");
     state.environment = json.at("environment");
     return state;

@@ -13,13 +13,9 @@
 namespace lighthouse {
 namespace {
 
-bool starts_with(const std::string& text, std::string_view start) {
-  return text.rfind(start, 0) == 0;
-}
-
 /// The stage that "stages.2.steps" speaks of, or -1.
 int64_t stage_of_key(const std::string& key) {
-  if (!starts_with(key, "stages.")) return -1;
+  if (!key.starts_with("stages.")) return -1;
   int64_t stage = -1;
   std::from_chars(key.data() + 7, key.data() + key.size(), stage);
   return stage;
@@ -44,7 +40,7 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
     // What is said for all stages is resolved in each of them.
     for (const char* free : {"run.name", "run.directory", "run.device", "run.init_from", "run.branch_from",
                              "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
-      if (starts_with(key, free)) return true;
+      if (key.starts_with(free)) return true;
     }
     const int64_t stage = stage_of_key(key);
     if (stage < 0) return false;
@@ -60,11 +56,11 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
                      "change more, start another run with run.branch_from.");
 }
 
-void check_branchable(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {
+void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {
   const auto may_change = [](const std::string& key) {
-    return !starts_with(key, "model.") || key == "model.rope_theta" || key == "model.initializer_range";
+    return !key.starts_with("model.") || key == "model.rope_theta" || key == "model.initializer_range";
   };
-  refuse_differences(before, now, checkpoint, may_change, "A branch may change everything but the model.");
+  refuse_differences(before, now, checkpoint, may_change, "Everything but the model may change.");
 }
 
 }  // namespace lighthouse

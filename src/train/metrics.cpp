@@ -35,7 +35,7 @@ StepMetrics read_step(const Json& json) {
   m.gradient_norm = number(json, "grad_norm");
   m.learning_rate = number(json, "lr");
   m.tokens_per_second = number(json, "tokens_per_second");
-  if (json.contains("mfu")) m.mfu = number(json, "mfu");
+  if (json.contains("mfu") && !json["mfu"].is_null()) m.mfu = number(json, "mfu");
   m.seconds = number(json, "seconds");
   m.skipped = json.at("skipped");
   return m;
@@ -127,7 +127,7 @@ void MetricsLog::append(const StepMetrics& m) {
             {"grad_norm", m.gradient_norm},
             {"lr", m.learning_rate},
             {"tokens_per_second", m.tokens_per_second}};
-  if (m.mfu) json["mfu"] = *m.mfu;
+  json["mfu"] = m.mfu ? Json(*m.mfu) : Json();
   json["seconds"] = m.seconds;
   json["skipped"] = m.skipped;
   append_line(json.dump());
@@ -150,9 +150,17 @@ bool MetricsLog::write_waiting() {
 }
 
 void MetricsLog::flush() {
-  if (write_waiting()) return;
+  if (write_waiting() && sync()) return;
   throw InputError(fmt::format("cannot write {}: {}; free some space or choose another run.directory", path_.string(),
                                std::strerror(errno)));
+}
+
+bool MetricsLog::sync() const {
+  const int file = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (file < 0) return errno == ENOENT;  // nothing was ever written
+  const bool synced = fdatasync(file) == 0 || errno == EINVAL;
+  close(file);
+  return synced;
 }
 
 int64_t discard_after(const std::filesystem::path& metrics, const std::filesystem::path& discarded, int64_t step) {

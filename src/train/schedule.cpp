@@ -1,5 +1,6 @@
 #include "lighthouse/train/schedule.h"
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
@@ -45,7 +46,8 @@ double learning_rate_of_step(const RunConfig& config, int64_t step) {
     return peak * static_cast<double>(step + 1) / static_cast<double>(schedule.warmup_steps);
   }
   const int64_t total = config.total_steps();
-  const int64_t decay_steps = schedule.decay_steps > 0 ? schedule.decay_steps : total - schedule.warmup_steps;
+  const int64_t after_warmup = total - schedule.warmup_steps;
+  const int64_t decay_steps = schedule.decay_steps > 0 ? std::min(schedule.decay_steps, after_warmup) : after_warmup;
   const int64_t into_decay = step + 1 - (total - decay_steps);
   if (into_decay <= 0) return peak;
   return peak * decayed(schedule.decay, static_cast<double>(into_decay) / static_cast<double>(decay_steps),

@@ -2,10 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <set>
 
 #include "lighthouse/config/load.h"
+#include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
@@ -52,6 +54,9 @@ RunConfig checked(const RunConfig& config, Backend& backend) {
     open_loader(config, stage);
     open_validation(config, stage);
   }
+  for (const std::string& checkpoint : {config.run.init_from, config.run.branch_from}) {
+    if (!checkpoint.empty()) find_checkpoint(checkpoint);
+  }
   check_memory(config, backend, available_host_bytes());
   return config;
 }
@@ -64,6 +69,11 @@ void check_disk(const fs::path& directory, const ModelConfig& model) {
       fmt::format("a checkpoint takes {} and {} has {} free; free some space or choose another "
                   "run.directory",
                   format_bytes(needed), directory.string(), format_bytes(free)));
+}
+
+/// What decides the bits of a run besides its config: this very program, and what it computes with.
+std::string environment_of(const Backend& backend) {
+  return fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend.description());
 }
 
 std::string steps_of(const std::vector<CheckpointEntry>& entries) {
@@ -86,8 +96,7 @@ void set_aside_checkpoints_after(const fs::path& directory, int64_t step) {
 
 }  // namespace
 
-// ---- How it starts
-// -----------------------------------------------------------------------------------------------------
+// ---- How it starts ----
 
 Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer)
     : config_(checked(config, backend)),
@@ -125,7 +134,7 @@ void Trainer::start_afresh() {
   if (!config_.run.init_from.empty()) {
     const fs::path checkpoint = find_checkpoint(config_.run.init_from);
     verify_checkpoint(checkpoint);
-    check_branchable(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
+    check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
     load_weights(checkpoint, memory_.weights(), config_.model);
     opening_notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
   }
@@ -137,10 +146,11 @@ void Trainer::resume_newest() {
   try {
     verify_checkpoint(entries.back().path);
   } catch (const InputError& error) {
+    const std::vector<CheckpointEntry> others{entries.begin(), entries.end() - 1};
     throw InputError(
         fmt::format("the newest checkpoint cannot be used: {}. --resume-from STEP starts from another one "
-                    "({})",
-                    error.what(), steps_of({entries.begin(), entries.end() - 1})));
+                    "({}){}",
+                    error.what(), steps_of(others), others.empty() ? "; another run.directory starts a new run" : ""));
   }
   continue_from(entries.back().path, false);
 }
@@ -159,7 +169,7 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
   const CheckpointState state = load_state(checkpoint);
   const RunConfig before = parse_config(state.config, (checkpoint / "state.json").string());
   if (branch) {
-    check_branchable(before, config_, checkpoint.string());
+    check_same_model(before, config_, checkpoint.string());
   } else {
     check_resumable(before, config_, state.step, checkpoint.string());
   }
@@ -172,34 +182,36 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
   tokens_ = state.tokens;
   seconds_ = state.seconds;
   skipped_in_a_row_ = state.skipped_in_a_row;
-  drawn_ = state.drawn;
+  sources_ = state.loader;
   memory_.optimizer().set_updates(state.optimizer_updates);
   opening_notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
                                        format_count(finished_), format_count(tokens_)));
   check_environment(state);
   if (branch) {
     const fs::path parent = checkpoint.parent_path().parent_path() / "metrics.jsonl";
+    discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
     if (fs::exists(parent)) copy_up_to(parent, directory_.metrics(), finished_);
     return;
   }
   saved_ = finished_;
-  discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
+  // In this order: killed in between, the next --resume finds this checkpoint the newest and does the rest.
   set_aside_checkpoints_after(directory_.checkpoints(), finished_);
+  discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
   if (!state.evaluation_pending) return;
   const RunHistory history = read_history(directory_.metrics());
   evaluation_pending_ = history.validations.empty() || history.validations.back().step != finished_;
 }
 
 void Trainer::check_environment(const CheckpointState& state) {
-  if (state.environment == backend_.description()) return;
+  const std::string now = environment_of(backend_);
+  if (state.environment == now) return;
   opening_notes_.push_back(
       fmt::format("the checkpoint was made with {}; this is {}: losses may differ in their last "
                   "digits from those of an uninterrupted run",
-                  state.environment, backend_.description()));
+                  state.environment, now));
 }
 
-// ---- How it goes on
-// ----------------------------------------------------------------------------------------------------
+// ---- How it goes on ----
 
 void Trainer::run() {
   for (const std::string& note : opening_notes_) observer_.note(note);
@@ -219,18 +231,26 @@ void Trainer::run() {
     if (finished_ > 0) save();
     metrics_.flush();
     throw;
+  } catch (const InputError&) {  // a bad token deep in the data, a full disk
+    if (finished_ > 0) save();
+    throw;
   }
   save();
   metrics_.flush();
 }
 
 void Trainer::enter_stage(int64_t stage_index) {
-  const bool is_switch = stage_ >= 0;
+  const StagePosition now = stage_of_step(config_, std::min(finished_, config_.total_steps() - 1));
+  const bool begins = now.stage == stage_index && now.step_in_stage == 0;
+  const bool is_switch = begins && stage_index > 0;
   stage_ = stage_index;
   loader_ = open_loader(config_, stage());
   validation_ = open_validation(config_, stage());
   LoaderPosition position;
-  for (const DataSource& source : stage().data.train) position.tokens.push_back(drawn_[source.path]);
+  for (const DataSource& source : stage().data.train) {
+    position.tokens.push_back(sources_[source.path].tokens);
+    position.mixed.push_back(begins ? 0 : sources_[source.path].mixed);  // a stage brings weights of its own
+  }
   loader_->seek(position);
   observer_.note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
                              is_switch ? "switching to stage" : "stage", stage().name, finished_,
@@ -257,7 +277,9 @@ void Trainer::record(const StepResult& result, AttentionKind attention, double l
   tokens_ += stage().batch.tokens_per_step();
   seconds_ += elapsed;
   const LoaderPosition position = loader_->position();
-  for (size_t i = 0; i < position.tokens.size(); ++i) drawn_[stage().data.train[i].path] = position.tokens[i];
+  for (size_t i = 0; i < position.tokens.size(); ++i) {
+    sources_[stage().data.train[i].path] = {position.tokens[i], position.mixed[i]};
+  }
   skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
 
   StepMetrics metrics{
@@ -275,7 +297,7 @@ void Trainer::record(const StepResult& result, AttentionKind attention, double l
     observer_.warn(
         fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
   }
-  if (skipped_in_a_row_ >= config_.train.max_skipped_steps) {
+  if (result.skipped && skipped_in_a_row_ >= config_.train.max_skipped_steps) {
     throw RunError(
         fmt::format("{} steps in a row were skipped because loss or gradient was not finite; the newest "
                     "checkpoint is in {}. A lower optimizer.learning_rate or a longer warm-up may help",
@@ -320,15 +342,17 @@ double Trainer::validation_loss_in(AttentionKind kind) {
 CheckpointState Trainer::state() const {
   CheckpointState state;
   state.step = finished_;
+  state.stage = config_.stages[static_cast<size_t>(stage_of_step(config_, finished_ - 1).stage)].name;
   state.tokens = tokens_;
   state.seconds = seconds_;
   state.optimizer_updates = memory_.optimizer().updates();
   state.skipped_in_a_row = skipped_in_a_row_;
   state.end_of_stage = at_end_of_stage();
   state.evaluation_pending = evaluation_pending_;
-  state.drawn = drawn_;
+  state.loader = sources_;
+  state.seed = config_.run.seed;
   state.config = to_yaml(config_);
-  state.environment = backend_.description();
+  state.environment = environment_of(backend_);
   return state;
 }
 

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "lighthouse/eval/validation.h"
+#include "lighthouse/data/batch.h"
 
 namespace lighthouse {
 

@@ -4,7 +4,7 @@
 #include "lighthouse/core/arena.h"
 #include "lighthouse/core/random.h"
 #include "lighthouse/ops/backend.h"
-#include "lighthouse/ops/cpu_kernels.h"
+#include "lighthouse/ops/blas_core.h"
 
 namespace lighthouse {
 namespace {

@@ -67,7 +67,6 @@ const Case kSettings[] = {
      {"batch.global_batch_size=5", "batch.micro_batch_size=2"},
      {"batch.global_batch_size is 5", "not a multiple of micro_batch_size, 2", "4 or 6"}},
     {"LongWarmUp", {"schedule.warmup_steps=11"}, {"schedule.warmup_steps is 11", "the run has 10 steps", "at most"}},
-    {"LongDecay", {"schedule.decay_steps=9"}, {"schedule.decay_steps is 9", "at most"}},
     {"DenseEveryInDenseStage", {"stages.1.dense_every=2"}, {"stages.1.dense_every is 2", "attention: lighthouse"}},
     {"DenseEveryStep", {"stages.0.dense_every=1"}, {"stages.0.dense_every is 1", "at least 2, or 0"}},
     {"StagesOfOneName", {"stages.1.name=sparse"}, {"stages.1.name is \"sparse\"", "another stage's"}},

@@ -230,5 +230,20 @@ TEST(Config, PaperRunIsThePapers) {
   EXPECT_FALSE(config.lighthouse.cover_prefix);
 }
 
+TEST(Load, AStagesFactorHasTwoNames) {
+  const RunConfig config = parse_config("stages: [{steps: 1, learning_rate: 0.5}, {steps: 1}]", "");
+  EXPECT_EQ(config.stages[0].learning_rate_factor, 0.5);
+  EXPECT_EQ(config.stages[1].learning_rate_factor, 1);
+}
+
+/// As docs describe a run, with the preset and the dense layers that go together.
+TEST(Load, TheTinyPresetHasLighthouseLayersByDefault) {
+  const RunConfig config = parse_config(
+      "model: {preset: tiny}\nbatch: {sequence_length: 98304}\n"
+      "stages: [{name: pretrain, attention: lighthouse, steps: 1}, {name: recovery, attention: dense, steps: 1}]",
+      "");
+  EXPECT_GT(config.model.num_hidden_layers, static_cast<int64_t>(config.lighthouse.dense_layers.size()));
+}
+
 }  // namespace
 }  // namespace lighthouse

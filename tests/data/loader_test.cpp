@@ -160,10 +160,11 @@ TEST_F(LoaderTest, KeepsItsPlaceWhenTheSequenceLengthChanges) {
 
 TEST_F(LoaderTest, RefusesAPositionOfOtherSources) {
   Loader loader({source("train-0.bin", 0, 100)}, 9, kVocabulary, kSeed);
-  EXPECT_THROW(loader.seek({{0, 0}}), InputError);
-  EXPECT_THROW(loader.seek({{}}), InputError);
-  EXPECT_THROW(loader.seek({{-9}}), InputError);
-  EXPECT_NO_THROW(loader.seek({{90}}));
+  EXPECT_THROW(loader.seek({{0, 0}, {0, 0}}), InputError);
+  EXPECT_THROW(loader.seek({{}, {}}), InputError);
+  EXPECT_THROW(loader.seek({{-9}, {0}}), InputError);
+  EXPECT_THROW(loader.seek({{90}, {}}), InputError);
+  EXPECT_NO_THROW(loader.seek({{90}, {90}}));
 }
 
 TEST_F(LoaderTest, RanksShareOneSequenceOfDraws) {
@@ -192,7 +193,6 @@ TEST_F(LoaderTest, RanksShareOneSequenceOfDraws) {
 TEST_F(LoaderTest, DrawsByWeight) {
   Loader loader({source("a.bin", 0, 901, 0.7), source("b.bin", 1000, 901, 0.2), source("c.bin", 2000, 91, 0.1)}, 9,
                 kVocabulary, kSeed);
-  EXPECT_EQ(loader.tokens(), 1893);
   const std::vector<double> shares{0.7, 0.2, 0.1};
   std::vector<int64_t> drawn(3);
   for (int64_t i = 1; i <= 1000; ++i) {
@@ -202,6 +202,15 @@ TEST_F(LoaderTest, DrawsByWeight) {
     }
   }
   EXPECT_EQ(drawn, (std::vector<int64_t>{700, 200, 100}));
+}
+
+TEST_F(LoaderTest, WeightsDoNotMakeUpForWhatWasDrawnBeforeThem) {
+  const std::vector<DataSource> sources{source("a.bin", 0, 901), source("b.bin", 1000, 901)};
+  Loader loader(sources, 9, kVocabulary, kSeed);
+  loader.seek({{9 * 500, 0}, {0, 0}});  // an earlier stage drew from the first alone
+  int64_t of_first = 0;
+  for (int64_t i = 0; i < 100; ++i) of_first += draw(loader, 9, 1).front() < 1000;
+  EXPECT_EQ(of_first, 50);
 }
 
 TEST_F(LoaderTest, TiesGoToTheFirstSource) {

@@ -20,7 +20,7 @@ TEST(BigramLoss, ByHand) {
   write_shard(folder / "val-1.bin", {2, 0});
   // p(1|0) = (2+1)/(3+3), p(1|1) = (0+1)/(1+3), p(0|2) = (0+1)/(1+3).
   const double expected = -(std::log(0.5) + std::log(0.25) + std::log(0.25)) / 3;
-  EXPECT_NEAR(bigram_loss((folder / "train-*.bin").string(), (folder / "val-*.bin").string(), 3), expected, 1e-12);
+  EXPECT_NEAR(bigram_loss({(folder / "train-*.bin").string()}, (folder / "val-*.bin").string(), 3), expected, 1e-12);
 }
 
 TEST(BigramLoss, OfAShardReadInPieces) {
@@ -43,17 +43,17 @@ TEST(BigramLoss, OfAShardReadInPieces) {
   }
   const std::string train_path = write_shard(folder / "train.bin", train);
   const std::string validation_path = write_shard(folder / "val.bin", validation);
-  EXPECT_NEAR(bigram_loss(train_path, validation_path, kVocabulary), sum / 999, 1e-9);
+  EXPECT_NEAR(bigram_loss({train_path}, validation_path, kVocabulary), sum / 999, 1e-9);
 }
 
 TEST(BigramLoss, RefusesWhatCannotBeRead) {
   const TemporaryFolder folder;
   const std::string shard = write_shard(folder / "a.bin", {0, 1, 2});
   const std::string other = write_shard(folder / "b.bin", {0, 3});
-  EXPECT_THROW(bigram_loss((folder / "none-*.bin").string(), shard, 3), InputError);
-  EXPECT_THROW(bigram_loss(shard, (folder / "none.bin").string(), 3), InputError);
-  EXPECT_THROW(bigram_loss(other, shard, 3), InputError);
-  EXPECT_THROW(bigram_loss(shard, other, 3), InputError);
+  EXPECT_THROW(bigram_loss({(folder / "none-*.bin").string()}, shard, 3), InputError);
+  EXPECT_THROW(bigram_loss({shard}, (folder / "none.bin").string(), 3), InputError);
+  EXPECT_THROW(bigram_loss({other}, shard, 3), InputError);
+  EXPECT_THROW(bigram_loss({shard}, other, 3), InputError);
 }
 
 }  // namespace

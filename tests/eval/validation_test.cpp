@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "eval/shard_files.h"
+#include "lighthouse/data/batch.h"
 #include "model/tiny_llama.h"
 
 namespace lighthouse {

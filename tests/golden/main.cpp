@@ -6,7 +6,7 @@
 
 #include "golden_case.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/ops/cpu_kernels.h"
+#include "lighthouse/ops/blas_core.h"
 
 namespace lighthouse::golden {
 namespace {
@@ -72,7 +72,7 @@ int main(int argc, char** argv) {
     return lighthouse::golden::run(options);
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
-  } catch (const lighthouse::InputError& error) {
+  } catch (const std::exception& error) {  // a file that does not hold what it should
     fmt::print(stderr, "{}\n", error.what());
     return 2;
   }

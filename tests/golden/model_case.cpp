@@ -5,7 +5,7 @@
 
 #include "golden_case.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/eval/validation.h"
+#include "lighthouse/data/batch.h"
 #include "lighthouse/model/llama.h"
 #include "lighthouse/train/adamw.h"
 
@@ -53,7 +53,9 @@ PassSettings pass_of(const Json& s) {
   pass.lighthouse.tile = l.at("tile");
   pass.lighthouse.cover_prefix = l.at("cover_prefix");
   pass.lighthouse.dense_layers = l.at("dense_layers").get<std::vector<int64_t>>();
-  pass.lighthouse.scorer = l.at("scorer") == "dilated" ? Scorer::kDilated : Scorer::kNorm;
+  const std::string scorer = l.at("scorer");
+  if (scorer != "norm" && scorer != "dilated") throw InputError("scorer is " + scorer + "; expected norm or dilated");
+  pass.lighthouse.scorer = scorer == "dilated" ? Scorer::kDilated : Scorer::kNorm;
   pass.lighthouse.dilation = l.value("dilation", pass.lighthouse.dilation);
   return pass;
 }

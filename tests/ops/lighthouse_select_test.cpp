@@ -140,8 +140,7 @@ TEST_F(LighthouseSelectTest, CoverPrefixLeavesNoPositionUncovered) {
   EXPECT_EQ(uncovered[1], 0);
 }
 
-// ---- Scores
-// -------------------------------------------------------------------------------------------------------------
+// ---- Scores ----
 
 // tokens: [B, G, N] scores of level 0.
 std::vector<double> pooled(const std::vector<float>& tokens, const LighthouseShape& s) {

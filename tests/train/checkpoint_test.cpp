@@ -67,7 +67,9 @@ TEST_F(CheckpointTest, EverythingComesBack) {
   saved.optimizer_updates = 11;
   saved.skipped_in_a_row = 2;
   saved.evaluation_pending = true;
-  saved.drawn = {{"data/a-*.bin", 5}, {"data/b.bin", int64_t{1} << 50}};
+  saved.loader = {{"data/a-*.bin", {5, 3}}, {"data/b.bin", {int64_t{1} << 50, 0}}};
+  saved.stage = "recovery";
+  saved.seed = 7;
   const fs::path path = save_checkpoint(directory_, saved, tensors_.all, tensors_.config);
   EXPECT_EQ(path, directory_ / "step-00000012");
   EXPECT_NO_THROW(verify_checkpoint(path));
@@ -80,7 +82,9 @@ TEST_F(CheckpointTest, EverythingComesBack) {
   EXPECT_EQ(read.skipped_in_a_row, saved.skipped_in_a_row);
   EXPECT_EQ(read.end_of_stage, saved.end_of_stage);
   EXPECT_EQ(read.evaluation_pending, saved.evaluation_pending);
-  EXPECT_EQ(read.drawn, saved.drawn);
+  EXPECT_EQ(read.loader, saved.loader);
+  EXPECT_EQ(read.stage, saved.stage);
+  EXPECT_EQ(read.seed, saved.seed);
   EXPECT_EQ(read.config, saved.config);
   EXPECT_EQ(read.environment, saved.environment);
 

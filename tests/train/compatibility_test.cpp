@@ -112,9 +112,9 @@ TEST_F(Compatibility, ABranchMayChangeAllButTheModel) {
   now_.batch.global_batch_size = 8;
   now_.model.rope_theta = 500000;
   resolve_stages(now_);
-  EXPECT_NO_THROW(check_branchable(before_, now_, "CHECKPOINT"));
+  EXPECT_NO_THROW(check_same_model(before_, now_, "CHECKPOINT"));
   now_.model.num_key_value_heads = 2;
-  EXPECT_TRUE(contains(refusal([&] { check_branchable(before_, now_, "CHECKPOINT"); }), "model.num_key_value_heads"));
+  EXPECT_TRUE(contains(refusal([&] { check_same_model(before_, now_, "CHECKPOINT"); }), "model.num_key_value_heads"));
 }
 
 TEST_F(Compatibility, ARunIsResumedWithMoreSteps) {

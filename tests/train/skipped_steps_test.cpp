@@ -39,7 +39,7 @@ TEST_F(SkippedSteps, ConsumeDataAndScheduleButNoUpdate) {
   const CheckpointState after = load_state(checkpoint_of(config_, 3));
   EXPECT_EQ(after.optimizer_updates, 2);
   EXPECT_EQ(after.skipped_in_a_row, 1);
-  EXPECT_EQ(after.drawn.at(config_.data.train[0].path), 3 * 128);
+  EXPECT_EQ(after.loader.at(config_.data.train[0].path).tokens, 3 * 128);
   EXPECT_EQ(after.tokens, 3 * 128);
   EXPECT_EQ(before.optimizer_updates, 2);
   for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {

@@ -50,14 +50,16 @@ class WindowedSource {
 /// changes the sequence length.
 struct LoaderPosition {
   std::vector<int64_t> tokens;  // drawn so far from each source
+  std::vector<int64_t> mixed;   // of these, since the weights came into force: what they are held against
 
   friend bool operator==(const LoaderPosition&, const LoaderPosition&) = default;
 };
 
 /// Draws sequences: which source comes next follows from the weights alone (the source that is furthest behind its
-/// share: lowest (tokens drawn + one window) / weight, ties to the first), which window of it from the seed: each epoch
-/// is a new permutation of the source's windows. The sequence of draws is the same whatever the number of ranks. After
-/// a change of sequence length a source goes on where (tokens drawn) / N windows would have brought it.
+/// share: lowest (tokens drawn under these weights + one window) / weight, ties to the first), which window of it from
+/// the seed: each epoch is a new permutation of the source's windows. The sequence of draws is the same whatever the
+/// number of ranks. After a change of sequence length a source goes on where (tokens drawn) / N windows would have
+/// brought it.
 class Loader {
  public:
   /// Throws InputError if there is no source, if a weight is not positive and finite, and for WindowedSource's reasons.
@@ -70,9 +72,6 @@ class Loader {
   LoaderPosition position() const { return position_; }
   /// Throws InputError if the position has another number of sources or a negative number of tokens.
   void seek(const LoaderPosition& position);
-
-  /// Tokens in all sources together.
-  int64_t tokens() const;
 
  private:
   size_t next_source(const LoaderPosition& position) const;

@@ -3,11 +3,13 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace lighthouse {
 
 /// Mean loss in nats per token, on the shards that match `validation`, of a bigram model with add-one smoothing counted
-/// on those that match `train`. Throws InputError if a file is missing or a token is outside the vocabulary.
-double bigram_loss(const std::string& train, const std::string& validation, int64_t vocab_size);
+/// on those that match a pattern of `train`. Throws InputError if a file is missing or a token is outside the
+/// vocabulary.
+double bigram_loss(const std::vector<std::string>& train, const std::string& validation, int64_t vocab_size);
 
 }  // namespace lighthouse

@@ -20,6 +20,7 @@ struct SamplingOptions {
 };
 
 /// The index of the token drawn from `logits` (the first vocab_size of them). `number` counts the draws of a seed.
+/// Throws RunError if a logit is not a number.
 int32_t sample(const float* logits, int64_t vocab_size, const SamplingOptions& options, uint64_t number);
 
 /// Continues `prompt`, in dense attention, until max_tokens or `end_token`; each token is handed to `emit` as it comes.

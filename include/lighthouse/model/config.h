@@ -13,7 +13,7 @@ struct ModelConfig {
   int64_t vocab_size = 257;         // bytes and end of text
   int64_t hidden_size = 128;        // C
   int64_t intermediate_size = 384;  // F
-  int64_t num_hidden_layers = 4;
+  int64_t num_hidden_layers = 6;
   int64_t num_attention_heads = 4;  // H
   int64_t num_key_value_heads = 4;  // G
   double rope_theta = 10000.0;

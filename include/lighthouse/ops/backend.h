@@ -8,8 +8,7 @@
 //   are overwritten, unless it says "adds".
 // - Shapes: B batch, N sequence, T = B N tokens, C hidden size, H query heads, G key/value heads (H a multiple of G),
 //   D head dimension, F intermediate size, V vocabulary, S gathered length, E pyramid entries.
-// - Tensors with heads, [B, N, H, D], may be strided (they are views of a fused qkv); elements of a head are
-// contiguous.
+// - Tensors with heads, [B, N, H, D], may be strided (they are views of a fused qkv) between heads, not within one.
 //   Everything else is contiguous.
 // - Activations are float32 on the CPU; gradients of weights, statistics and scores are float32 everywhere.
 #pragma once
@@ -49,22 +48,19 @@ class Backend {
   /// What computed: library versions, processor, instruction set. Recorded in checkpoints.
   virtual std::string description() const = 0;
 
-  // ---- Memory
-  // ---------------------------------------------------------------------------------------------------------
+  // ---- Memory ----
 
   virtual void fill(const Stream&, const Tensor& out, float value) = 0;
   virtual void copy(const Stream&, const Tensor& out, const Tensor& in) = 0;
 
-  // ---- Embedding
-  // ------------------------------------------------------------------------------------------------------
+  // ---- Embedding ----
 
   /// out [T, C] = weight[tokens]; weight [V, C], tokens int32 [T], each in [0, V).
   virtual void embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) = 0;
   /// dweight [V, C] adds each row of dout [T, C] to the row of its token, in the order of the tokens.
   virtual void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) = 0;
 
-  // ---- RMSNorm: out = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich, 2019)
-  // -------------
+  // ---- RMSNorm: out = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich, 2019) ----
 
   /// out [T, C], rstd [T]; x [T, C], weight [C].
   virtual void rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x,
@@ -78,8 +74,7 @@ class Backend {
                                 const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) = 0;
   virtual int64_t rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const = 0;
 
-  // ---- Linear layer: out = x weight^T
-  // -----------------------------------------------------------------------------------
+  // ---- Linear layer: out = x weight^T ----
 
   /// out [T, O] = x [T, I] weight [O, I]^T.
   virtual void linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) = 0;
@@ -88,16 +83,14 @@ class Backend {
   /// dweight [O, I] adds dout [T, O]^T x [T, I].
   virtual void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) = 0;
 
-  // ---- SwiGLU: out = silu(gate) * up  (Shazeer, 2020)
-  // ---------------------------------------------------------------------
+  // ---- SwiGLU: out = silu(gate) * up  (Shazeer, 2020) ----
 
   /// out [T, F]; gate_up [T, 2F] holds gate, then up.
   virtual void swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) = 0;
   /// dgate_up [T, 2F]; dout [T, F].
   virtual void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) = 0;
 
-  // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama)
-  // --------------------------
+  // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama) ----
 
   /// cos, sin [N, D/2]: of position * theta^(-2 i / D), computed in float64.
   virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) = 0;
@@ -106,8 +99,7 @@ class Backend {
   /// Its transpose, in place on a gradient: the rotation back.
   virtual void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) = 0;
 
-  // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022)
-  // ----------------------------
+  // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022) ----
 
   /// out [B, N, H, D], lse [B, H, N] (log of the sum of exponentials of the scaled scores);
   /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G).
@@ -120,8 +112,7 @@ class Backend {
                                   const Tensor& q, const Tensor& k, const Tensor& v) = 0;
   virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
 
-  // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries())
-  // ----------
+  // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries()) ----
 
   /// s_q, s_k [B, G, E'] of the levels above 0 (entry (l, i) at offset(l) + i - N) from q [B, N, H, D], k [B, N, G, D]
   /// before RoPE: the largest L2 norm under each entry; over a group's query heads the largest.
@@ -154,8 +145,7 @@ class Backend {
   virtual void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
                                            const Tensor& indices, const LighthouseShape& shape) = 0;
 
-  // ---- Loss
-  // -----------------------------------------------------------------------------------------------------------
+  // ---- Loss ----
 
   /// losses [T] = -log softmax(logits)[target], nats; logits [T, V'] of which the first `vocab_size` columns take part
   /// (the rest is padding); targets int32 [T]. A negative target has loss 0 and no gradient.
@@ -165,8 +155,7 @@ class Backend {
   virtual void cross_entropy_forward_backward(const Stream&, const Tensor& losses, const Tensor& logits,
                                               const Tensor& targets, int64_t vocab_size, double scale) = 0;
 
-  // ---- Optimizer
-  // --------------------------------------------------------------------------------------------------------
+  // ---- Optimizer ----
 
   /// norm float64 [1] = the L2 norm of x (flat, contiguous), summed in float64 over fixed blocks.
   virtual void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) = 0;

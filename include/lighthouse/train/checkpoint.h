@@ -14,18 +14,28 @@
 
 namespace lighthouse {
 
+/// How far a run has read in one source of its data (LoaderPosition).
+struct SourceProgress {
+  int64_t tokens = 0;
+  int64_t mixed = 0;
+
+  friend bool operator==(const SourceProgress&, const SourceProgress&) = default;
+};
+
 /// Everything but tensors.
 struct CheckpointState {
-  int64_t step = 0;  // finished steps
+  int64_t step = 0;   // finished steps
+  std::string stage;  // of the last one
   int64_t tokens = 0;
   double seconds = 0;
   int64_t optimizer_updates = 0;
   int64_t skipped_in_a_row = 0;
   bool end_of_stage = false;
-  bool evaluation_pending = false;       // stopped by a signal before the evaluation that was due at this step
-  std::map<std::string, int64_t> drawn;  // tokens drawn so far from each data source
-  std::string config;                    // resolved, as YAML
-  std::string environment;               // program, backend, libraries, processor
+  bool evaluation_pending = false;               // stopped by a signal before the evaluation that was due at this step
+  std::map<std::string, SourceProgress> loader;  // by the source's path
+  int64_t seed = 0;                              // of the counter-based random numbers, which have no other state
+  std::string config;                            // resolved, as YAML
+  std::string environment;                       // program, backend, libraries, processor
 };
 
 /// The tensors of a checkpoint.
@@ -45,7 +55,7 @@ struct CheckpointEntry {
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
                                       const CheckpointTensors& tensors, const ModelConfig& model);
 
-/// Complete checkpoints in a folder of checkpoints, oldest first. Damage is not looked for.
+/// The checkpoints in a folder of them, oldest first. Damage is not looked for.
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
 
 /// The newest checkpoint, if `path` is a run's directory or its folder of checkpoints; `path` itself if it is a

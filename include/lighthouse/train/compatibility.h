@@ -13,7 +13,7 @@ namespace lighthouse {
 /// exception: the stage under way may be given more steps, and a schedule that counts from the end then moves with it.
 void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step, const std::string& checkpoint);
 
-/// The same for a branch, which may change everything but the model's shape.
-void check_branchable(const RunConfig& before, const RunConfig& now, const std::string& checkpoint);
+/// The same for run.branch_from and run.init_from, under which everything may change but the model's shape.
+void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint);
 
 }  // namespace lighthouse

@@ -52,12 +52,13 @@ class MetricsLog {
 
   void append(const StepMetrics& metrics);
   void append(const ValidationMetrics& metrics);
-  /// Throws InputError if there are lines that the disk has not taken.
+  /// Sees to it that all lines are on disk. Throws InputError if it does not take them.
   void flush();
 
  private:
   void append_line(const std::string& line);
   bool write_waiting();
+  bool sync() const;
 
   std::filesystem::path path_;
   std::string waiting_;

@@ -20,8 +20,8 @@ StagePosition stage_of_step(const RunConfig& config, int64_t step);
 AttentionKind attention_of_step(const StageSection& stage, int64_t step_in_stage);
 
 /// The learning rate of `step`: learning_rate (step+1) / warmup_steps while warming up; then constant until the last
-/// decay_steps steps of the run, over which it falls to min_ratio of itself, reached at the last step. Times the
-/// stage's factor.
+/// decay_steps steps of the run (all that follow the warm-up, if there are fewer), over which it falls to min_ratio of
+/// itself, reached at the last step. Times the stage's factor.
 double learning_rate_of_step(const RunConfig& config, int64_t step);
 
 }  // namespace lighthouse

@@ -38,7 +38,7 @@ class TrainingObserver {
 class Trainer {
  public:
   /// Checks everything that can be checked before the first step: memory, disk, data, the checkpoint to start from.
-  /// Throws InputError. Until then nothing in the run's directory is changed.
+  /// Throws InputError. A run that is refused has changed nothing in its directory but for making it.
   Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer);
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
@@ -90,8 +90,8 @@ class Trainer {
   double seconds_ = 0;
   int64_t skipped_in_a_row_ = 0;
   bool evaluation_pending_ = false;
-  std::map<std::string, int64_t> drawn_;  // tokens of each data source
-  int64_t saved_ = -1;                    // the step of the newest checkpoint
+  std::map<std::string, SourceProgress> sources_;
+  int64_t saved_ = -1;  // the step of the newest checkpoint
 
   int64_t stage_ = -1;
   std::unique_ptr<Loader> loader_;

@@ -9,22 +9,6 @@
 namespace lighthouse {
 namespace {
 
-/// An entry of the coarsest level, p^(L-1) tokens, must fit into the sequence. Checked before anything computes that
-/// power, which may be too large for 64 bits.
-void check_span(const LighthouseSettings& settings, int64_t sequence_length) {
-  int64_t span = 1;
-  for (int64_t level = 1; level < settings.levels; ++level) {
-    if (settings.pooling_factor < 2) return;  // LighthouseShape::check() says what is wrong
-    if (span > sequence_length / settings.pooling_factor) {
-      throw InputError(
-          fmt::format("levels {} with pooling_factor {} needs entries of more tokens than the sequence length, {}; {}",
-                      settings.levels, settings.pooling_factor, sequence_length,
-                      level < 2 ? "use a smaller pooling_factor" : fmt::format("at most levels {} works", level)));
-    }
-    span *= settings.pooling_factor;
-  }
-}
-
 void check_dilation(const LighthouseSettings& settings, int64_t sequence_length) {
   const int64_t d = settings.dilation;
   if (settings.scorer != Scorer::kDilated) return;
@@ -58,7 +42,6 @@ LighthouseShape LighthouseSettings::shape(int64_t sequence_length) const {
 }
 
 void LighthouseSettings::check(int64_t sequence_length, int64_t num_layers) const {
-  check_span(*this, sequence_length);
   shape(sequence_length).check();
   check_dilation(*this, sequence_length);
   for (int64_t layer : dense_layers) {

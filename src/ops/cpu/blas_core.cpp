@@ -1,10 +1,10 @@
+#include "lighthouse/ops/blas_core.h"
+
 #include <cblas.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <string_view>
-
-#include "lighthouse/ops/cpu_kernels.h"
 
 namespace lighthouse {
 

@@ -1,4 +1,4 @@
-// Which of its kernels OpenBLAS uses.
+// Which processor OpenBLAS takes this one for.
 #pragma once
 
 namespace lighthouse {
