@@ -108,12 +108,13 @@ LighthouseShape mended(LighthouseShape s) {
   s.levels = std::clamp<int64_t>(s.levels, 2, 30);
   s.pooling_factor = std::clamp<int64_t>(s.pooling_factor, 2, kMaxLength / 2);
   s.tile = nearest_multiple(s.tile, 2, 2, kMaxLength / 2);
-  const auto too_tall = [&] {
+  const auto too_tall = [&](int64_t length) {
     const std::optional<int64_t> coarsest = power(s.pooling_factor, s.levels - 1);
-    return !coarsest || *coarsest > kMaxLength / s.tile;
+    return !coarsest || *coarsest > length / s.tile;
   };
-  while (s.levels > 2 && too_tall()) --s.levels;
-  while (too_tall()) s.tile = std::max<int64_t>(2, s.tile / 4 * 2);
+  // Fewer levels rather than a longer sequence.
+  while (s.levels > 2 && too_tall(std::clamp<int64_t>(s.sequence_length, 1, kMaxLength))) --s.levels;
+  while (too_tall(kMaxLength)) s.tile = std::max<int64_t>(2, s.tile / 4 * 2);
   const int64_t most_tiles = kMaxLength / (s.span(s.levels - 1) * s.tile);
   s.top_k = nearest_multiple(s.top_k, s.tile, s.tile, most_tiles * s.tile);
   s.sequence_length = nearest_length(s);

@@ -171,13 +171,13 @@ TEST(Refusal, Stages) {
       {with_stage("{steps: 1, attention: lighthouse}", "top_k: 40, tile: 16"), {"a.yaml:2:", "40"}},
       {with_stage("{steps: 1, attention: lighthouse}", "tile: 15, top_k: 30"), {"a.yaml:2:", "15"}},
       {with_stage("{steps: 1, attention: lighthouse}", "levels: 31, pooling_factor: 1048576"),
-       {"a.yaml:2:", "levels 31", "pooling_factor 1048576"}},
+       {"a.yaml:2:", "pooling_factor^(levels-1)", "1048576^30", "levels 2"}},
       {with_stage("{steps: 1, attention: lighthouse}", "top_k: 32, tile: 16, scorer: dilated, dilation: 7"),
        {"a.yaml:2:", "dilation 7 does not divide", "is 4"}},
-      {"batch: {sequence_length: 1024}\nattention: {lighthouse: {top_k: 32, tile: 16}}\n"
+      {"model: {num_hidden_layers: 4}\nattention: {lighthouse: {top_k: 32, tile: 16}}\n"
        "stages: [{steps: 1, attention: lighthouse}]",
        {"a.yaml:2:", "dense_layers [0, 1, -2, -1] makes all 4 layers", "[0, -1]"}},
-      {"batch: {sequence_length: 1024}\nattention: {lighthouse: {top_k: 32, tile: 16, dense_layers: [4]}}\n"
+      {"model: {num_hidden_layers: 4}\nattention: {lighthouse: {top_k: 32, tile: 16, dense_layers: [4]}}\n"
        "stages: [{steps: 1, attention: lighthouse}]",
        {"a.yaml:2:", "layer 4", "4 layers"}},
   };

@@ -83,7 +83,7 @@ TEST_F(MetricsTest, LinesHaveTheDocumentedKeys) {
        {"step", "stage", "attention", "tokens", "loss", "grad_norm", "lr", "tokens_per_second", "seconds", "skipped"}) {
     EXPECT_TRUE(first.contains(key)) << key;
   }
-  EXPECT_FALSE(first.contains("mfu")) << "the device's peak is not known";
+  EXPECT_TRUE(first.at("mfu").is_null()) << "the device's peak is not known";
   EXPECT_EQ(first["attention"], "dense");
   const nlohmann::json second = nlohmann::json::parse(lines[1]);
   for (const char* key : {"step", "validation_loss", "validation_loss_dense"}) EXPECT_TRUE(second.contains(key)) << key;
