@@ -3,13 +3,13 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <chrono>
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/random.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/attention/attention.h"
+#include "timing.h"
 
 namespace lighthouse {
 namespace {
@@ -22,20 +22,6 @@ struct Options {
   int64_t top_k = 0;  // 0: N / 64
   int64_t repeats = 3;
 };
-
-double seconds_of(const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-/// The fastest of `repeats` runs after one that is not counted: on a shared machine the least disturbed.
-double best_seconds(int64_t repeats, const std::function<void()>& work) {
-  work();
-  double best = seconds_of(work);
-  for (int64_t i = 1; i < repeats; ++i) best = std::min(best, seconds_of(work));
-  return best;
-}
 
 void fill_random(const Tensor& tensor, const char* name) {
   const RandomStream stream(1, name);
@@ -93,20 +79,6 @@ class AttentionBench {
   std::unique_ptr<Attention> attention_;
   Tensor input_, qkv_, dqkv_, out_, dout_;
 };
-
-/// Operations of a matrix product per second, as linear_forward reaches them: the ceiling for attention.
-double product_flops(Backend& backend) {
-  constexpr int64_t kSize = 2048;
-  Arena arena(4 * kSize * kSize * size_of(DType::kFloat32));
-  const auto matrix = [&] { return arena.allocate(MemoryUse::kScratch, {kSize, kSize}); };
-  const Tensor out = matrix();
-  const Tensor x = matrix();
-  const Tensor weight = matrix();
-  fill_random(x, "x");
-  fill_random(weight, "weight");
-  const double seconds = best_seconds(5, [&] { backend.linear_forward(Stream(), out, x, weight); });
-  return 2.0 * kSize * kSize * kSize / seconds;
-}
 
 /// Causal attention's products, forward and backward: 2 + 5 of D N^2 each, half of them masked away.
 double dense_flops(const AttentionShape& shape) {

@@ -2,8 +2,6 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 
 #include "commands.h"
 #include "lighthouse/config/load.h"
@@ -11,6 +9,7 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/cost.h"
 #include "lighthouse/train/run_memory.h"
+#include "timing.h"
 
 namespace lighthouse {
 namespace {
@@ -26,24 +25,6 @@ struct Speed {
   double share;
   std::string origin;
 };
-
-/// Operations per second of a product, timed now: a tenth of a second.
-double product_flops(Backend& backend) {
-  constexpr int64_t kSize = 1024;
-  Arena arena(3 * kSize * kSize * size_of(DType::kFloat32));
-  const auto matrix = [&] { return arena.allocate(MemoryUse::kScratch, {kSize, kSize}); };
-  const Tensor out = matrix();
-  const Tensor x = matrix();
-  const Tensor weight = matrix();
-  double best = 0;
-  for (int repeat = 0; repeat < 5; ++repeat) {
-    const auto begin = std::chrono::steady_clock::now();
-    backend.linear_forward(Stream(), out, x, weight);
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    best = std::max(best, 2.0 * kSize * kSize * kSize / elapsed.count());
-  }
-  return best;
-}
 
 Speed speed_of(const RunConfig& config, Backend& backend) {
   constexpr double kH100 = 989e12;  // bfloat16, dense, by its data sheet

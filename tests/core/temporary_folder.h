@@ -14,10 +14,16 @@ namespace lighthouse {
 
 class TemporaryFolder {
  public:
+  /// In memory if the system has such a place: flushing files to a disk is what would take most of the tests' time.
   TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "lighthouse-test-XXXXXX").string();
-    if (mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-    path_ = name;
+    for (const std::filesystem::path& parent :
+         {std::filesystem::path("/dev/shm"), std::filesystem::temp_directory_path()}) {
+      std::string name = (parent / "lighthouse-test-XXXXXX").string();
+      if (mkdtemp(name.data()) == nullptr) continue;
+      path_ = name;
+      return;
+    }
+    throw std::runtime_error("no temporary folder");
   }
   ~TemporaryFolder() {
     std::error_code ignored;

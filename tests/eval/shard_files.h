@@ -1,44 +1,17 @@
-// Folders that vanish after a test, and token shards written byte by byte.
+// Token shards written byte by byte.
 #pragma once
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "core/temporary_folder.h"
+
 namespace lighthouse {
-
-class TemporaryFolder {
- public:
-  /// In memory if the system has such a place: flushing files to a disk is what would take most of the tests' time.
-  TemporaryFolder() {
-    for (const std::filesystem::path& parent :
-         {std::filesystem::path("/dev/shm"), std::filesystem::temp_directory_path()}) {
-      std::string name = (parent / "lighthouse-test-XXXXXX").string();
-      if (mkdtemp(name.data()) == nullptr) continue;
-      path_ = name;
-      return;
-    }
-    throw std::runtime_error("no temporary folder");
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  std::filesystem::path path_;
-};
 
 /// llm.c's 16-bit format.
 inline std::string write_shard(const std::filesystem::path& path, const std::vector<int32_t>& tokens) {

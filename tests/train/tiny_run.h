@@ -171,10 +171,6 @@ inline std::vector<int64_t> checkpoints_of(const RunConfig& config) {
   return steps_of(list_checkpoints(in_run(config, "checkpoints")));
 }
 
-inline bool contains(const std::string& text, const std::string& part) {
-  return text.find(part) != std::string::npos;
-}
-
 /// The message that `body` is refused with.
 inline std::string refusal(const std::function<void()>& body) {
   try {
