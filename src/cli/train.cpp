@@ -64,7 +64,9 @@ class TrainingView final : public TrainingObserver {
 };
 
 void run(const Options& options) {
-  const RunConfig config = load_config(options.config, options.settings);
+  RunConfig config = load_config(options.config, options.settings);
+  // `auto` is resolved once, and saved so. The CPU is the only device there is so far.
+  if (config.run.device == DeviceChoice::kAuto) config.run.device = DeviceChoice::kCpu;
   const std::unique_ptr<Backend> backend = make_backend(config.run.device);
   TrainingView view;
   Trainer trainer(config, options.start, *backend, view);
