@@ -34,12 +34,12 @@ size_t columns(const std::string& text) {
 }  // namespace
 
 std::string format_bytes(int64_t bytes) {
-  constexpr std::array units{"KiB", "MiB", "GiB", "TiB", "PiB"};
+  constexpr std::array kUnits{"KiB", "MiB", "GiB", "TiB", "PiB"};
   if (std::abs(bytes) < 1024) return fmt::format("{} bytes", bytes);
   double value = static_cast<double>(bytes) / 1024;
   size_t unit = 0;
-  for (; std::abs(value) >= 1023.5 && unit + 1 < units.size(); ++unit) value /= 1024;
-  return fmt::format("{:.{}f} {}", value, std::abs(value) < 10 ? 2 : std::abs(value) < 100 ? 1 : 0, units[unit]);
+  for (; std::abs(value) >= 1023.5 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return fmt::format("{:.{}f} {}", value, std::abs(value) < 10 ? 2 : std::abs(value) < 100 ? 1 : 0, kUnits[unit]);
 }
 
 std::string format_count(int64_t number) {
@@ -52,11 +52,11 @@ std::string format_count(int64_t number) {
 }
 
 std::string format_si(double number) {
-  constexpr std::array prefixes{"", " k", " M", " G", " T", " P", " E", " Z", " Y"};
+  constexpr std::array kPrefixes{"", " k", " M", " G", " T", " P", " E", " Z", " Y"};
   size_t prefix = 0;
-  for (; std::abs(number) >= 999.5 && prefix + 1 < prefixes.size(); ++prefix) number /= 1000;
+  for (; std::abs(number) >= 999.5 && prefix + 1 < kPrefixes.size(); ++prefix) number /= 1000;
   const double size = std::abs(number);
-  return fmt::format("{:.{}f}{}", number, size < 9.995 ? 2 : size < 99.95 ? 1 : 0, prefixes[prefix]);
+  return fmt::format("{:.{}f}{}", number, size < 9.995 ? 2 : size < 99.95 ? 1 : 0, kPrefixes[prefix]);
 }
 
 std::string format_seconds(double seconds) {

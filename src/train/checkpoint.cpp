@@ -103,7 +103,7 @@ void copy_into(const SafetensorsFile& file, const std::vector<NamedTensor>& tens
 fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
                          const ModelConfig& model) {
   make_directories(directory);
-  const fs::path final_path = directory / name_of_step(state.step);
+  fs::path final_path = directory / name_of_step(state.step);
   const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
   if (fs::exists(final_path)) {
     throw InputError(fmt::format("{} is there already; nothing is written over", final_path.string()));
@@ -143,7 +143,7 @@ std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
 
 fs::path find_checkpoint(const fs::path& given) {
   // Without a slash at its end, so that its parent is the folder of checkpoints.
-  const fs::path path = given.has_filename() ? given : given.parent_path();
+  fs::path path = given.has_filename() ? given : given.parent_path();
   if (fs::exists(path / kStateFile)) return path;
   for (const fs::path& folder : {path / "checkpoints", path}) {
     const auto entries = list_checkpoints(folder);

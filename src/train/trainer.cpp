@@ -78,6 +78,7 @@ std::string environment_of(const Backend& backend) {
 
 std::string steps_of(const std::vector<CheckpointEntry>& entries) {
   std::vector<std::string> steps;
+  steps.reserve(entries.size());
   for (const CheckpointEntry& entry : entries) steps.push_back(std::to_string(entry.step));
   return steps.empty() ? "there are none" : "there are: " + join(steps, ", ");
 }

@@ -21,7 +21,7 @@ namespace lighthouse {
 template <typename T>
 struct Array {
   explicit Array(const Shape& shape) : values(static_cast<size_t>(shape.numel()), poison()) {
-    tensor = Tensor(values.data(), shape, dtype_of<T>);
+    tensor = Tensor(values.data(), shape, kDTypeOf<T>);
   }
   Array(Array&&) noexcept = default;
   Array(const Array&) = delete;

@@ -28,18 +28,18 @@ constexpr int64_t size_of(DType dtype) {
 /// "float32", "bfloat16", ...
 std::string_view name_of(DType dtype);
 
-/// The DType of a C++ element type: `dtype_of<float>`.
+/// The DType of a C++ element type: `kDTypeOf<float>`.
 template <typename T>
-inline constexpr DType dtype_of = [] { static_assert(sizeof(T) == 0, "no tensor holds this type"); }();
+inline constexpr DType kDTypeOf = [] { static_assert(sizeof(T) == 0, "no tensor holds this type"); }();
 template <>
-inline constexpr DType dtype_of<float> = DType::kFloat32;
+inline constexpr DType kDTypeOf<float> = DType::kFloat32;
 template <>
-inline constexpr DType dtype_of<double> = DType::kFloat64;
+inline constexpr DType kDTypeOf<double> = DType::kFloat64;
 template <>
-inline constexpr DType dtype_of<int32_t> = DType::kInt32;
+inline constexpr DType kDTypeOf<int32_t> = DType::kInt32;
 template <>
-inline constexpr DType dtype_of<int64_t> = DType::kInt64;
+inline constexpr DType kDTypeOf<int64_t> = DType::kInt64;
 template <>
-inline constexpr DType dtype_of<uint8_t> = DType::kUInt8;
+inline constexpr DType kDTypeOf<uint8_t> = DType::kUInt8;
 
 }  // namespace lighthouse

@@ -58,7 +58,7 @@ class Tensor {
   /// The address of the first element. Throws std::logic_error if T is not the tensor's dtype.
   template <typename T>
   T* data() const {
-    check_dtype(dtype_of<T>);
+    check_dtype(kDTypeOf<T>);
     return static_cast<T*>(data_);
   }
   void* raw() const { return data_; }
