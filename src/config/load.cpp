@@ -26,6 +26,12 @@ RunConfig config_of(const ConfigNode& root) {
   return config;
 }
 
+/// A preset on the command line is a whole model: it replaces what the file spells out. Settings after it change it.
+void make_way_for_preset(ConfigNode& root, const std::string& setting) {
+  if (!setting.starts_with("model.preset=")) return;
+  if (ConfigNode* model = root.find("model")) model->map.clear();
+}
+
 /// A setting that every stage hides behind one of its own, as in the complete config that a run saves, would do nothing
 /// without a word.
 void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
@@ -49,7 +55,10 @@ void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
 
 RunConfig load_config(const std::filesystem::path& path, const std::vector<std::string>& settings) {
   ConfigNode root = load_tree(path);
-  for (const std::string& setting : settings) apply_setting(root, setting);
+  for (const std::string& setting : settings) {
+    make_way_for_preset(root, setting);
+    apply_setting(root, setting);
+  }
   RunConfig config = config_of(root);
   for (const std::string& setting : settings) refuse_hidden_setting(root, setting);
   return config;

@@ -44,7 +44,7 @@ void visit(RunSection& run, FieldVisitor& v) {
 void visit(ModelConfig& model, FieldVisitor& v) {
   v.preset(
       "preset", {model_preset_names()}, [&](const std::string& name) { model = model_preset(name).value(); },
-      "a model by name; the other keys change it");
+      "a model by name; the other keys change it. `--set model.preset=NAME` replaces the whole section");
   v.text("tokenizer", model.tokenizer, TextRule::kNotEmpty, "`bytes`: a token a byte, and 256 for end of text");
   v.integer("vocab_size", model.vocab_size, {1, kMaxVocabulary}, "at least the tokenizer's vocabulary");
   v.integer("hidden_size", model.hidden_size, {1, kMaxWidth}, "C, width of the residual stream");

@@ -230,6 +230,14 @@ TEST(Config, PaperRunIsThePapers) {
   EXPECT_FALSE(config.lighthouse.cover_prefix);
 }
 
+TEST(Load, APresetOnTheCommandLineReplacesTheModel) {
+  const std::filesystem::path quickstart = LIGHTHOUSE_SOURCE_DIR "/configs/quickstart.yaml";
+  const RunConfig config = load_config(quickstart, {"model.preset=paper-530m", "model.num_hidden_layers=2"});
+  ModelConfig expected = *model_preset("paper-530m");
+  expected.num_hidden_layers = 2;
+  EXPECT_EQ(config.model, expected);
+}
+
 TEST(Load, AStagesFactorHasTwoNames) {
   const RunConfig config = parse_config("stages: [{steps: 1, learning_rate: 0.5}, {steps: 1}]", "");
   EXPECT_EQ(config.stages[0].learning_rate_factor, 0.5);
