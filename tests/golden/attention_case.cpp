@@ -24,9 +24,7 @@ LighthouseSettings lighthouse_of(const Json& s) {
   settings.top_k = s.at("k");
   settings.tile = s.at("tile");
   settings.cover_prefix = s.at("cover_prefix");
-  const std::string scorer = s.at("scorer");
-  if (scorer != "norm" && scorer != "dilated") throw InputError("scorer is " + scorer + "; expected norm or dilated");
-  settings.scorer = scorer == "norm" ? Scorer::kNorm : Scorer::kDilated;
+  settings.scorer = scorer_of(s);
   if (settings.scorer == Scorer::kDilated) settings.dilation = s.at("dilation");
   settings.dense_layers.clear();
   return settings;

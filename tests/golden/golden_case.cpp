@@ -40,6 +40,14 @@ Json settings_of(const SafetensorsFile& file, const std::string& path) {
   return json;
 }
 
+Scorer scorer_of(const Json& settings) {
+  const std::string name = settings.at("scorer");
+  for (const Scorer scorer : {Scorer::kNorm, Scorer::kDilated}) {
+    if (name == name_of(scorer)) return scorer;
+  }
+  throw InputError("scorer is " + name + "; expected norm or dilated");
+}
+
 double relative_error(const Tensor& actual, const Tensor& reference) {
   const float* a = actual.data<float>();
   const float* r = reference.data<float>();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lighthouse/io/safetensors.h"
+#include "lighthouse/model/attention/settings.h"
 #include "lighthouse/ops/backend.h"
 
 namespace lighthouse::golden {
@@ -28,6 +29,9 @@ struct Check {
 
 /// The metadata's "meta" as JSON. Throws InputError if it is missing or no JSON object.
 Json settings_of(const SafetensorsFile& file, const std::string& path);
+
+/// The setting "scorer". Throws InputError for one that does not exist here.
+Scorer scorer_of(const Json& settings);
 
 /// Norm of the difference over norm of the reference, both float32; the views may be strided.
 double relative_error(const Tensor& actual, const Tensor& reference);

@@ -53,9 +53,7 @@ PassSettings pass_of(const Json& s) {
   pass.lighthouse.tile = l.at("tile");
   pass.lighthouse.cover_prefix = l.at("cover_prefix");
   pass.lighthouse.dense_layers = l.at("dense_layers").get<std::vector<int64_t>>();
-  const std::string scorer = l.at("scorer");
-  if (scorer != "norm" && scorer != "dilated") throw InputError("scorer is " + scorer + "; expected norm or dilated");
-  pass.lighthouse.scorer = scorer == "dilated" ? Scorer::kDilated : Scorer::kNorm;
+  pass.lighthouse.scorer = scorer_of(l);
   pass.lighthouse.dilation = l.value("dilation", pass.lighthouse.dilation);
   return pass;
 }
