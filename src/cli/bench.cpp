@@ -6,7 +6,6 @@
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/core/random.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/attention/attention.h"
 #include "timing.h"
@@ -23,33 +22,34 @@ struct Options {
   int64_t repeats = 3;
 };
 
-void fill_random(const Tensor& tensor, const char* name) {
-  const RandomStream stream(1, name);
-  float* values = tensor.data<float>();
-  for (int64_t i = 0; i < tensor.numel(); ++i) values[i] = static_cast<float>(stream.normal(static_cast<uint64_t>(i)));
-}
-
 /// One attention layer with its inputs and outputs.
 class AttentionBench {
  public:
   AttentionBench(AttentionKind kind, const LighthouseSettings& settings, const AttentionShape& shape, Backend& backend)
-      : shape_(shape), backend_(backend), attention_(make_attention(kind, settings, shape, rope_, backend)) {
+      : shape_(shape),
+        backend_(backend),
+        stream_(backend.compute_stream()),
+        attention_(make_attention(kind, settings, shape, rope_, backend)) {
     Arena measuring;
     lay_out(measuring);
-    arena_ = Arena(measuring.used());
+    arena_ = Arena(backend.allocate(measuring.used()));
     lay_out(arena_);
-    backend.rope_table(Stream(), rope_.cos, rope_.sin, 10000);
-    fill_random(input_, "qkv");
-    fill_random(dout_, "dout");
+    backend.rope_table(backend.compute_stream(), rope_.cos, rope_.sin, 10000);
+    fill_random(backend, input_, "qkv");
+    fill_random(backend, dout_, "dout");
   }
 
   double forward_seconds(int64_t repeats) {
-    return best_seconds(repeats, [this] { forward(); });
+    return best_seconds(repeats, [this] {
+      forward();
+      backend_.wait(stream_);
+    });
   }
   double both_seconds(int64_t repeats) {
     return best_seconds(repeats, [this] {
       forward();
-      attention_->backward(Stream(), dqkv_, dout_, out_, qkv_);
+      attention_->backward(stream_, dqkv_, dout_, out_, qkv_);
+      backend_.wait(stream_);
     });
   }
   int64_t bytes() const { return arena_.used(); }
@@ -61,19 +61,21 @@ class AttentionBench {
     for (Tensor* tensor : {&rope_.cos, &rope_.sin}) {
       *tensor = arena.allocate(MemoryUse::kActivations, {shape_.sequence_length, shape_.head_dim / 2});
     }
-    for (Tensor* tensor : {&input_, &qkv_, &dqkv_}) *tensor = arena.allocate(MemoryUse::kActivations, qkv);
-    for (Tensor* tensor : {&out_, &dout_}) *tensor = arena.allocate(MemoryUse::kActivations, out);
+    for (Tensor* tensor : {&input_, &qkv_, &dqkv_})
+      *tensor = arena.allocate(MemoryUse::kActivations, qkv, backend_.dtype());
+    for (Tensor* tensor : {&out_, &dout_}) *tensor = arena.allocate(MemoryUse::kActivations, out, backend_.dtype());
     attention_->lay_out_kept(arena);
     attention_->lay_out_scratch(arena);
   }
 
   void forward() {
-    backend_.copy(Stream(), qkv_, input_);  // forward rotates it in place
-    attention_->forward(Stream(), out_, qkv_);
+    backend_.copy(stream_, qkv_, input_);  // forward rotates it in place
+    attention_->forward(stream_, out_, qkv_);
   }
 
   AttentionShape shape_;
   Backend& backend_;
+  Stream stream_;
   RopeTable rope_;
   Arena arena_;
   std::unique_ptr<Attention> attention_;
@@ -88,7 +90,7 @@ double dense_flops(const AttentionShape& shape) {
 
 void bench_attention(const Options& options) {
   const auto backend = make_backend(options.device == "cuda" ? DeviceChoice::kCuda : DeviceChoice::kCpu);
-  const double ceiling = product_flops(*backend);
+  const double ceiling = product_flops(*backend, 2048);
   fmt::print("{}\nMatrix product 2048^3: {}FLOP/s. B={} H={} G={} D={}, L={} p={} tile={}; best of {}, after one.\n\n",
              backend->description(), format_si(ceiling), options.shape.batch, options.shape.heads,
              options.shape.kv_heads, options.shape.head_dim, options.lighthouse.levels,

@@ -25,7 +25,13 @@ void add_bench_command(CLI::App& program);
 /// Adds CONFIG and --set, which train, plan and config share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);
 
-/// The backend that a config asks for. Throws InputError for a device that this build or machine does not have.
-std::unique_ptr<Backend> make_backend(DeviceChoice device);
+/// `auto` replaced by what it stands for here: a GPU if this build and this machine have one, else the CPU; bfloat16 on
+/// a GPU, float32 on the CPU.
+RunConfig with_device(RunConfig config);
+
+/// The backend that a config asks for, its `auto`s replaced as above. Throws InputError for a device that this build or
+/// machine does not have, and for what the device cannot do.
+std::unique_ptr<Backend> make_backend(const RunConfig& config);
+std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype = DTypeChoice::kAuto);
 
 }  // namespace lighthouse

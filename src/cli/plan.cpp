@@ -30,7 +30,7 @@ Speed speed_of(const RunConfig& config, Backend& backend) {
   constexpr double kH100 = 989e12;  // bfloat16, dense, by its data sheet
   if (config.hardware.peak_tflops > 0) return {config.hardware.peak_tflops * 1e12, 0.4, "hardware.peak_tflops"};
   if (config.run.device == DeviceChoice::kCuda) return {kH100, 0.4, "an H100's bfloat16 peak"};
-  return {product_flops(backend), 0.5, "this machine's matrix product, timed just now"};
+  return {product_flops(backend, 2048), 0.5, "this machine's matrix product, timed just now"};
 }
 
 void print_memory(const RunConfig& config, Backend& backend) {
@@ -104,8 +104,8 @@ void plan(const Options& options) {
     return;
   }
   try {
-    check_memory(config, *backend, available_host_bytes());
-    fmt::print("\nIt fits: this machine has {} of memory.\n", format_bytes(available_host_bytes()));
+    check_memory(config, *backend, available_bytes(config, *backend));
+    fmt::print("\nIt fits: this machine has {} of memory.\n", format_bytes(available_bytes(config, *backend)));
   } catch (const InputError& error) {
     fmt::print("\nIt does not fit: {}\n", error.what());
   }

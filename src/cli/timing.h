@@ -11,8 +11,10 @@ namespace lighthouse {
 /// The fastest of `repeats` runs after one that is not counted: on a shared machine the least disturbed.
 double best_seconds(int64_t repeats, const std::function<void()>& work);
 
-/// Operations per second of a large matrix product as the backend makes it: the ceiling for all else. Takes a fifth of
-/// a second or so.
-double product_flops(Backend& backend);
+/// Standard normal numbers, the same for the same name.
+void fill_random(Backend& backend, const Tensor& tensor, const char* name);
+
+/// Operations per second of a product of two square matrices as the backend makes it: the ceiling for all else.
+double product_flops(Backend& backend, int64_t size);
 
 }  // namespace lighthouse

@@ -9,6 +9,7 @@
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/parameters.h"
+#include "lighthouse/train/run_memory.h"
 #include "lighthouse/train/trainer.h"
 #include "progress.h"
 
@@ -64,10 +65,10 @@ class TrainingView final : public TrainingObserver {
 };
 
 void run(const Options& options) {
-  RunConfig config = load_config(options.config, options.settings);
-  // `auto` is resolved once, and saved so. The CPU is the only device there is so far.
-  if (config.run.device == DeviceChoice::kAuto) config.run.device = DeviceChoice::kCpu;
-  const std::unique_ptr<Backend> backend = make_backend(config.run.device);
+  // What `auto` stands for is found out once, and saved so.
+  RunConfig config = with_device(load_config(options.config, options.settings));
+  const std::unique_ptr<Backend> backend = make_backend(config);
+  config = with_recompute(config, *backend, available_bytes(config, *backend));
   TrainingView view;
   Trainer trainer(config, options.start, *backend, view);
   log_to_file(std::filesystem::path(config.run.directory) / "log.txt");

@@ -31,11 +31,33 @@ void choice(FieldVisitor& visitor, const char* name, Enum& value, const Choices&
   value = static_cast<Enum>(found - choices.names.begin());
 }
 
+/// A floating-point type that optimizer state may have.
+void dtype(FieldVisitor& visitor, const char* name, DType& value, const char* doc) {
+  std::string word(name_of(value));
+  visitor.choice(name, word, {Names{"float32", "bfloat16"}}, doc);
+  value = word == name_of(DType::kBFloat16) ? DType::kBFloat16 : DType::kFloat32;
+}
+
+constexpr const char* kRecomputeDoc =
+    "what backward computes again instead of keeping it: `none`, the outputs of `norms`, also gate and up of the "
+    "`mlp`, "
+    "or all of a `block` but its input; `auto`: the least that fits into memory";
+
+void recompute(FieldVisitor& visitor, RecomputeChoice& value, const char* doc) {
+  choice(visitor, "recompute", value, {Names{"auto", "none", "norms", "mlp", "block"}}, doc);
+}
+
 void visit(RunSection& run, FieldVisitor& v) {
   v.text("name", run.name, TextRule::kNotEmpty, "the run's name; it becomes a folder's, so it has no \"/\"");
   v.text("directory", run.directory, TextRule::kAny, "where the run keeps its files; `runs/<name>` if not set");
   v.integer("seed", run.seed, {0}, "of initial weights and of the order of the data");
   choice(v, "device", run.device, {Names{"auto", "cpu", "cuda"}}, "`auto`: a GPU if there is one");
+  choice(
+      v, "dtype", run.dtype, {Names{"auto", "float32", "bfloat16"}},
+      "of activations and of the weights that they meet; `auto`: bfloat16 on a GPU, float32 on the CPU, which has no "
+      "other. Master weights are float32");
+  v.boolean("deterministic", run.deterministic,
+            "on a GPU: attention's backward gives the same bits on every run too, as all else always does");
   v.text("init_from", run.init_from, TextRule::kAny, "a checkpoint: start from its weights");
   v.text("branch_from", run.branch_from, TextRule::kAny,
          "a checkpoint: continue its whole state (optimizer, data position, step) in this run's directory");
@@ -98,6 +120,7 @@ void visit(BatchSection& batch, FieldVisitor& v) {
 void inherit(StageSection& stage, const RunConfig& config) {
   stage = StageSection{};
   stage.rope_theta = config.model.rope_theta;
+  stage.recompute = config.memory.recompute;
   stage.batch = config.batch;
   stage.data = config.data;
 }
@@ -113,6 +136,7 @@ void visit(StageSection& stage, FieldVisitor& v) {
   v.integer("dense_every", stage.dense_every, {0, kMaxSteps},
             "in a Lighthouse stage every n-th step is dense, n at least 2; 0: none is");
   v.real("rope_theta", stage.rope_theta, {1, 1e12}, "instead of the model's");
+  recompute(v, stage.recompute, "instead of [memory](#memory)'s");
   v.section(
       "batch", [&](FieldVisitor& f) { visit(stage.batch, f); }, "keys that replace those of [batch](#batch)");
   v.section(
@@ -127,6 +151,7 @@ void visit(OptimizerSection& optimizer, FieldVisitor& v) {
   v.real("epsilon", optimizer.epsilon, {0, 1, true, false}, "added to the root of the latter");
   v.real("weight_decay", optimizer.weight_decay, {0, 1e6}, "of tensors of two dimensions, times the learning rate");
   v.real("clip_grad_norm", optimizer.clip_grad_norm, {0, 1e9}, "largest norm of the gradient; 0: no clipping");
+  dtype(v, "state_dtype", optimizer.state_dtype, "of both means; `bfloat16` halves their memory");
 }
 
 void visit(ScheduleSection& schedule, FieldVisitor& v) {
@@ -152,9 +177,19 @@ void visit(TrainSection& train, FieldVisitor& v) {
             "the run stops after so many steps in a row were skipped because loss or gradient was not finite");
 }
 
+void visit(MemorySection& memory, FieldVisitor& v) {
+  recompute(v, memory.recompute, kRecomputeDoc);
+  v.real("attention_workspace", memory.attention_workspace, {0, 1e6},
+         "GiB that attention's backward may take when `run.deterministic`: where it would take more, it goes over the "
+         "queries in chunks");
+}
+
 void visit(HardwareSection& hardware, FieldVisitor& v) {
   v.real("peak_tflops", hardware.peak_tflops, {0, 1e12},
-         "of the device, for utilisation and the plan's step time; 0: not known");
+         "of the device, for utilisation and the plan's step time; 0: what is known of it");
+  v.real("memory", hardware.memory, {0, 1e9}, "GiB that a run may take on the device; 0: what is free on it");
+  v.real("bandwidth", hardware.bandwidth, {0, 1e9},
+         "of the device's memory in TB/s, for the plan's step time; 0: what is known of it");
 }
 
 template <typename Section>
@@ -176,6 +211,7 @@ void visit_fields(RunConfig& config, FieldVisitor& v) {
       "How layers attend.");
   section(v, "data", config.data, "Token shards, as `lighthouse prepare` writes them.");
   section(v, "batch", config.batch, "Batch sizes count sequences.");
+  section(v, "memory", config.memory, "What is kept and what is computed again. A stage may have its own `recompute`.");
   const FieldVisitor::List stages{config.stages.size(),
                                   [&](size_t size) {
                                     config.stages.resize(size);

@@ -1,13 +1,8 @@
 #include "lighthouse/core/arena.h"
 
 #include <fmt/format.h>
-#include <sys/mman.h>
 
-#include <algorithm>
 #include <stdexcept>
-
-#include "lighthouse/core/error.h"
-#include "lighthouse/core/text.h"
 
 namespace lighthouse {
 
@@ -29,34 +24,16 @@ std::string_view name_of(MemoryUse use) {
   return "?";
 }
 
-void Arena::Unmap::operator()(std::byte* address) const {
-  munmap(address, static_cast<size_t>(bytes));
-}
-
-Arena::Arena(int64_t bytes) : capacity_(std::max<int64_t>(bytes, 1)) {
-  void* address = mmap(nullptr, static_cast<size_t>(capacity_), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (address == MAP_FAILED) {
-    throw InputError(
-        fmt::format("the system has no {} of memory to give; a smaller batch.micro_batch_size or "
-                    "batch.sequence_length needs less (see `lighthouse plan`)",
-                    format_bytes(capacity_)));
-  }
-  // Large pages where the system has them: activations are long and read in order.
-  madvise(address, static_cast<size_t>(capacity_), MADV_HUGEPAGE);
-  memory_ = {static_cast<std::byte*>(address), Unmap{capacity_}};
-}
-
 Tensor Arena::allocate(MemoryUse use, const Shape& shape, DType dtype) {
   const int64_t bytes = (shape.numel() * size_of(dtype) + kAlignment - 1) / kAlignment * kAlignment;
   const int64_t begin = used_;
   used_ += bytes;
   by_use_[static_cast<int>(use)] += bytes;
   if (measuring()) return {nullptr, shape, dtype};
-  if (used_ > capacity_) {
-    throw std::logic_error(fmt::format("the arena holds {} bytes and {} were laid out", capacity_, used_));
+  if (used_ > memory_.bytes()) {
+    throw std::logic_error(fmt::format("the arena holds {} bytes and {} were laid out", memory_.bytes(), used_));
   }
-  return {memory_.get() + begin, shape, dtype};
+  return {memory_.address() + begin, shape, dtype, memory_.device()};
 }
 
 void Arena::overlay(const std::vector<std::function<void()>>& layouts) {

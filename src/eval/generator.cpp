@@ -11,6 +11,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/random.h"
 #include "lighthouse/model/llama.h"
+#include "lighthouse/ops/transfer.h"
 
 namespace lighthouse {
 namespace {
@@ -23,15 +24,17 @@ class PrefixModel {
       : config_(config), weights_(weights), backend_(backend) {}
 
   /// The logits after the last of `tokens`.
-  const float* next_logits(const std::vector<int32_t>& tokens) {
+  std::vector<float> next_logits(const std::vector<int32_t>& tokens) {
     constexpr int64_t kStep = 64;
     const auto length = static_cast<int64_t>(tokens.size());
     At& at = model_at((length + kStep - 1) / kStep * kStep);
-    std::fill_n(at.inputs.data<int32_t>(), at.inputs.numel(), 0);
-    std::copy(tokens.begin(), tokens.end(), at.inputs.data<int32_t>());
-    at.model->forward(Stream(), weights_, at.inputs);
-    at.model->logits(Stream(), at.logits, weights_, length - 1);
-    return at.logits.data<float>();
+    std::vector<int32_t> padded(static_cast<size_t>(at.inputs.numel()), 0);
+    std::copy(tokens.begin(), tokens.end(), padded.begin());
+    upload(backend_, at.inputs, {padded.data(), at.inputs.shape(), DType::kInt32});
+    const Stream stream = backend_.compute_stream();
+    at.model->forward(stream, weights_, at.inputs);
+    at.model->logits(stream, at.logits, weights_, length - 1);
+    return download<float>(backend_, at.logits);
   }
 
  private:
@@ -41,9 +44,9 @@ class PrefixModel {
     Tensor inputs;
     Tensor logits;
 
-    void lay_out(Arena& in, int64_t length, const ModelConfig& config) {
+    void lay_out(Arena& in, int64_t length, const ModelConfig& config, DType dtype) {
       inputs = in.allocate(MemoryUse::kBatch, {1, length}, DType::kInt32);
-      logits = in.allocate(MemoryUse::kScratch, {1, config.padded_vocab_size()});
+      logits = in.allocate(MemoryUse::kScratch, {1, config.padded_vocab_size()}, dtype);
       model->lay_out(in);
     }
   };
@@ -57,10 +60,10 @@ class PrefixModel {
     settings.backward = false;
     at.model = std::make_unique<Llama>(config_, settings, backend_);
     Arena measuring;
-    at.lay_out(measuring, length, config_);
-    at.arena = Arena(measuring.used());
-    at.lay_out(at.arena, length, config_);
-    at.model->prepare(Stream());
+    at.lay_out(measuring, length, config_, backend_.dtype());
+    at.arena = Arena(backend_.allocate(measuring.used()));
+    at.lay_out(at.arena, length, config_, backend_.dtype());
+    at.model->prepare(backend_.compute_stream());
     return at;
   }
 
@@ -125,7 +128,8 @@ void generate(const ModelConfig& config, const Parameters& weights, Backend& bac
   for (int64_t i = 0; i < options.max_tokens; ++i) {
     const auto length = static_cast<int64_t>(tokens.size());
     if (length > context) tokens.erase(tokens.begin(), tokens.begin() + (length - context));
-    const int32_t token = sample(model.next_logits(tokens), config.vocab_size, options, static_cast<uint64_t>(i));
+    const std::vector<float> logits = model.next_logits(tokens);
+    const int32_t token = sample(logits.data(), config.vocab_size, options, static_cast<uint64_t>(i));
     if (token == end_token) return;
     tokens.push_back(token);
     emit(token);

@@ -4,13 +4,13 @@
 #include <numeric>
 #include <vector>
 
-#include "lighthouse/data/batch.h"
+#include "lighthouse/ops/transfer.h"
 
 namespace lighthouse {
 
 double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
-                       const Tensor& inputs, const Tensor& targets) {
-  const Stream stream;
+                       const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend) {
+  const Stream stream = backend.compute_stream();
   const int64_t batch = inputs.size(0);
   const int64_t n = inputs.size(1);
   const int64_t count = std::min(windows, source.windows());
@@ -22,11 +22,11 @@ double validation_loss(Llama& model, const Parameters& weights, const WindowedSo
       const int64_t window = (begin + row) * source.windows() / count;
       source.read(window, std::span(tokens).subspan(static_cast<size_t>(row * (n + 1)), static_cast<size_t>(n + 1)));
     }
-    split_windows(tokens, inputs, targets);
+    feed.feed(stream, inputs, targets, tokens);
     model.forward(stream, weights, inputs);
     model.loss(stream, weights, targets);
-    const float* losses = model.losses().data<float>();
-    sum = std::accumulate(losses, losses + rows * n, sum);
+    const std::vector<float> losses = download<float>(backend, model.losses());
+    sum = std::accumulate(losses.begin(), losses.begin() + rows * n, sum);
   }
   return sum / static_cast<double>(count * n);
 }

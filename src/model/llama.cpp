@@ -5,11 +5,12 @@
 namespace lighthouse {
 namespace {
 
-/// Tokens whose logits are in memory together: as many as fit into 64 MiB, at least 128.
-int64_t tokens_per_chunk(int64_t tokens, int64_t padded_vocab_size) {
-  constexpr int64_t kBytes = int64_t{64} << 20;
-  const int64_t fitting = kBytes / (padded_vocab_size * size_of(DType::kFloat32)) / 128 * 128;
-  return std::min(tokens, std::max<int64_t>(128, fitting));
+/// Tokens whose logits are in memory together: as many as fit into `bytes`, at least 128, in chunks of about one size.
+int64_t tokens_per_chunk(int64_t tokens, int64_t bytes_per_token, int64_t bytes) {
+  const int64_t fitting = std::max<int64_t>(128, bytes / bytes_per_token / 128 * 128);
+  const int64_t chunks = (tokens + fitting - 1) / fitting;
+  const int64_t even = (tokens + chunks - 1) / chunks;
+  return std::min(tokens, (even + 127) / 128 * 128);
 }
 
 }  // namespace
@@ -27,12 +28,18 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
 
 // ---- Memory ----
 
+Tensor Llama::activation(Arena& arena, MemoryUse use, const Shape& shape) const {
+  return arena.allocate(use, shape, backend_.dtype());
+}
+
 void Llama::lay_out(Arena& arena) {
   const int64_t n = settings_.sequence_length;
+  const Shape hidden{tokens(), config_.hidden_size};
   rope_.cos = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
   rope_.sin = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
   losses_ = arena.allocate(MemoryUse::kActivations, {tokens()});
-  lay_out_residual(arena, output_);
+  output_ = {activation(arena, MemoryUse::kActivations, hidden), activation(arena, MemoryUse::kActivations, hidden),
+             arena.allocate(MemoryUse::kActivations, {tokens()})};
   lay_out_scratch(arena);
   if (settings_.backward) {
     for (Layer& layer : layers_) lay_out_layer(arena, layer);
@@ -43,60 +50,86 @@ void Llama::lay_out(Arena& arena) {
   }
 }
 
-void Llama::lay_out_residual(Arena& arena, Residual& residual) {
-  residual.sum = arena.allocate(MemoryUse::kActivations, {tokens(), config_.hidden_size});
-  residual.normed = arena.allocate(MemoryUse::kActivations, {tokens(), config_.hidden_size});
-  residual.rstd = arena.allocate(MemoryUse::kActivations, {tokens()});
-}
-
 void Llama::lay_out_layer(Arena& arena, Layer& layer) {
-  lay_out_residual(arena, layer.input);
-  layer.qkv = qkv_;
-  layer.attended = attended_;
-  if (layer.attention->keeps_full_length()) {
-    layer.qkv = arena.allocate(MemoryUse::kActivations, qkv_.shape());
-    layer.attended = arena.allocate(MemoryUse::kActivations, attended_.shape());
-  }
+  const auto kept = [&](bool keep, const Tensor& shared) {
+    return keep ? arena.allocate(MemoryUse::kActivations, shared.shape(), shared.dtype()) : shared;
+  };
+  const bool of_block = keeps(Recompute::kBlock);
+  layer.input.sum = activation(arena, MemoryUse::kActivations, {tokens(), config_.hidden_size});
+  layer.input.normed = kept(keeps(Recompute::kNorms), shared_input_.normed);
+  layer.input.rstd = kept(of_block, shared_input_.rstd);
+  layer.qkv = kept(of_block && layer.attention->keeps_full_length(), qkv_);
+  layer.attended = kept(of_block && layer.attention->keeps_full_length(), attended_);
   layer.attention->lay_out_kept(arena);
-  lay_out_residual(arena, layer.middle);
-  layer.gate_up = arena.allocate(MemoryUse::kActivations, {tokens(), 2 * config_.intermediate_size});
+  layer.middle.sum = kept(of_block, shared_middle_.sum);
+  layer.middle.normed = kept(keeps(Recompute::kNorms), shared_middle_.normed);
+  layer.middle.rstd = kept(of_block, shared_middle_.rstd);
+  layer.gate_up = kept(keeps(Recompute::kMlp), gate_up_);
 }
 
 void Llama::lay_out_scratch(Arena& arena) {
-  const auto scratch = [&](const Shape& shape) { return arena.allocate(MemoryUse::kScratch, shape); };
   const int64_t t = tokens();
-  const Shape qkv{settings_.batch, settings_.sequence_length, config_.qkv_size()};
-  const Shape attended{settings_.batch, settings_.sequence_length, config_.num_attention_heads, config_.head_dim()};
-  projected_ = scratch({t, config_.hidden_size});
+  const Shape hidden{t, config_.hidden_size};
+  const auto scratch = [&](const Shape& shape) { return activation(arena, MemoryUse::kScratch, shape); };
+  const auto bytes = [&](int64_t size) { return arena.allocate(MemoryUse::kScratch, {size}, DType::kUInt8); };
+  // Where all is kept these have a shape and no memory.
+  Arena none;
+  Arena& of_norms = keeps(Recompute::kNorms) ? none : arena;
+  Arena& of_block = keeps(Recompute::kBlock) ? none : arena;
+  const Tensor normed = activation(of_norms, MemoryUse::kScratch, hidden);
+  shared_input_ = {Tensor(), normed, of_block.allocate(MemoryUse::kScratch, {t})};
+  shared_middle_ = {activation(of_block, MemoryUse::kScratch, hidden), normed,
+                    of_block.allocate(MemoryUse::kScratch, {t})};
+  linear_scratch_ = bytes(backend_.linear_scratch());
+  projected_ = scratch(hidden);
   if (settings_.backward) {
-    d_residual_ = scratch({t, config_.hidden_size});
-    d_normed_ = scratch({t, config_.hidden_size});
-    norm_scratch_ =
-        arena.allocate(MemoryUse::kScratch, {backend_.rmsnorm_backward_scratch(t, config_.hidden_size)}, DType::kUInt8);
+    d_residual_ = scratch(hidden);
+    d_normed_ = scratch(hidden);
+    norm_scratch_ = bytes(backend_.rmsnorm_backward_scratch(t, config_.hidden_size));
   }
-  const auto attention = [&] {
-    qkv_ = scratch(qkv);
-    attended_ = scratch(attended);
-    if (settings_.backward) {
-      d_qkv_ = scratch(qkv);
-      d_attended_ = scratch(attended);
-    }
-    std::vector<std::function<void()>> of_layers;
-    for (Layer& layer : layers_) of_layers.emplace_back([&] { layer.attention->lay_out_scratch(arena); });
-    arena.overlay(of_layers);
-  };
-  const auto mlp = [&] {
-    activated_ = scratch({t, config_.intermediate_size});
-    if (settings_.backward) {
-      d_activated_ = scratch({t, config_.intermediate_size});
-      d_gate_up_ = scratch({t, 2 * config_.intermediate_size});
-    }
-  };
+  // A block that is made again has both halves in use at once; otherwise they take turns.
+  if (!keeps(Recompute::kBlock)) {
+    lay_out_full_length(arena);
+    gate_up_ = scratch({t, 2 * config_.intermediate_size});
+  }
   const auto loss = [&] {
     const int64_t v = config_.padded_vocab_size();
-    logits_ = scratch({tokens_per_chunk(t, v), v});
+    logits_ = scratch({tokens_per_chunk(t, v * size_of(backend_.dtype()), backend_.logits_bytes()), v});
   };
-  arena.overlay({attention, mlp, loss});
+  const auto embedding = [&] {
+    if (settings_.backward) embedding_scratch_ = bytes(backend_.embedding_backward_scratch(t, config_.hidden_size));
+  };
+  arena.overlay({[&] { lay_out_attention_scratch(arena); }, [&] { lay_out_mlp_scratch(arena); }, loss, embedding});
+}
+
+void Llama::lay_out_full_length(Arena& arena) {
+  qkv_ = activation(arena, MemoryUse::kScratch, {settings_.batch, settings_.sequence_length, config_.qkv_size()});
+  attended_ = activation(arena, MemoryUse::kScratch,
+                         {settings_.batch, settings_.sequence_length, config_.num_attention_heads, config_.head_dim()});
+}
+
+void Llama::lay_out_attention_scratch(Arena& arena) {
+  if (keeps(Recompute::kBlock)) lay_out_full_length(arena);
+  if (settings_.backward) {
+    d_qkv_ = activation(arena, MemoryUse::kScratch, qkv_.shape());
+    d_attended_ = activation(arena, MemoryUse::kScratch, attended_.shape());
+  }
+  std::vector<std::function<void()>> of_layers;
+  for (Layer& layer : layers_) of_layers.emplace_back([&] { layer.attention->lay_out_scratch(arena); });
+  arena.overlay(of_layers);
+}
+
+void Llama::lay_out_mlp_scratch(Arena& arena) {
+  const Shape wide{tokens(), config_.intermediate_size};
+  const Shape both{tokens(), 2 * config_.intermediate_size};
+  if (keeps(Recompute::kBlock)) {
+    Arena none;
+    gate_up_ = activation(keeps(Recompute::kMlp) ? none : arena, MemoryUse::kScratch, both);
+  }
+  activated_ = activation(arena, MemoryUse::kScratch, wide);
+  if (!settings_.backward) return;
+  d_activated_ = activation(arena, MemoryUse::kScratch, wide);
+  d_gate_up_ = activation(arena, MemoryUse::kScratch, both);
 }
 
 void Llama::prepare(const Stream& stream) {
@@ -119,18 +152,22 @@ void Llama::forward(const Stream& stream, const Parameters& weights, const Tenso
   }
 }
 
+void Llama::linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& weight) {
+  backend_.linear_forward(stream, out, linear_scratch_, x, weight);
+}
+
 void Llama::forward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights) {
-  backend_.linear_forward(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
+  linear(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
   layer.attention->forward(stream, layer.attended, layer.qkv);
-  backend_.linear_forward(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
+  linear(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
   add_projected(stream, layer.middle, layer.input, weights.post_attention_layernorm);
 }
 
 void Llama::forward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights, const Residual& output,
                         const Tensor& next_norm) {
-  backend_.linear_forward(stream, layer.gate_up, layer.middle.normed, weights.gate_up);
+  linear(stream, layer.gate_up, layer.middle.normed, weights.gate_up);
   backend_.swiglu_forward(stream, activated_, layer.gate_up);
-  backend_.linear_forward(stream, projected_, activated_, weights.down_proj);
+  linear(stream, projected_, activated_, weights.down_proj);
   add_projected(stream, output, layer.middle, next_norm);
 }
 
@@ -147,7 +184,7 @@ void Llama::for_chunks_of_tokens(const std::function<void(int64_t, int64_t)>& bo
 }
 
 void Llama::logits(const Stream& stream, const Tensor& out, const Parameters& weights, int64_t first) {
-  backend_.linear_forward(stream, out, output_.normed.slice(0, first, first + out.size(0)), weights.lm_head);
+  linear(stream, out, output_.normed.slice(0, first, first + out.size(0)), weights.lm_head);
 }
 
 void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& targets) {
@@ -167,8 +204,8 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
     backend_.cross_entropy_forward_backward(stream, losses_.slice(0, begin, end), chunk,
                                             targets.view({tokens()}).slice(0, begin, end), config_.vocab_size, scale);
     // `chunk` now holds the gradient of the logits.
-    backend_.linear_backward_weight(stream, gradients.lm_head, chunk, output_.normed.slice(0, begin, end));
-    backend_.linear_backward_input(stream, d_normed_.slice(0, begin, end), chunk, weights.lm_head);
+    linear_backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
+                    output_.normed.slice(0, begin, end), weights.lm_head);
   });
 }
 
@@ -180,24 +217,47 @@ void Llama::backward(const Stream& stream, const Parameters& weights, const Para
   backward_norm(stream, output_, weights.norm, gradients.norm);
   for (size_t i = layers_.size(); i-- > 0;) {
     if (layer_hook_) layer_hook_(static_cast<int64_t>(i));
+    if (!keeps(Recompute::kBlock)) recompute_block(stream, layers_[i], weights.layers[i]);
     backward_mlp(stream, layers_[i], weights.layers[i], gradients.layers[i]);
     backward_attention(stream, layers_[i], weights.layers[i], gradients.layers[i]);
   }
-  backend_.embedding_backward(stream, gradients.embed_tokens, d_residual_, tokens.view({this->tokens()}));
+  backend_.embedding_backward(stream, gradients.embed_tokens, embedding_scratch_, d_residual_,
+                              tokens.view({this->tokens()}));
 }
 
 void Llama::backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm) {
   backend_.rmsnorm_backward(stream, d_residual_, d_norm, norm_scratch_, d_normed_, at.sum, norm, at.rstd);
 }
 
+void Llama::linear_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight, const Tensor& dout,
+                            const Tensor& x, const Tensor& weight) {
+  backend_.linear_backward_input(stream, dx, linear_scratch_, dout, weight);
+  backend_.linear_backward_weight(stream, dweight, linear_scratch_, dout, x);
+}
+
+void Llama::recompute_norm(const Stream& stream, const Residual& at, const Tensor& norm) {
+  backend_.rmsnorm_forward(stream, at.normed, at.rstd, at.sum, norm, config_.rms_norm_eps);
+}
+
+void Llama::recompute_block(const Stream& stream, Layer& layer, const LayerParameters& weights) {
+  if (layer.attention->keeps_full_length()) {
+    recompute_norm(stream, layer.input, weights.input_layernorm);
+    forward_attention(stream, layer, weights);
+    return;
+  }
+  layer.attention->restore_output(stream, layer.attended);
+  linear(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
+  add_projected(stream, layer.middle, layer.input, weights.post_attention_layernorm);
+}
+
 void Llama::backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
                          const LayerParameters& gradients) {
-  backend_.swiglu_forward(stream, activated_, layer.gate_up);  // again: cheaper than keeping it
-  backend_.linear_backward_weight(stream, gradients.down_proj, d_residual_, activated_);
-  backend_.linear_backward_input(stream, d_activated_, d_residual_, weights.down_proj);
-  backend_.swiglu_backward(stream, d_gate_up_, d_activated_, layer.gate_up);
-  backend_.linear_backward_weight(stream, gradients.gate_up, d_gate_up_, layer.middle.normed);
-  backend_.linear_backward_input(stream, d_normed_, d_gate_up_, weights.gate_up);
+  if (!keeps(Recompute::kNorms)) recompute_norm(stream, layer.middle, weights.post_attention_layernorm);
+  if (!keeps(Recompute::kMlp)) linear(stream, layer.gate_up, layer.middle.normed, weights.gate_up);
+  backend_.linear_backward_input(stream, d_activated_, linear_scratch_, d_residual_, weights.down_proj);
+  backend_.swiglu_backward(stream, d_gate_up_, activated_, d_activated_, layer.gate_up);
+  backend_.linear_backward_weight(stream, gradients.down_proj, linear_scratch_, d_residual_, activated_);
+  linear_backward(stream, d_normed_, gradients.gate_up, d_gate_up_, layer.middle.normed, weights.gate_up);
   backward_norm(stream, layer.middle, weights.post_attention_layernorm, gradients.post_attention_layernorm);
 }
 
@@ -205,12 +265,12 @@ void Llama::backward_attention(const Stream& stream, Layer& layer, const LayerPa
                                const LayerParameters& gradients) {
   const Shape rows{tokens(), weights.o_proj.size(1)};
   layer.attention->restore_output(stream, layer.attended);
-  backend_.linear_backward_weight(stream, gradients.o_proj, d_residual_, layer.attended.view(rows));
-  backend_.linear_backward_input(stream, d_attended_.view(rows), d_residual_, weights.o_proj);
+  linear_backward(stream, d_attended_.view(rows), gradients.o_proj, d_residual_, layer.attended.view(rows),
+                  weights.o_proj);
   layer.attention->backward(stream, d_qkv_, d_attended_, layer.attended, layer.qkv);
-  const Tensor d_qkv = d_qkv_.view({tokens(), config_.qkv_size()});
-  backend_.linear_backward_weight(stream, gradients.qkv, d_qkv, layer.input.normed);
-  backend_.linear_backward_input(stream, d_normed_, d_qkv, weights.qkv);
+  if (!keeps(Recompute::kNorms)) recompute_norm(stream, layer.input, weights.input_layernorm);
+  linear_backward(stream, d_normed_, gradients.qkv, d_qkv_.view({tokens(), config_.qkv_size()}), layer.input.normed,
+                  weights.qkv);
   backward_norm(stream, layer.input, weights.input_layernorm, gradients.input_layernorm);
 }
 

@@ -10,24 +10,33 @@
 namespace lighthouse {
 namespace {
 
-constexpr int64_t kAlignedElements = Arena::kAlignment / size_of(DType::kFloat32);
+// The same places for every type, so that weights, gradients and moments can be walked side by side.
+constexpr int64_t kAlignedElements = Arena::kAlignment / size_of(DType::kBFloat16);
 
-/// Calls `visit` for each fused tensor and its shape, in the order of memory.
+/// Calls `visit` for each fused matrix and its shape, in the order of memory.
 template <typename Visit>
-void for_each_tensor(Parameters& parameters, const ModelConfig& config, const Visit& visit) {
+void for_each_matrix(Parameters& parameters, const ModelConfig& config, const Visit& visit) {
   const int64_t c = config.hidden_size;
   const int64_t f = config.intermediate_size;
   visit(parameters.embed_tokens, Shape{config.padded_vocab_size(), c});
   for (LayerParameters& layer : parameters.layers) {
-    visit(layer.input_layernorm, Shape{c});
     visit(layer.qkv, Shape{config.qkv_size(), c});
     visit(layer.o_proj, Shape{c, config.num_attention_heads * config.head_dim()});
-    visit(layer.post_attention_layernorm, Shape{c});
     visit(layer.gate_up, Shape{2 * f, c});
     visit(layer.down_proj, Shape{c, f});
   }
-  visit(parameters.norm, Shape{c});
   if (!config.tie_word_embeddings) visit(parameters.lm_head, Shape{config.padded_vocab_size(), c});
+}
+
+/// The same for the vectors, which come after all matrices.
+template <typename Visit>
+void for_each_vector(Parameters& parameters, const ModelConfig& config, const Visit& visit) {
+  const Shape shape{config.hidden_size};
+  for (LayerParameters& layer : parameters.layers) {
+    visit(layer.input_layernorm, shape);
+    visit(layer.post_attention_layernorm, shape);
+  }
+  visit(parameters.norm, shape);
 }
 
 int64_t aligned(int64_t elements) {
@@ -36,17 +45,24 @@ int64_t aligned(int64_t elements) {
 
 }  // namespace
 
-Parameters lay_out_parameters(Arena& arena, MemoryUse use, const ModelConfig& config) {
+Parameters lay_out_parameters(Arena& arena, MemoryUse use, const ModelConfig& config, DType dtype) {
   Parameters parameters;
   parameters.layers.resize(static_cast<size_t>(config.num_hidden_layers));
   int64_t total = 0;
-  for_each_tensor(parameters, config, [&](Tensor&, const Shape& shape) { total += aligned(shape.numel()); });
-  parameters.flat = arena.allocate(use, {total});
+  const auto count = [&](Tensor&, const Shape& shape) { total += aligned(shape.numel()); };
+  for_each_matrix(parameters, config, count);
+  const int64_t matrices = total;
+  for_each_vector(parameters, config, count);
+  parameters.flat = arena.allocate(use, {total}, dtype);
+  parameters.matrices = parameters.flat.slice(0, 0, matrices);
+  parameters.vectors = parameters.flat.slice(0, matrices, total);
   int64_t begin = 0;
-  for_each_tensor(parameters, config, [&](Tensor& tensor, const Shape& shape) {
+  const auto place = [&](Tensor& tensor, const Shape& shape) {
     tensor = parameters.flat.slice(0, begin, begin + shape.numel()).view(shape);
     begin += aligned(shape.numel());
-  });
+  };
+  for_each_matrix(parameters, config, place);
+  for_each_vector(parameters, config, place);
   if (config.tie_word_embeddings) parameters.lm_head = parameters.embed_tokens;
   return parameters;
 }
@@ -79,17 +95,6 @@ std::vector<NamedParameter> hugging_face_views(const Parameters& parameters, con
   return named;
 }
 
-std::vector<Tensor> optimizer_views(const Parameters& parameters) {
-  std::vector<Tensor> views{parameters.embed_tokens};
-  for (const LayerParameters& layer : parameters.layers) {
-    views.insert(views.end(), {layer.input_layernorm, layer.qkv, layer.o_proj, layer.post_attention_layernorm,
-                               layer.gate_up, layer.down_proj});
-  }
-  views.push_back(parameters.norm);
-  if (parameters.lm_head.raw() != parameters.embed_tokens.raw()) views.push_back(parameters.lm_head);
-  return views;
-}
-
 void initialize(const Parameters& weights, const ModelConfig& config, uint64_t seed) {
   const double residual_scale = 1 / std::sqrt(2.0 * static_cast<double>(config.num_hidden_layers));
   for (const NamedParameter& parameter : hugging_face_views(weights, config)) {
@@ -102,6 +107,7 @@ void initialize(const Parameters& weights, const ModelConfig& config, uint64_t s
     const bool residual = parameter.name.ends_with("o_proj.weight") || parameter.name.ends_with("down_proj.weight");
     const double deviation = config.initializer_range * (residual ? residual_scale : 1);
     const RandomStream stream(seed, parameter.name);
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < numel; ++i) {
       values[i] = static_cast<float>(deviation * stream.normal(static_cast<uint64_t>(i)));
     }

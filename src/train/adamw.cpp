@@ -1,36 +1,38 @@
 #include "lighthouse/train/adamw.h"
 
-#include <cmath>
+#include "lighthouse/ops/transfer.h"
 
 namespace lighthouse {
 
 AdamW::AdamW(const OptimizerSection& settings, Backend& backend) : settings_(settings), backend_(backend) {}
 
 void AdamW::lay_out(Arena& arena, const ModelConfig& config) {
-  exp_avg_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config);
-  exp_avg_sq_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config);
+  exp_avg_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
+  exp_avg_sq_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
+  step_scalars_ = arena.allocate(MemoryUse::kOptimizer, {kStepScalars}, DType::kFloat64);
   scalars_ = arena.allocate(MemoryUse::kOptimizer, {kAdamScalars});
 }
 
-void AdamW::step(const Stream& stream, const Parameters& weights, const Parameters& gradients, double learning_rate,
-                 double gradient_scale) {
-  ++updates_;
-  const auto t = static_cast<double>(updates_);
-  float* scalars = scalars_.data<float>();
-  scalars[kLearningRate] = static_cast<float>(learning_rate);
-  scalars[kBiasCorrection1] = static_cast<float>(1 - std::pow(settings_.beta1, t));
-  scalars[kBiasCorrection2] = static_cast<float>(1 - std::pow(settings_.beta2, t));
-  scalars[kGradientScale] = static_cast<float>(gradient_scale);
-
-  const std::vector<Tensor> w = optimizer_views(weights);
-  const std::vector<Tensor> g = optimizer_views(gradients);
-  const std::vector<Tensor> m = optimizer_views(exp_avg_);
-  const std::vector<Tensor> v = optimizer_views(exp_avg_sq_);
-  for (size_t i = 0; i < w.size(); ++i) {
-    const double decay = w[i].rank() >= 2 ? settings_.weight_decay : 0;
-    backend_.adamw(stream, w[i], m[i], v[i], g[i], scalars_,
-                   {settings_.beta1, settings_.beta2, settings_.epsilon, decay});
+void AdamW::step(const Stream& stream, const Parameters& weights, const Parameters& working,
+                 const Parameters& gradients, double learning_rate) {
+  AdamSettings settings{settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
+  backend_.plan_update(stream, scalars_, step_scalars_, learning_rate, settings_.clip_grad_norm, settings);
+  const bool rounded = working.flat.raw() != weights.flat.raw();
+  for (Tensor Parameters::*part : {&Parameters::matrices, &Parameters::vectors}) {
+    backend_.adamw(stream, weights.*part, rounded ? working.*part : Tensor(), exp_avg_.*part, exp_avg_sq_.*part,
+                   gradients.*part, scalars_, settings);
+    settings.weight_decay = 0;  // of the vectors
   }
+}
+
+int64_t AdamW::updates() const {
+  return static_cast<int64_t>(download<double>(backend_, step_scalars_).at(kUpdates));
+}
+
+void AdamW::set_updates(int64_t updates) {
+  std::vector<double> scalars(kStepScalars, 0.0);
+  scalars[kUpdates] = static_cast<double>(updates);
+  upload(backend_, step_scalars_, {scalars.data(), {kStepScalars}, DType::kFloat64});
 }
 
 }  // namespace lighthouse

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
@@ -91,10 +92,23 @@ Json read_state(const fs::path& checkpoint) {
   return json["state"];
 }
 
+void copy_elements(const Tensor& to, const Tensor& from) {
+  if (to.dtype() == from.dtype()) {
+    std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.bytes()));
+  } else if (to.dtype() == DType::kFloat32) {
+    const BFloat16* in = from.data<BFloat16>();
+    std::transform(in, in + from.numel(), to.data<float>(), [](BFloat16 x) { return static_cast<float>(x); });
+  } else {
+    const float* in = from.data<float>();
+    std::transform(in, in + from.numel(), to.data<BFloat16>(), to_bfloat16);
+  }
+}
+
+/// Copies the tensors of these names. Moments may have been saved by a run that kept them in the other type.
 void copy_into(const SafetensorsFile& file, const std::vector<NamedTensor>& tensors) {
   for (const NamedTensor& to : tensors) {
-    const Tensor& from = file.at(to.name, to.tensor.shape(), DType::kFloat32);
-    std::memcpy(to.tensor.raw(), from.raw(), static_cast<size_t>(from.bytes()));
+    const bool rounded = file.has(to.name) && file.at(to.name).dtype() == DType::kBFloat16;
+    copy_elements(to.tensor, file.at(to.name, to.tensor.shape(), rounded ? DType::kBFloat16 : DType::kFloat32));
   }
 }
 

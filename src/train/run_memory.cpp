@@ -1,10 +1,8 @@
 #include "lighthouse/train/run_memory.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <fstream>
 #include <stdexcept>
 
 #include "lighthouse/core/error.h"
@@ -15,13 +13,23 @@ namespace {
 
 bool same(const PassSettings& a, const PassSettings& b) {
   return a.batch == b.batch && a.sequence_length == b.sequence_length && a.attention == b.attention &&
-         a.rope_theta == b.rope_theta && a.backward == b.backward;
+         a.rope_theta == b.rope_theta && a.backward == b.backward && a.recompute == b.recompute;
 }
 
-int64_t cgroup_limit() {
-  std::ifstream file("/sys/fs/cgroup/memory.max");
-  int64_t limit = 0;
-  return file >> limit ? limit : INT64_MAX;  // "max" is no number
+/// `auto` keeps all: with_recompute() has the choice.
+Recompute recompute_of(RecomputeChoice choice) {
+  switch (choice) {
+    case RecomputeChoice::kAuto:
+    case RecomputeChoice::kNone:
+      return Recompute::kNone;
+    case RecomputeChoice::kNorms:
+      return Recompute::kNorms;
+    case RecomputeChoice::kMlp:
+      return Recompute::kMlp;
+    case RecomputeChoice::kBlock:
+      return Recompute::kBlock;
+  }
+  return Recompute::kNone;
 }
 
 int64_t largest_micro_batch(const RunConfig& config) {
@@ -61,7 +69,8 @@ PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool back
           kind,
           config_.lighthouse,
           section.rope_theta,
-          backward};
+          backward,
+          backward ? recompute_of(section.recompute) : Recompute::kNone};
 }
 
 void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward) {
@@ -76,17 +85,30 @@ void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind k
 }
 
 void RunMemory::lay_out(Arena& arena) {
-  weights_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
+  master_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
+  weights_ = backend_.dtype() == DType::kFloat32
+                 ? master_
+                 : lay_out_parameters(arena, MemoryUse::kWeights, config_.model, backend_.dtype());
   gradients_ = lay_out_parameters(arena, MemoryUse::kGradients, config_.model);
   optimizer_.lay_out(arena, config_.model);
-  gradient_norm_ = arena.allocate(MemoryUse::kScratch, {1}, DType::kFloat64);
-  norm_scratch_ =
-      arena.allocate(MemoryUse::kScratch, {backend_.l2_norm_scratch(gradients_.flat.numel())}, DType::kUInt8);
+  const int64_t reduced = std::max(gradients_.flat.numel(), largest_batch());
+  reduction_scratch_ = arena.allocate(MemoryUse::kScratch, {backend_.reduction_scratch(reduced)}, DType::kUInt8);
   persistent_bytes_ = arena.used();
   std::vector<std::function<void()>> layouts;
   for (Pass& pass : passes_) layouts.emplace_back([&] { lay_out_pass(arena, pass); });
   arena.overlay(layouts);
   prepared_ = nullptr;
+}
+
+void RunMemory::round_weights() {
+  if (weights_.flat.raw() == master_.flat.raw()) return;
+  backend_.copy(backend_.compute_stream(), weights_.flat, master_.flat);
+}
+
+int64_t RunMemory::largest_batch() const {
+  int64_t largest = 1;
+  for (const Pass& pass : passes_) largest = std::max(largest, pass.settings.batch * pass.settings.sequence_length);
+  return largest;
 }
 
 void RunMemory::lay_out_pass(Arena& arena, Pass& pass) {
@@ -117,7 +139,7 @@ Pass& RunMemory::evaluation_pass(int64_t stage, AttentionKind kind) {
 Pass& RunMemory::ready(const PassSettings& settings) {
   for (Pass& pass : passes_) {
     if (!same(pass.settings, settings)) continue;
-    if (prepared_ != &pass) pass.model->prepare(Stream());
+    if (prepared_ != &pass) pass.model->prepare(backend_.compute_stream());
     prepared_ = &pass;
     return pass;
   }
@@ -130,9 +152,26 @@ int64_t planned_bytes(const RunConfig& config, Backend& backend) {
   return measuring.used();
 }
 
-int64_t available_host_bytes() {
-  const int64_t physical = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
-  return std::min(physical, cgroup_limit());
+int64_t available_bytes(const RunConfig& config, const Backend& backend) {
+  constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+  if (config.hardware.memory > 0) return static_cast<int64_t>(config.hardware.memory * kGibibyte);
+  return backend.hardware().memory_bytes;
+}
+
+RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available) {
+  RunConfig resolved = config;
+  for (size_t i = 0; i < config.stages.size(); ++i) {
+    RecomputeChoice& choice = resolved.stages[i].recompute;
+    if (choice != RecomputeChoice::kAuto) continue;
+    RunConfig alone = config;
+    for (RecomputeChoice candidate :
+         {RecomputeChoice::kNone, RecomputeChoice::kNorms, RecomputeChoice::kMlp, RecomputeChoice::kBlock}) {
+      choice = candidate;
+      alone.stages = {resolved.stages[i]};
+      if (planned_bytes(alone, backend) <= available) break;
+    }
+  }
+  return resolved;
 }
 
 void check_memory(const RunConfig& config, Backend& backend, int64_t available) {

@@ -57,7 +57,7 @@ RunConfig checked(const RunConfig& config, Backend& backend) {
   for (const std::string& checkpoint : {config.run.init_from, config.run.branch_from}) {
     if (!checkpoint.empty()) find_checkpoint(checkpoint);
   }
-  check_memory(config, backend, available_host_bytes());
+  check_memory(config, backend, available_bytes(config, backend));
   return config;
 }
 
@@ -95,6 +95,11 @@ void set_aside_checkpoints_after(const fs::path& directory, int64_t step) {
   }
 }
 
+/// Operations per second that the device could do, or 0 if that is not known.
+double peak_flops(const RunConfig& config, const Backend& backend) {
+  return config.hardware.peak_tflops > 0 ? config.hardware.peak_tflops * 1e12 : backend.hardware().flops;
+}
+
 }  // namespace
 
 // ---- How it starts ----
@@ -104,12 +109,15 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       backend_(backend),
       observer_(observer),
       memory_(config, backend),
-      step_(config, memory_, backend),
+      feed_(backend, memory_.largest_batch()),
+      step_(memory_, feed_, backend),
       directory_(config.run.directory),
-      metrics_(directory_.metrics()) {
+      metrics_(directory_.metrics()),
+      peak_flops_(peak_flops(config, backend)) {
   check_disk(directory_.path(), config.model);
-  arena_ = Arena(planned_bytes(config, backend));
+  arena_ = Arena(backend.allocate(planned_bytes(config, backend)));
   memory_.lay_out(arena_);
+  writer_ = std::make_unique<CheckpointWriter>(memory_, config_, backend_, directory_.checkpoints());
   memory_.set_layer_hook([this](int64_t) { stop_.check(); });
   choose_start(start);
   make_directories(directory_.checkpoints());
@@ -131,14 +139,15 @@ void Trainer::choose_start(const StartOptions& start) {
 }
 
 void Trainer::start_afresh() {
-  initialize(memory_.weights(), config_.model, static_cast<uint64_t>(config_.run.seed));
+  initialize(writer_->host().weights, config_.model, static_cast<uint64_t>(config_.run.seed));
   if (!config_.run.init_from.empty()) {
     const fs::path checkpoint = find_checkpoint(config_.run.init_from);
     verify_checkpoint(checkpoint);
     check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
-    load_weights(checkpoint, memory_.weights(), config_.model);
+    load_weights(checkpoint, writer_->host().weights, config_.model);
     opening_notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
   }
+  writer_->upload_weights();
   discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
 }
 
@@ -178,7 +187,9 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
     throw InputError(fmt::format("{} has {} steps behind it and the stages have only {}; more steps are needed",
                                  checkpoint.string(), state.step, config_.total_steps()));
   }
-  load_tensors(checkpoint, tensors(), config_.model);
+  load_tensors(checkpoint, writer_->host(), config_.model);
+  writer_->upload_weights();
+  writer_->upload_moments();
   finished_ = state.step;
   tokens_ = state.tokens;
   seconds_ = state.seconds;
@@ -216,6 +227,7 @@ void Trainer::check_environment(const CheckpointState& state) {
 
 void Trainer::run() {
   for (const std::string& note : opening_notes_) observer_.note(note);
+  last_finish_ = Clock::now();
   observer_.started(finished_, config_.total_steps());
   if (finished_ == config_.total_steps()) observer_.note("all steps are done already");
   try {
@@ -224,20 +236,33 @@ void Trainer::run() {
       validate();
     }
     while (finished_ < config_.total_steps()) {
-      train_one_step();
-      after_step();
+      begin_step();
+      const auto begun = finished_ + static_cast<int64_t>(begun_.size());
+      if (pauses_after(begun)) {
+        finish_steps();
+        after_step();
+      } else if (step_.in_flight() == TrainingStep::kInFlight) {
+        finish_step();
+      }
     }
   } catch (const Interrupted&) {
     observer_.note("stopping: a signal came; the step in progress is dropped, the last finished one is kept");
-    if (finished_ > 0) save();
+    save_what_is_finished();
     metrics_.flush();
     throw;
   } catch (const InputError&) {  // a bad token deep in the data, a full disk
-    if (finished_ > 0) save();
+    save_what_is_finished();
     throw;
   }
   save();
+  collect_save(true);
   metrics_.flush();
+}
+
+void Trainer::save_what_is_finished() {
+  finish_steps();
+  if (finished_ > 0) save();
+  collect_save(true);
 }
 
 void Trainer::enter_stage(int64_t stage_index) {
@@ -260,37 +285,55 @@ void Trainer::enter_stage(int64_t stage_index) {
                              is_switch ? "; weights, optimizer state and data position stay" : ""));
 }
 
-void Trainer::train_one_step() {
-  const StagePosition position = stage_of_step(config_, finished_);
+void Trainer::begin_step() {
+  stop_.check();
+  const int64_t step = finished_ + static_cast<int64_t>(begun_.size());
+  const StagePosition position = stage_of_step(config_, step);
   if (position.stage != stage_) enter_stage(position.stage);
   const AttentionKind attention = attention_of_step(stage(), position.step_in_stage);
-  const double learning_rate = learning_rate_of_step(config_, finished_);
-  Pass& pass = memory_.training_pass(stage_, attention);
-
-  const auto begin = std::chrono::steady_clock::now();
-  const StepResult result = step_.run(pass, stage().batch, *loader_, learning_rate);
-  const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  record(result, attention, learning_rate, elapsed);
+  const double learning_rate = learning_rate_of_step(config_, step);
+  const auto begin = Clock::now();
+  const BatchSection& batch = stage().batch;
+  const auto next_windows = [&](std::span<int32_t> windows) {
+    loader_->next(batch.micro_batch_size, 0, batch.micro_batch_size, windows);
+  };
+  step_.begin(memory_.training_pass(stage_, attention), batch, next_windows, learning_rate);
+  begun_.push_back({attention, learning_rate, loader_->position(), begin});
 }
 
-void Trainer::record(const StepResult& result, AttentionKind attention, double learning_rate, double elapsed) {
+void Trainer::finish_steps() {
+  while (!begun_.empty()) finish_step();
+}
+
+void Trainer::finish_step() {
+  const StepResult result = step_.finish();
+  const auto now = Clock::now();
+  // A step begins where the one before ends, if the device had it waiting by then.
+  const double elapsed = std::chrono::duration<double>(now - std::max(begun_.front().begin, last_finish_)).count();
+  last_finish_ = now;
+  record(result, elapsed);
+  collect_save_or_warn();
+}
+
+void Trainer::record(const StepResult& result, double elapsed) {
+  const BegunStep step = begun_.front();
+  begun_.pop_front();
   ++finished_;
   tokens_ += stage().batch.tokens_per_step();
   seconds_ += elapsed;
-  const LoaderPosition position = loader_->position();
-  for (size_t i = 0; i < position.tokens.size(); ++i) {
-    sources_[stage().data.train[i].path] = {position.tokens[i], position.mixed[i]};
+  for (size_t i = 0; i < step.position.tokens.size(); ++i) {
+    sources_[stage().data.train[i].path] = {step.position.tokens[i], step.position.mixed[i]};
   }
   skipped_in_a_row_ = result.skipped ? skipped_in_a_row_ + 1 : 0;
 
   StepMetrics metrics{
-      finished_, stage().name, attention, tokens_,       result.loss, result.gradient_norm, learning_rate,
-      0,         std::nullopt, seconds_,  result.skipped};
+      finished_, stage().name, step.attention, tokens_,       result.loss, result.gradient_norm, step.learning_rate,
+      0,         std::nullopt, seconds_,       result.skipped};
   metrics.tokens_per_second = static_cast<double>(stage().batch.tokens_per_step()) / elapsed;
-  if (config_.hardware.peak_tflops > 0) {
+  if (peak_flops_ > 0) {
     const double flops =
-        training_flops_per_token(config_.model, config_.lighthouse, attention, stage().batch.sequence_length);
-    metrics.mfu = flops * metrics.tokens_per_second / (config_.hardware.peak_tflops * 1e12);
+        training_flops_per_token(config_.model, config_.lighthouse, step.attention, stage().batch.sequence_length);
+    metrics.mfu = flops * metrics.tokens_per_second / peak_flops_;
   }
   metrics_.append(metrics);
   observer_.step_finished(metrics);
@@ -306,19 +349,27 @@ void Trainer::record(const StepResult& result, AttentionKind attention, double l
   }
 }
 
+bool Trainer::due(int64_t step, int64_t every) const {
+  return at_end_of_stage(step) || (every > 0 && step % every == 0);
+}
+
+bool Trainer::pauses_after(int64_t step) const {
+  return backend_.device().kind == DeviceKind::kCpu || due(step, config_.evaluation.every) ||
+         due(step, config_.checkpoint.every);
+}
+
 void Trainer::after_step() {
-  const auto due = [&](int64_t every) { return at_end_of_stage() || (every > 0 && finished_ % every == 0); };
-  if (due(config_.evaluation.every)) validate();
-  if (!due(config_.checkpoint.every) || finished_ == config_.total_steps()) return;
+  if (due(finished_, config_.evaluation.every)) validate();
+  if (!due(finished_, config_.checkpoint.every) || finished_ == config_.total_steps()) return;
   try {
     save();
   } catch (const InputError& error) {
-    observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", finished_, error.what()));
+    warn_of_save(error);
   }
 }
 
-bool Trainer::at_end_of_stage() const {
-  const StagePosition position = stage_of_step(config_, finished_ - 1);
+bool Trainer::at_end_of_stage(int64_t step) const {
+  const StagePosition position = stage_of_step(config_, step - 1);
   return position.step_in_stage + 1 == config_.stages[static_cast<size_t>(position.stage)].steps;
 }
 
@@ -337,7 +388,8 @@ void Trainer::validate() {
 double Trainer::validation_loss_in(AttentionKind kind) {
   Pass& pass = memory_.evaluation_pass(stage_, kind);
   const int64_t windows = config_.evaluation.batches * pass.settings.batch;
-  return validation_loss(*pass.model, memory_.weights(), *validation_, windows, pass.inputs, pass.targets);
+  return validation_loss(*pass.model, memory_.weights(), *validation_, windows, pass.inputs, pass.targets, feed_,
+                         backend_);
 }
 
 CheckpointState Trainer::state() const {
@@ -348,7 +400,7 @@ CheckpointState Trainer::state() const {
   state.seconds = seconds_;
   state.optimizer_updates = memory_.optimizer().updates();
   state.skipped_in_a_row = skipped_in_a_row_;
-  state.end_of_stage = at_end_of_stage();
+  state.end_of_stage = at_end_of_stage(finished_);
   state.evaluation_pending = evaluation_pending_;
   state.loader = sources_;
   state.seed = config_.run.seed;
@@ -357,17 +409,37 @@ CheckpointState Trainer::state() const {
   return state;
 }
 
-CheckpointTensors Trainer::tensors() {
-  return {memory_.weights(), memory_.optimizer().exp_avg(), memory_.optimizer().exp_avg_sq()};
-}
-
 void Trainer::save() {
   if (saved_ == finished_) return;
+  collect_save(true);
   metrics_.flush();  // what a resumed run will not write again must be there when the checkpoint is
-  const fs::path path = save_checkpoint(directory_.checkpoints(), state(), tensors(), config_.model);
+  step_.hold_update(writer_->begin(state()));
   saved_ = finished_;
-  observer_.note(fmt::format("checkpoint {}", path.string()));
-  prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
+  collect_save(false);
+}
+
+void Trainer::collect_save(bool wait) {
+  try {
+    const auto path = writer_->finished(wait);
+    if (!path) return;
+    observer_.note(fmt::format("checkpoint {}", path->string()));
+    prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
+  } catch (const InputError&) {
+    saved_ = -1;
+    throw;
+  }
+}
+
+void Trainer::collect_save_or_warn() {
+  try {
+    collect_save(false);
+  } catch (const InputError& error) {
+    warn_of_save(error);
+  }
+}
+
+void Trainer::warn_of_save(const InputError& error) {
+  observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", finished_, error.what()));
 }
 
 }  // namespace lighthouse

@@ -1,43 +1,64 @@
 #include "lighthouse/train/training_step.h"
 
-#include <cmath>
-#include <numeric>
-
-#include "lighthouse/data/batch.h"
+#include <stdexcept>
 
 namespace lighthouse {
 
-TrainingStep::TrainingStep(const RunConfig& config, RunMemory& memory, Backend& backend)
-    : settings_(config.optimizer), memory_(memory), backend_(backend) {}
-
-StepResult TrainingStep::run(Pass& pass, const BatchSection& batch, Loader& loader, double learning_rate) {
-  backend_.fill(stream_, memory_.gradients().flat, 0);
-  StepResult result;
-  std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
-  for (int64_t i = 0; i < batch.micro_batches(); ++i) {
-    loader.next(batch.micro_batch_size, 0, batch.micro_batch_size, windows);
-    split_windows(windows, pass.inputs, pass.targets);
-    result.loss += micro_batch(pass, 1.0 / static_cast<double>(batch.tokens_per_step()));
-  }
-  if (gradient_hook_) gradient_hook_(memory_.gradients());
-  backend_.l2_norm(stream_, memory_.gradient_norm(), memory_.norm_scratch(), memory_.gradients().flat);
-  result.gradient_norm = *memory_.gradient_norm().data<double>();
-
-  result.skipped = !std::isfinite(result.loss) || !std::isfinite(result.gradient_norm);
-  if (result.skipped) return result;
-  const bool clip = settings_.clip_grad_norm > 0 && result.gradient_norm > settings_.clip_grad_norm;
-  const double scale = clip ? settings_.clip_grad_norm / result.gradient_norm : 1;
-  memory_.optimizer().step(stream_, memory_.weights(), memory_.gradients(), learning_rate, scale);
-  return result;
+TrainingStep::TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend)
+    : memory_(memory), feed_(feed), backend_(backend), stream_(backend.compute_stream()) {
+  constexpr int64_t kReports = kInFlight;
+  pinned_ = Arena(backend.allocate_host(Arena::kAlignment * kReports));
+  reports_ = pinned_.allocate(MemoryUse::kBatch, {kReports, kStepScalars}, DType::kFloat64);
 }
 
-double TrainingStep::micro_batch(Pass& pass, double loss_scale) {
+void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSource& source, double learning_rate) {
+  if (begun_.size() == kInFlight) throw std::logic_error("a step was begun with too many unfinished");
+  AdamW& optimizer = memory_.optimizer();
+  backend_.fill(stream_, memory_.gradients().flat, 0);
+  backend_.fill(stream_, optimizer.step_scalar(kLoss), 0);
+  std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
+  for (int64_t i = 0; i < batch.micro_batches(); ++i) {
+    source(windows);
+    feed_.feed(stream_, pass.inputs, pass.targets, windows);
+    micro_batch(pass, 1.0 / static_cast<double>(batch.tokens_per_step()));
+  }
+  if (gradient_hook_) gradient_hook_(memory_.gradients());
+  backend_.l2_norm(stream_, optimizer.step_scalar(kGradientNorm), memory_.reduction_scratch(),
+                   memory_.gradients().flat);
+  backend_.wait(stream_, update_gate_);
+  update_gate_ = {};
+  optimizer.step(stream_, memory_.master_weights(), memory_.weights(), memory_.gradients(), learning_rate);
+
+  const Tensor report = reports_.select(0, static_cast<int64_t>(next_report_));
+  next_report_ = (next_report_ + 1) % kInFlight;
+  backend_.copy(stream_, report, optimizer.step_scalars());
+  begun_.push_back({report, backend_.record(stream_)});
+}
+
+StepResult TrainingStep::finish() {
+  const Report report = begun_.front();
+  begun_.pop_front();
+  backend_.wait(report.written);
+  const double* scalars = report.scalars.data<double>();
+  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0};
+}
+
+void TrainingStep::micro_batch(Pass& pass, double loss_scale) {
+  Pass::Recording& recording = pass.recording;
+  if (recording.loss_scale != loss_scale) recording = {loss_scale, 0, nullptr};
+  // The first time runs as it is: libraries choose their algorithms then, which cannot be recorded.
+  if (recording.runs++ == 1) recording.graph = backend_.capture(stream_, [&] { compute(pass, loss_scale); });
+  if (recording.graph) return recording.graph->launch(stream_);
+  compute(pass, loss_scale);
+}
+
+void TrainingStep::compute(Pass& pass, double loss_scale) {
   Llama& model = *pass.model;
   model.forward(stream_, memory_.weights(), pass.inputs);
   model.loss_backward(stream_, memory_.weights(), memory_.gradients(), pass.targets, loss_scale);
+  backend_.add_sum(stream_, memory_.optimizer().step_scalar(kLoss), memory_.reduction_scratch(), model.losses(),
+                   loss_scale);
   model.backward(stream_, memory_.weights(), memory_.gradients(), pass.inputs);
-  const float* losses = model.losses().data<float>();
-  return std::accumulate(losses, losses + model.losses().numel(), 0.0) * loss_scale;
 }
 
 }  // namespace lighthouse

@@ -44,7 +44,7 @@ void linear_forward(benchmark::State& state) {
   Bench bench;
   const int64_t t = state.range(0), o = state.range(1), i = state.range(2);
   const Tensor out = bench.tensor({t, o}), x = bench.tensor({t, i}), weight = bench.tensor({o, i});
-  for (auto _ : state) bench.backend().linear_forward({}, out, x, weight);
+  for (auto _ : state) bench.backend().linear_forward({}, out, {}, x, weight);
   count_flops(state, 2.0 * static_cast<double>(t * o * i));
 }
 BENCHMARK(linear_forward)->Args({2048, 2048, 2048})->Args({8192, 384, 128})->Args({8192, 768, 128})->UseRealTime();
@@ -53,7 +53,7 @@ void linear_backward_weight(benchmark::State& state) {
   Bench bench;
   const int64_t t = state.range(0), o = state.range(1), i = state.range(2);
   const Tensor dweight = bench.tensor({o, i}), dout = bench.tensor({t, o}), x = bench.tensor({t, i});
-  for (auto _ : state) bench.backend().linear_backward_weight({}, dweight, dout, x);
+  for (auto _ : state) bench.backend().linear_backward_weight({}, dweight, {}, dout, x);
   count_flops(state, 2.0 * static_cast<double>(t * o * i));
 }
 BENCHMARK(linear_backward_weight)->Args({8192, 384, 128})->Args({8192, 768, 128})->UseRealTime();
@@ -71,9 +71,10 @@ BENCHMARK(rmsnorm_residual_forward)->Args({8192, 128})->UseRealTime();
 void swiglu_backward(benchmark::State& state) {
   Bench bench;
   const int64_t t = state.range(0), f = state.range(1);
-  const Tensor d = bench.tensor({t, 2 * f}), dout = bench.tensor({t, f}), gate_up = bench.tensor({t, 2 * f});
-  for (auto _ : state) bench.backend().swiglu_backward({}, d, dout, gate_up);
-  count_bytes(state, 5 * dout.bytes());
+  const Tensor d = bench.tensor({t, 2 * f}), out = bench.tensor({t, f});
+  const Tensor dout = bench.tensor({t, f}), gate_up = bench.tensor({t, 2 * f});
+  for (auto _ : state) bench.backend().swiglu_backward({}, d, out, dout, gate_up);
+  count_bytes(state, 6 * dout.bytes());
 }
 BENCHMARK(swiglu_backward)->Args({8192, 384})->UseRealTime();
 

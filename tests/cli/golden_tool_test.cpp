@@ -69,7 +69,7 @@ TEST_F(Golden, RefusesOtherFiles) {
   const std::string weights = (checkpoint("run", 10) / "model.safetensors").string();
   expect_refusal(golden({weights}), {weights, "not a golden file"});
   expect_refusal(golden({}), {"FILE is required"});
-  expect_refusal(golden({case_file(kAttention), "--device", "cuda"}), {"cuda", "cpu with float32"});
+  expect_refusal(golden({case_file(kAttention), "--dtype", "bfloat16"}), {"cpu", "bfloat16", "not in this build"});
 }
 
 }  // namespace

@@ -45,7 +45,12 @@ class ValidationLoss : public testing::Test {
     PassSettings pass = dense_pass(batch, kLength);
     pass.backward = false;
     TinyLlama tiny(tiny_config(), pass);
-    return validation_loss(tiny.model, tiny.weights, *source_, windows, tiny.inputs, tiny.targets);
+    return loss_of(tiny, windows);
+  }
+
+  double loss_of(TinyLlama& tiny, int64_t windows) {
+    BatchFeed feed(*tiny.backend, tiny.inputs.numel());
+    return validation_loss(tiny.model, tiny.weights, *source_, windows, tiny.inputs, tiny.targets, feed, *tiny.backend);
   }
 
   /// The mean loss of the windows of these numbers, one after another.
@@ -80,7 +85,7 @@ TEST_F(ValidationLoss, OfSomeSpreadEvenly) {
 
 TEST_F(ValidationLoss, IsTheSameAtEveryCall) {
   TinyLlama tiny(tiny_config(), dense_pass(3, kLength));
-  const auto loss = [&] { return validation_loss(tiny.model, tiny.weights, *source_, 7, tiny.inputs, tiny.targets); };
+  const auto loss = [&] { return loss_of(tiny, 7); };
   const double first = loss();
   tiny.forward_backward();  // something else in between
   EXPECT_EQ(loss(), first);

@@ -7,6 +7,9 @@
 #include "golden_case.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/ops/blas_core.h"
+#ifdef LIGHTHOUSE_HAS_CUDA
+#include "lighthouse/kernels/cuda.h"
+#endif
 
 namespace lighthouse::golden {
 namespace {
@@ -23,6 +26,9 @@ std::vector<Check> run_case(const std::string& path, const RunOptions& options, 
   const Json settings = settings_of(file, path);
   try {
     if (settings.contains("vocab_size")) return run_model_case(file, settings, backend);
+    if (backend.device().kind != DeviceKind::kCpu) {
+      throw InputError(path + ": Lighthouse Attention runs on the CPU only so far");
+    }
     return run_attention_case(file, settings, options, backend);
   } catch (const Json::exception& error) {
     throw InputError(fmt::format("{}: the metadata lacks a setting: {}", path, error.what()));
@@ -42,12 +48,17 @@ bool report(const std::string& path, const std::vector<Check>& checks) {
   return all;
 }
 
+std::unique_ptr<Backend> backend_of(const Options& options) {
+  const DType dtype = options.dtype == "bfloat16" ? DType::kBFloat16 : DType::kFloat32;
+#ifdef LIGHTHOUSE_HAS_CUDA
+  if (options.device == "cuda") return make_cuda_backend({.dtype = dtype, .deterministic = true});
+#endif
+  if (options.device == "cpu" && dtype == DType::kFloat32) return make_cpu_backend();
+  throw InputError(fmt::format("device {} with dtype {} is not in this build", options.device, options.dtype));
+}
+
 int run(const Options& options) {
-  if (options.device != "cpu" || options.dtype != "float32") {
-    throw InputError(fmt::format("device {} with dtype {} is not in this build; cpu with float32 is", options.device,
-                                 options.dtype));
-  }
-  const auto backend = make_cpu_backend();
+  const auto backend = backend_of(options);
   bool all = true;
   for (const std::string& file : options.files) {
     const bool passed = report(file, run_case(file, options.run, *backend));
@@ -64,8 +75,12 @@ int main(int argc, char** argv) {
   CLI::App program("Runs golden cases and compares", "lighthouse-golden");
   lighthouse::golden::Options options;
   program.add_option("FILE", options.files, "Golden files")->required();
-  program.add_option("--device", options.device, "cpu")->capture_default_str();
-  program.add_option("--dtype", options.dtype, "float32")->capture_default_str();
+  program.add_option("--device", options.device, "cpu or cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  program.add_option("--dtype", options.dtype, "float32 or bfloat16")
+      ->check(CLI::IsMember({"float32", "bfloat16"}))
+      ->capture_default_str();
   program.add_flag("--indices-from-file", options.run.indices_from_file, "Attention: attend over the file's selection");
   try {
     program.parse(argc, argv);

@@ -33,15 +33,15 @@ TEST_P(LinearTest, ForwardAndBackward) {
   };
 
   Floats out({tokens, outputs});
-  backend_->linear_forward(stream_, out, x, weight);
+  backend_->linear_forward(stream_, out, Tensor(), x, weight);
   EXPECT_TRUE(close(out, product(tokens, outputs, inputs, at(x), transposed(weight)), 1e-4));
 
   Floats dx({tokens, inputs});
-  backend_->linear_backward_input(stream_, dx, dout, weight);
+  backend_->linear_backward_input(stream_, dx, Tensor(), dout, weight);
   EXPECT_TRUE(close(dx, product(tokens, inputs, outputs, at(dout), at(weight)), 1e-4));
 
   Floats dweight = constant_floats({outputs, inputs}, 2.0f);
-  backend_->linear_backward_weight(stream_, dweight, dout, x);
+  backend_->linear_backward_weight(stream_, dweight, Tensor(), dout, x);
   EXPECT_TRUE(close(dweight, plus(product(outputs, inputs, tokens, transposed(dout), at(x)), 2.0), 1e-4));
 }
 

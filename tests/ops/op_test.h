@@ -27,7 +27,13 @@ struct Array {
   Array(const Array&) = delete;
 
   static T poison() {
-    return std::numeric_limits<T>::has_quiet_NaN ? std::numeric_limits<T>::quiet_NaN() : static_cast<T>(-123456789);
+    if constexpr (std::is_floating_point_v<T>) {
+      return std::numeric_limits<T>::quiet_NaN();
+    } else if constexpr (std::is_integral_v<T>) {
+      return static_cast<T>(-123456789);
+    } else {
+      return T{0xffff};  // a NaN of bfloat16
+    }
   }
   operator const Tensor&() const { return tensor; }  // NOLINT(google-explicit-constructor)
   T& operator[](int64_t i) { return values[static_cast<size_t>(i)]; }

@@ -40,21 +40,22 @@ TEST_F(ThreadsTest, Layers) {
     backend_->rmsnorm_backward(stream_, constant_floats({rows, width}, 0), out, scratch, dout, x, weight, rstd);
   });
   expect_same_bits("linear_forward", {rows, width},
-                   [&](const Tensor& out) { backend_->linear_forward(stream_, out, x, matrix); });
+                   [&](const Tensor& out) { backend_->linear_forward(stream_, out, Tensor(), x, matrix); });
   expect_same_bits("linear_backward_input", {rows, width},
-                   [&](const Tensor& out) { backend_->linear_backward_input(stream_, out, dout, matrix); });
+                   [&](const Tensor& out) { backend_->linear_backward_input(stream_, out, Tensor(), dout, matrix); });
   expect_same_bits("linear_backward_weight", {width, width},
-                   [&](const Tensor& out) { backend_->linear_backward_weight(stream_, out, dout, x); });
+                   [&](const Tensor& out) { backend_->linear_backward_weight(stream_, out, Tensor(), dout, x); });
   expect_same_bits("swiglu_forward", {rows, width / 2},
                    [&](const Tensor& out) { backend_->swiglu_forward(stream_, out, x); });
   expect_same_bits("swiglu_backward", {rows / 2, width}, [&](const Tensor& out) {
-    backend_->swiglu_backward(stream_, out, dout.tensor.view({rows * 2, width / 2}).slice(0, 0, rows / 2),
+    Floats again({rows / 2, width / 2});
+    backend_->swiglu_backward(stream_, out, again, dout.tensor.view({rows * 2, width / 2}).slice(0, 0, rows / 2),
                               x.tensor.slice(0, 0, rows / 2));
   });
   Ints tokens({rows});
   for (int64_t t = 0; t < rows; ++t) tokens[t] = static_cast<int32_t>(t * t % 13);
   expect_same_bits("embedding_backward", {13, width},
-                   [&](const Tensor& out) { backend_->embedding_backward(stream_, out, dout, tokens); });
+                   [&](const Tensor& out) { backend_->embedding_backward(stream_, out, Tensor(), dout, tokens); });
   expect_same_bits("cross_entropy", {rows}, [&](const Tensor& out) {
     Floats logits = random_floats({rows, width}, 9);
     backend_->cross_entropy_forward_backward(stream_, out, logits, tokens, width, 1.0);
@@ -66,14 +67,14 @@ TEST_F(ThreadsTest, Optimizer) {
   const Floats gradient = random_floats({size}, 1);
   expect_same_bits("l2_norm", {1}, [&](const Tensor& out) {
     Array<double> norm({1});
-    const auto scratch = scratch_of(backend_->l2_norm_scratch(size));
+    const auto scratch = scratch_of(backend_->reduction_scratch(size));
     backend_->l2_norm(stream_, norm, scratch, gradient);
     *out.data<float>() = static_cast<float>(norm[0]);
   });
   const Floats scalars = constant_floats({kAdamScalars}, 0.5f);
   expect_same_bits("adamw", {size}, [&](const Tensor& out) {
     Floats m = random_floats({size}, 2), v = constant_floats({size}, 0.5f);
-    backend_->adamw(stream_, out, m, v, gradient, scalars, AdamSettings());
+    backend_->adamw(stream_, out, Tensor(), m, v, gradient, scalars, AdamSettings());
   });
 }
 

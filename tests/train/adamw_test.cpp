@@ -35,6 +35,12 @@ class AdamWTest : public testing::Test {
     return result;
   }
 
+  /// A step whose gradient is found to have this norm.
+  void step(double learning_rate, double norm = 0.5) {
+    optimizer_->step_scalar(kGradientNorm).data<double>()[0] = norm;
+    optimizer_->step(tiny_.stream, tiny_.weights, tiny_.weights, tiny_.gradients, learning_rate);
+  }
+
   OptimizerSection settings_;
   TinyLlama tiny_;
   std::unique_ptr<AdamW> optimizer_;
@@ -49,7 +55,7 @@ TEST_F(AdamWTest, FollowsAPlainLoopOverSeveralSteps) {
     randomize(tiny_.gradients, tiny_.config, static_cast<uint32_t>(100 + t));
     const double lr = 0.01 * t;
     const double scale = t % 2 == 0 ? 0.25 : 1;
-    optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, lr, scale);
+    step(lr, 1 / scale);  // it is clipped to 1
     EXPECT_EQ(optimizer_->updates(), t);
     for (const auto& [name, g] : values(tiny_.gradients)) {
       const double decay = name.find("norm") == std::string::npos ? 0.2 : 0;  // norms are the only vectors
@@ -78,7 +84,7 @@ TEST_F(AdamWTest, FollowsAPlainLoopOverSeveralSteps) {
 
 TEST_F(AdamWTest, DecayIsForMatricesOnly) {
   const auto before = values(tiny_.weights);
-  optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.5, 1);  // gradients are 0
+  step(0.5);  // gradients are 0
   for (const auto& [name, after] : values(tiny_.weights)) {
     const double factor = name.find("norm") == std::string::npos ? 1 - 0.5 * 0.2 : 1;
     for (size_t i = 0; i < after.size(); ++i) ASSERT_NEAR(after[i], factor * before.at(name)[i], 1e-6) << name;
@@ -89,7 +95,7 @@ TEST_F(AdamWTest, BiasCorrectionFollowsTheCountOfUpdates) {
   const auto before = values(tiny_.weights);
   randomize(tiny_.gradients, tiny_.config, 5);
   optimizer_->set_updates(9);
-  optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.1, 1);
+  step(0.1);
   EXPECT_EQ(optimizer_->updates(), 10);
   const auto after = values(tiny_.weights);
   const Values g = values(tiny_.gradients).at("model.norm.weight");
@@ -101,10 +107,43 @@ TEST_F(AdamWTest, BiasCorrectionFollowsTheCountOfUpdates) {
   }
 }
 
+TEST_F(AdamWTest, ANormThatIsNotFiniteChangesNothing) {
+  randomize(tiny_.gradients, tiny_.config, 5);
+  step(0.1);
+  const auto weights = values(tiny_.weights), moments = values(optimizer_->exp_avg());
+  for (const double norm : {std::nan(""), HUGE_VAL}) {
+    step(0.1, norm);
+    EXPECT_EQ(optimizer_->step_scalars().data<double>()[kSkipped], 1);
+    EXPECT_EQ(optimizer_->updates(), 1);
+    EXPECT_EQ(values(tiny_.weights), weights);
+    EXPECT_EQ(values(optimizer_->exp_avg()), moments);
+  }
+}
+
+TEST_F(AdamWTest, MomentsInBFloat16StayNearThoseInFloat32) {
+  settings_.state_dtype = DType::kBFloat16;
+  AdamW rounded(settings_, *tiny_.backend);
+  Arena measuring;
+  rounded.lay_out(measuring, tiny_.config);
+  Arena arena(measuring.used());
+  rounded.lay_out(arena, tiny_.config);
+  TinyLlama other(tiny_config(), dense_pass(1, 8));
+  for (int t = 1; t <= 4; ++t) {
+    randomize(tiny_.gradients, tiny_.config, static_cast<uint32_t>(100 + t));
+    step(0.01);
+    rounded.step(other.stream, other.weights, other.weights, tiny_.gradients, 0.01);
+  }
+  EXPECT_LT(measuring.used(), arena_.used() * 6 / 10);
+  const auto expected = values(tiny_.weights);
+  for (const auto& [name, weights] : values(other.weights)) {
+    for (size_t i = 0; i < weights.size(); ++i) ASSERT_NEAR(weights[i], expected.at(name)[i], 2e-3) << name;
+  }
+}
+
 TEST_F(AdamWTest, PaddingOfTheVocabularyStaysZero) {
-  for (int step = 0; step < 3; ++step) {
+  for (int i = 0; i < 3; ++i) {
     tiny_.forward_backward();
-    optimizer_->step(tiny_.stream, tiny_.weights, tiny_.gradients, 0.1, 1);
+    step(0.1);
   }
   for (const Tensor& tensor : {tiny_.weights.embed_tokens, tiny_.weights.lm_head}) {
     for (float value : floats_of(tensor.slice(0, 50, 128))) ASSERT_EQ(value, 0);
@@ -121,7 +160,7 @@ TEST_F(AdamWTest, TiedEmbeddingsAreSteppedOnce) {
   Arena arena(measuring.used());
   optimizer.lay_out(arena, config);
   const float before = tied.weights.embed_tokens.data<float>()[0];
-  optimizer.step(tied.stream, tied.weights, tied.gradients, 0.5, 1);
+  optimizer.step(tied.stream, tied.weights, tied.weights, tied.gradients, 0.5);
   EXPECT_NEAR(tied.weights.embed_tokens.data<float>()[0], 0.9 * before, 1e-6);
 }
 

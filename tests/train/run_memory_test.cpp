@@ -117,7 +117,30 @@ TEST_F(RunMemoryTest, AdvisesAShorterSequenceIfNoBatchFits) {
 }
 
 TEST_F(RunMemoryTest, AMachineHasSomeMemory) {
-  EXPECT_GT(available_host_bytes(), int64_t{64} << 20);
+  RunConfig config = with_batch(1, 1);
+  EXPECT_GT(available_bytes(config, *backend_), int64_t{64} << 20);
+  config.hardware.memory = 2;
+  EXPECT_EQ(available_bytes(config, *backend_), int64_t{2} << 30);
+}
+
+TEST_F(RunMemoryTest, RecomputesTheLeastThatFits) {
+  RunConfig config = with_batch(2, 2);
+  config.data.validation.clear();
+  config.model.num_hidden_layers = 8;  // so that what layers keep outweighs what they share
+  config.stages = {config.stages[1]};
+  resolve_stages(config);
+  int64_t before = INT64_MAX;
+  for (const RecomputeChoice choice :
+       {RecomputeChoice::kNone, RecomputeChoice::kNorms, RecomputeChoice::kMlp, RecomputeChoice::kBlock}) {
+    RunConfig fixed = config;
+    fixed.stages[0].recompute = choice;
+    const int64_t needed = planned_bytes(fixed, *backend_);
+    EXPECT_LT(needed, before);
+    before = needed;
+    EXPECT_EQ(with_recompute(config, *backend_, needed).stages[0].recompute, choice);
+    EXPECT_EQ(with_recompute(fixed, *backend_, 0).stages[0].recompute, choice) << "what the user says stays";
+  }
+  EXPECT_EQ(with_recompute(config, *backend_, 0).stages[0].recompute, RecomputeChoice::kBlock);
 }
 
 TEST_F(RunMemoryTest, StagesThatDifferHavePassesOfTheirOwn) {

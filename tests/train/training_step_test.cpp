@@ -16,14 +16,19 @@ struct Steps {
         backend(make_cpu_backend()),
         memory(config, *backend),
         arena(planned_bytes(config, *backend)),
-        step(config, memory, *backend),
+        feed(*backend, memory.largest_batch()),
+        step(memory, feed, *backend),
         loader(config.data.train, config.batch.sequence_length, config.model.vocab_size, 42) {
     memory.lay_out(arena);
     initialize(memory.weights(), config.model, 42);
   }
 
   StepResult run(AttentionKind kind = AttentionKind::kDense) {
-    return step.run(memory.training_pass(0, kind), config.batch, loader, 0.02);
+    const auto next = [&](std::span<int32_t> windows) {
+      loader.next(config.batch.micro_batch_size, 0, config.batch.micro_batch_size, windows);
+    };
+    step.begin(memory.training_pass(0, kind), config.batch, next, 0.02);
+    return step.finish();
   }
   std::vector<float> weights() const { return floats_of(memory.weights().flat); }
 
@@ -31,6 +36,7 @@ struct Steps {
   std::unique_ptr<Backend> backend;
   RunMemory memory;
   Arena arena;
+  BatchFeed feed;
   TrainingStep step;
   Loader loader;
 };

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lighthouse/core/dtype.h"
 #include "lighthouse/data/loader.h"
 #include "lighthouse/model/attention/settings.h"
 #include "lighthouse/model/config.h"
@@ -12,6 +13,8 @@
 namespace lighthouse {
 
 enum class DeviceChoice : uint8_t { kAuto, kCpu, kCuda };
+enum class DTypeChoice : uint8_t { kAuto, kFloat32, kBFloat16 };
+enum class RecomputeChoice : uint8_t { kAuto, kNone, kNorms, kMlp, kBlock };
 enum class Decay : uint8_t { kConstant, kLinear, kCosine };
 
 struct RunSection {
@@ -19,8 +22,10 @@ struct RunSection {
   std::string directory;  // default: runs/<name>
   int64_t seed = 42;
   DeviceChoice device = DeviceChoice::kAuto;
-  std::string init_from;    // a checkpoint: start from its weights
-  std::string branch_from;  // a checkpoint: continue its whole state here
+  DTypeChoice dtype = DTypeChoice::kAuto;  // of activations and of the weights that they meet
+  bool deterministic = false;              // attention's backward too; all else always is
+  std::string init_from;                   // a checkpoint: start from its weights
+  std::string branch_from;                 // a checkpoint: continue its whole state here
 
   friend bool operator==(const RunSection&, const RunSection&) = default;
 };
@@ -52,6 +57,7 @@ struct StageSection {
   double learning_rate_factor = 1;
   int64_t dense_every = 0;  // in a Lighthouse stage every n-th step is dense; 0: none is
   double rope_theta = 10000;
+  RecomputeChoice recompute = RecomputeChoice::kAuto;
   BatchSection batch;
   DataSection data;
 
@@ -66,6 +72,7 @@ struct OptimizerSection {
   double epsilon = 1e-8;
   double weight_decay = 0.1;
   double clip_grad_norm = 1.0;  // 0: no clipping
+  DType state_dtype = DType::kFloat32;
 
   friend bool operator==(const OptimizerSection&, const OptimizerSection&) = default;
 };
@@ -99,8 +106,18 @@ struct TrainSection {
   friend bool operator==(const TrainSection&, const TrainSection&) = default;
 };
 
+struct MemorySection {
+  RecomputeChoice recompute = RecomputeChoice::kAuto;  // auto: the least that fits
+  double attention_workspace = 8;                      // GiB that the deterministic backward of attention may take
+
+  friend bool operator==(const MemorySection&, const MemorySection&) = default;
+};
+
+/// Of the device; 0: what it says itself, or for a plan without it an H100's.
 struct HardwareSection {
-  double peak_tflops = 0;  // of the device, for utilisation and the plan's step time; 0: not known
+  double peak_tflops = 0;  // for utilisation and the plan's step time
+  double memory = 0;       // GiB that a run may take
+  double bandwidth = 0;    // TB/s, for the plan's step time
 
   friend bool operator==(const HardwareSection&, const HardwareSection&) = default;
 };
@@ -117,6 +134,7 @@ struct RunConfig {
   CheckpointSection checkpoint;
   EvaluationSection evaluation;
   TrainSection train;
+  MemorySection memory;
   HardwareSection hardware;
 
   int64_t total_steps() const;

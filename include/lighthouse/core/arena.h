@@ -2,13 +2,12 @@
 #pragma once
 
 #include <array>
-#include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <memory>
 #include <string_view>
 #include <vector>
 
+#include "lighthouse/core/memory.h"
 #include "lighthouse/core/tensor.h"
 
 namespace lighthouse {
@@ -26,13 +25,15 @@ class Arena {
 
   /// An arena without memory: its tensors have no address; used() tells what a real one needs.
   Arena() = default;
+  /// An arena over `memory`, on its device.
+  explicit Arena(Memory memory) : memory_(std::move(memory)) {}
   /// An arena of `bytes` bytes of zeroed host memory. Throws InputError if the system does not give them.
-  explicit Arena(int64_t bytes);
+  explicit Arena(int64_t bytes) : Arena(Memory::host(bytes)) {}
 
   Arena(Arena&&) = default;
   Arena& operator=(Arena&&) = default;
 
-  bool measuring() const { return memory_ == nullptr; }
+  bool measuring() const { return memory_.address() == nullptr; }
 
   /// A contiguous tensor. Throws std::logic_error if a real arena is too small: the plan was not made with this code.
   Tensor allocate(MemoryUse use, const Shape& shape, DType dtype = DType::kFloat32);
@@ -46,13 +47,7 @@ class Arena {
   int64_t used(MemoryUse use) const { return by_use_[static_cast<int>(use)]; }
 
  private:
-  struct Unmap {
-    int64_t bytes;
-    void operator()(std::byte* address) const;
-  };
-
-  std::unique_ptr<std::byte, Unmap> memory_;
-  int64_t capacity_ = 0;
+  Memory memory_;
   int64_t used_ = 0;
   std::array<int64_t, kMemoryUses> by_use_{};
 };

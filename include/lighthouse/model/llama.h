@@ -15,6 +15,7 @@
 #include "lighthouse/model/attention/attention.h"
 #include "lighthouse/model/config.h"
 #include "lighthouse/model/parameters.h"
+#include "lighthouse/model/recompute.h"
 #include "lighthouse/ops/backend.h"
 
 namespace lighthouse {
@@ -27,6 +28,7 @@ struct PassSettings {
   LighthouseSettings lighthouse;  // for kLighthouse: the layers that use it, and how
   double rope_theta = 10000;
   bool backward = true;  // false: no activations are kept
+  Recompute recompute = Recompute::kNone;
 };
 
 /// A Llama bound to one batch shape and one kind of attention. It holds no weights: they come with each call, so that
@@ -83,19 +85,25 @@ class Llama {
     Tensor normed;  // [T, C]
     Tensor rstd;    // [T]
   };
-  /// What one layer keeps between forward and backward.
+  /// What backward reads of one layer. A tensor that is not kept lies in scratch that the layers share, and is made
+  /// again before it is read.
   struct Layer {
     std::unique_ptr<Attention> attention;
     Residual input;
-    Tensor qkv;       // [B, N, (H + 2 G) D], rotated; shared scratch where attention does not keep it
+    Tensor qkv;       // [B, N, (H + 2 G) D], rotated; kept only if attention wants it
     Tensor attended;  // [B, N, H, D]; likewise
     Residual middle;
     Tensor gate_up;  // [T, 2F]
   };
 
   void lay_out_layer(Arena& arena, Layer& layer);
-  void lay_out_residual(Arena& arena, Residual& residual);
   void lay_out_scratch(Arena& arena);
+  void lay_out_full_length(Arena& arena);
+  void lay_out_attention_scratch(Arena& arena);
+  void lay_out_mlp_scratch(Arena& arena);
+  /// Whether a tensor that `by` would compute again is kept.
+  bool keeps(Recompute by) const { return settings_.recompute < by; }
+  Tensor activation(Arena& arena, MemoryUse use, const Shape& shape) const;
   void forward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights);
   void forward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights, const Residual& output,
                    const Tensor& next_norm);
@@ -103,6 +111,12 @@ class Llama {
                           const LayerParameters& gradients);
   void backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
                     const LayerParameters& gradients);
+  void recompute_block(const Stream& stream, Layer& layer, const LayerParameters& weights);
+  void recompute_norm(const Stream& stream, const Residual& at, const Tensor& norm);
+  void linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& weight);
+  /// dx [T, I] and the weight's gradient of one linear layer.
+  void linear_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight, const Tensor& dout,
+                       const Tensor& x, const Tensor& weight);
   /// to = from + projected_, and its norm.
   void add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm);
   /// d_residual_ += what flows back through a norm from d_normed_.
@@ -120,15 +134,16 @@ class Llama {
   Residual output_;  // of the last layer
   Tensor losses_;    // [T]
   // Scratch.
-  Tensor qkv_, attended_;  // of layers that do not keep theirs
-  Tensor projected_;       // what a half-layer adds to the residual stream [T, C]
-  Tensor activated_;       // [T, F]
-  Tensor logits_;          // [chunk, V']
-  Tensor d_residual_;      // the gradient that runs down the residual stream [T, C]
-  Tensor d_normed_;        // [T, C]
+  Residual shared_input_, shared_middle_;  // of layers that do not keep theirs: what of them is not kept
+  Tensor qkv_, attended_, gate_up_;        // likewise
+  Tensor projected_;                       // what a half-layer adds to the residual stream [T, C]
+  Tensor activated_;                       // [T, F]
+  Tensor logits_;                          // [chunk, V']
+  Tensor d_residual_;                      // the gradient that runs down the residual stream [T, C]
+  Tensor d_normed_;                        // [T, C]
   Tensor d_qkv_, d_attended_;
   Tensor d_gate_up_, d_activated_;
-  Tensor norm_scratch_;
+  Tensor norm_scratch_, embedding_scratch_, linear_scratch_;  // bytes
 };
 
 }  // namespace lighthouse

@@ -24,14 +24,16 @@ struct LayerParameters {
 /// A set of tensors shaped like the weights: the weights themselves, their gradients, or an optimizer's moments.
 struct Parameters {
   Tensor flat;          // all of them as one vector: what the gradient's norm is taken of
+  Tensor matrices;      // its front: what weight decay is for
+  Tensor vectors;       // the rest: the norms
   Tensor embed_tokens;  // [V', C], V' the padded vocabulary; padding stays 0
   std::vector<LayerParameters> layers;
   Tensor norm;     // [C]
   Tensor lm_head;  // [V', C]; the same memory as embed_tokens if they are tied
 };
 
-/// Lays out a set of float32 tensors.
-Parameters lay_out_parameters(Arena& arena, MemoryUse use, const ModelConfig& config);
+/// Lays out a set of tensors of a floating-point type; their places in `flat` are the same for every type.
+Parameters lay_out_parameters(Arena& arena, MemoryUse use, const ModelConfig& config, DType dtype = DType::kFloat32);
 
 /// One tensor as Hugging Face knows it, a contiguous view: no padding, q, k, v apart.
 struct NamedParameter {
@@ -41,10 +43,6 @@ struct NamedParameter {
 
 /// All tensors under Hugging Face's names. With tied embeddings there is no lm_head.
 std::vector<NamedParameter> hugging_face_views(const Parameters& parameters, const ModelConfig& config);
-
-/// The fused tensors that an optimizer steps over, each once, in the order of `flat`. Weight decay is for those of two
-/// dimensions.
-std::vector<Tensor> optimizer_views(const Parameters& parameters);
 
 /// Weights to start from, in host memory: norms 1, all else normal with standard deviation initializer_range, o_proj
 /// and down_proj divided by sqrt(2 layers). A number depends on the seed, the tensor's name and its place in it alone.

@@ -10,25 +10,40 @@
 //   D head dimension, F intermediate size, V vocabulary, S gathered length, E pyramid entries.
 // - Tensors with heads, [B, N, H, D], may be strided (they are views of a fused qkv) between heads, not within one.
 //   Everything else is contiguous.
-// - Activations are float32 on the CPU; gradients of weights, statistics and scores are float32 everywhere.
+// - Activations are float32 on the CPU and float32 or bfloat16 on CUDA; weights are of the activations' type, but for
+//   the master weights that the optimizer updates. Master weights, gradients of weights, statistics and scores are
+//   float32 everywhere.
+// - Operations may run behind the caller's back: a stream is waited for before the host reads what they wrote.
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
+#include "lighthouse/core/memory.h"
 #include "lighthouse/core/tensor.h"
 #include "lighthouse/ops/lighthouse_shape.h"
 #include "lighthouse/ops/stream.h"
 
 namespace lighthouse {
 
-/// The numbers of one optimizer step, in device memory as float32 [kAdamScalars], so that a captured graph stays valid.
+/// What a step of training came to: float64 [kStepScalars] in device memory.
+enum StepScalar : int {
+  kLoss,          // mean over the step's tokens, nats
+  kGradientNorm,  // before clipping
+  kSkipped,       // 1 if one of them is not finite: the weights stay as they are
+  kUpdates,       // updates made so far, this one included: t of the bias correction
+  kStepScalars
+};
+
+/// The numbers of one optimizer step: float32 [kAdamScalars] in device memory, so that the host need not wait for them.
 enum AdamScalar : int {
   kLearningRate,     // of this step, schedule and stage factor applied
   kBiasCorrection1,  // 1 - beta1^t
   kBiasCorrection2,  // 1 - beta2^t
   kGradientScale,    // the clipping factor: 1, or max_norm / norm
+  kApply,            // 1, or 0 for a step that is skipped
   kAdamScalars
 };
 
@@ -40,25 +55,61 @@ struct AdamSettings {
   double weight_decay = 0.1;
 };
 
+/// What a device can do, by its data sheet; 0 where that is not known.
+struct Hardware {
+  std::string name;
+  int64_t memory_bytes = 0;     // that a run can have
+  double flops = 0;             // per second, in matrix products of the type that the backend computes in
+  double bytes_per_second = 0;  // of device memory
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
   virtual Device device() const = 0;
+  /// The type of activations and of the weights that they meet.
+  virtual DType dtype() const = 0;
   /// What computed: library versions, processor, instruction set. Recorded in checkpoints.
   virtual std::string description() const = 0;
+  virtual Hardware hardware() const = 0;
+  /// The bytes of logits that are worth having in memory together: more of them make fewer and larger products.
+  virtual int64_t logits_bytes() const = 0;
 
   // ---- Memory ----
 
+  /// Zeroed device memory. Throws InputError if the device does not have it.
+  virtual Memory allocate(int64_t bytes) = 0;
+  /// Host memory that copies to and from the device run fastest with. Throws InputError if there is not enough.
+  virtual Memory allocate_host(int64_t bytes) = 0;
+
   virtual void fill(const Stream&, const Tensor& out, float value) = 0;
+  /// out = in, of as many elements; float32 and bfloat16 are converted to each other on one device. Between host and
+  /// device the types are equal; there the host's memory must live, and be left alone, until the stream has come by.
   virtual void copy(const Stream&, const Tensor& out, const Tensor& in) = 0;
+
+  // ---- Order ----
+
+  /// The stream of a run's operations, and one for copies beside them.
+  virtual Stream compute_stream() = 0;
+  virtual Stream copy_stream() = 0;
+  virtual Event record(const Stream& stream) = 0;
+  /// What `stream` is given from now on waits for `event`.
+  virtual void wait(const Stream& stream, const Event& event) = 0;
+  /// The host waits. Throws RunError if an operation failed on the device.
+  virtual void wait(const Event& event) = 0;
+  virtual void wait(const Stream& stream) = 0;
+  /// Records what `work` gives to `stream`, without running it. Null where operations cannot be recorded.
+  virtual std::unique_ptr<Graph> capture(const Stream& stream, const std::function<void()>& work) = 0;
 
   // ---- Embedding ----
 
   /// out [T, C] = weight[tokens]; weight [V, C], tokens int32 [T], each in [0, V).
   virtual void embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) = 0;
   /// dweight [V, C] adds each row of dout [T, C] to the row of its token, in the order of the tokens.
-  virtual void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) = 0;
+  virtual void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& scratch, const Tensor& dout,
+                                  const Tensor& tokens) = 0;
+  virtual int64_t embedding_backward_scratch(int64_t tokens, int64_t hidden_size) const = 0;
 
   // ---- RMSNorm: out = x * rstd * weight with rstd = 1 / sqrt(mean(x^2) + epsilon)  (Zhang and Sennrich, 2019) ----
 
@@ -74,21 +125,26 @@ class Backend {
                                 const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) = 0;
   virtual int64_t rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const = 0;
 
-  // ---- Linear layer: out = x weight^T ----
+  // ---- Linear layer: out = x weight^T. All three want linear_scratch() bytes. ----
 
   /// out [T, O] = x [T, I] weight [O, I]^T.
-  virtual void linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) = 0;
+  virtual void linear_forward(const Stream&, const Tensor& out, const Tensor& scratch, const Tensor& x,
+                              const Tensor& weight) = 0;
   /// dx [T, I] = dout [T, O] weight [O, I].
-  virtual void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& dout, const Tensor& weight) = 0;
+  virtual void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& scratch, const Tensor& dout,
+                                     const Tensor& weight) = 0;
   /// dweight [O, I] adds dout [T, O]^T x [T, I].
-  virtual void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) = 0;
+  virtual void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& scratch, const Tensor& dout,
+                                      const Tensor& x) = 0;
+  virtual int64_t linear_scratch() const = 0;
 
   // ---- SwiGLU: out = silu(gate) * up  (Shazeer, 2020) ----
 
   /// out [T, F]; gate_up [T, 2F] holds gate, then up.
   virtual void swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) = 0;
-  /// dgate_up [T, 2F]; dout [T, F].
-  virtual void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) = 0;
+  /// dgate_up [T, 2F] from dout [T, F], and out [T, F] once more: cheaper to compute in passing than to keep.
+  virtual void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                               const Tensor& gate_up) = 0;
 
   // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama) ----
 
@@ -157,14 +213,23 @@ class Backend {
 
   // ---- Optimizer ----
 
-  /// norm float64 [1] = the L2 norm of x (flat, contiguous), summed in float64 over fixed blocks.
+  /// sum float64 [1] adds scale * the sum of x (float32, contiguous), in float64 over fixed blocks.
+  virtual void add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) = 0;
+  /// norm float64 [1] = the L2 norm of x (float32, contiguous), summed in float64 over fixed blocks.
   virtual void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) = 0;
-  virtual int64_t l2_norm_scratch(int64_t numel) const = 0;
+  /// Of add_sum and l2_norm.
+  virtual int64_t reduction_scratch(int64_t numel) const = 0;
+  /// Decides on a step: from loss and norm in `step` (StepScalar) whether it is skipped, and if not counts it, and
+  /// writes `scalars` (AdamScalar). The gradient is clipped to `max_norm`; 0: it is not.
+  virtual void plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate,
+                           double max_norm, const AdamSettings& settings) = 0;
   /// One step of AdamW with decoupled weight decay (Loshchilov and Hutter, 2019), in place on weight, m, v (flat):
   /// g = gradient * scale; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2;
   /// weight -= lr ((m / bias1) / (sqrt(v / bias2) + epsilon) + decay weight). `scalars` as in AdamScalar.
-  virtual void adamw(const Stream&, const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor& gradient,
-                     const Tensor& scalars, const AdamSettings& settings) = 0;
+  /// weight and gradient are float32, m and v float32 or bfloat16. `working`, if defined, becomes weight rounded to its
+  /// type.
+  virtual void adamw(const Stream&, const Tensor& weight, const Tensor& working, const Tensor& m, const Tensor& v,
+                     const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) = 0;
 };
 
 /// The CPU backend: float32, OpenMP and OpenBLAS. Sets OpenBLAS to one thread a call: it does its own splitting.

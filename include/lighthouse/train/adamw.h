@@ -15,16 +15,22 @@ class AdamW {
   /// `backend` must outlive it.
   AdamW(const OptimizerSection& settings, Backend& backend);
 
+  /// Moments of the type that the settings say.
   void lay_out(Arena& arena, const ModelConfig& config);
 
-  /// Updates the weights with decoupled decay on tensors of two dimensions; the gradient is scaled by `gradient_scale`
-  /// first (clipping).
-  void step(const Stream& stream, const Parameters& weights, const Parameters& gradients, double learning_rate,
-            double gradient_scale);
+  /// What a step came to, float64 [kStepScalars] on the device. Loss and norm are the caller's to write before step(),
+  /// which writes the others.
+  const Tensor& step_scalars() const { return step_scalars_; }
+  Tensor step_scalar(StepScalar which) const { return step_scalars_.slice(0, which, which + 1); }
 
-  /// Updates made so far: t of the bias correction. Skipped steps do not count.
-  int64_t updates() const { return updates_; }
-  void set_updates(int64_t updates) { updates_ = updates; }
+  /// Unless loss or norm is not finite: clips the gradient and updates the float32 weights, with decoupled decay on
+  /// tensors of two dimensions. `working`, if it is not the weights themselves, becomes their rounded copy.
+  void step(const Stream& stream, const Parameters& weights, const Parameters& working, const Parameters& gradients,
+            double learning_rate);
+
+  /// Updates made so far: t of the bias correction. Skipped steps do not count. Waits for the device.
+  int64_t updates() const;
+  void set_updates(int64_t updates);
   /// The moments, shaped like the weights.
   const Parameters& exp_avg() const { return exp_avg_; }
   const Parameters& exp_avg_sq() const { return exp_avg_sq_; }
@@ -32,10 +38,10 @@ class AdamW {
  private:
   OptimizerSection settings_;
   Backend& backend_;
-  int64_t updates_ = 0;
   Parameters exp_avg_;
   Parameters exp_avg_sq_;
-  Tensor scalars_;
+  Tensor step_scalars_;
+  Tensor scalars_;  // float32 [kAdamScalars]
 };
 
 }  // namespace lighthouse

@@ -38,7 +38,7 @@ struct CheckpointState {
   std::string environment;                       // program, backend, libraries, processor
 };
 
-/// The tensors of a checkpoint.
+/// The tensors of a checkpoint, in host memory.
 struct CheckpointTensors {
   Parameters weights;
   Parameters exp_avg;

@@ -20,6 +20,12 @@ struct Pass {
   std::unique_ptr<Llama> model;
   Tensor inputs;   // int32 [B, N]
   Tensor targets;  // int32 [B, N]
+  /// A micro-batch of this pass as a graph, made at its second run with a loss scale.
+  struct Recording {
+    double loss_scale = 0;
+    int64_t runs = 0;
+    std::unique_ptr<Graph> graph;
+  } recording;
   // What it takes, in bytes.
   int64_t activations = 0;
   int64_t scratch = 0;
@@ -43,12 +49,20 @@ class RunMemory {
   /// The pass that evaluates in a kind of attention at a stage's batch shape.
   Pass& evaluation_pass(int64_t stage, AttentionKind kind);
 
+  /// What the model computes with, of the backend's type.
   const Parameters& weights() const { return weights_; }
+  /// What the optimizer updates, float32; the same tensors where the backend computes in float32.
+  const Parameters& master_weights() const { return master_; }
   const Parameters& gradients() const { return gradients_; }
   AdamW& optimizer() { return optimizer_; }
   const AdamW& optimizer() const { return optimizer_; }
-  const Tensor& gradient_norm() const { return gradient_norm_; }
-  const Tensor& norm_scratch() const { return norm_scratch_; }
+  /// For reductions over the gradients or over a pass's losses.
+  const Tensor& reduction_scratch() const { return reduction_scratch_; }
+
+  /// Rounds the master weights to the weights, where these are others.
+  void round_weights();
+  /// Tokens of the largest batch.
+  int64_t largest_batch() const;
 
   const std::vector<Pass>& passes() const { return passes_; }
   /// Bytes of weights, gradients and optimizer state.
@@ -62,21 +76,24 @@ class RunMemory {
 
   RunConfig config_;
   Backend& backend_;
-  Parameters weights_;
+  Parameters master_, weights_;
   Parameters gradients_;
   AdamW optimizer_;
-  Tensor gradient_norm_;
-  Tensor norm_scratch_;
+  Tensor reduction_scratch_;
   std::vector<Pass> passes_;
   const Pass* prepared_ = nullptr;  // whose constants are in memory
   int64_t persistent_bytes_ = 0;
 };
 
-/// Bytes of memory that a run of this config takes.
+/// Bytes of device memory that a run of this config takes.
 int64_t planned_bytes(const RunConfig& config, Backend& backend);
 
-/// Bytes that this machine (or this process's cgroup) can give.
-int64_t available_host_bytes();
+/// Bytes that a run may take: what the config says (hardware.memory), else what the device can give.
+int64_t available_bytes(const RunConfig& config, const Backend& backend);
+
+/// The config with each stage's `recompute: auto` replaced by the least that fits into `available` bytes, or by the
+/// most if nothing does.
+RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available);
 
 /// Throws InputError if `config` needs more than `available`: by how much, and which micro_batch_size or
 /// sequence_length would fit.

@@ -1,15 +1,18 @@
 // A whole run: stages, steps, evaluation, checkpoints, resuming.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "lighthouse/core/error.h"
 #include "lighthouse/core/stop_signal.h"
-#include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/metrics.h"
 #include "lighthouse/train/run_directory.h"
 #include "lighthouse/train/training_step.h"
@@ -48,7 +51,7 @@ class Trainer {
   void run();
 
   void set_gradient_hook(TrainingStep::GradientHook hook) { step_.set_gradient_hook(std::move(hook)); }
-  const Parameters& weights() const { return memory_.weights(); }
+  const Parameters& weights() const { return memory_.master_weights(); }
 
  private:
   // How it starts.
@@ -61,31 +64,56 @@ class Trainer {
 
   // How it goes on.
   void enter_stage(int64_t stage);
-  void train_one_step();
-  void record(const StepResult& result, AttentionKind attention, double learning_rate, double elapsed);
+  /// Gives the device the next step.
+  void begin_step();
+  /// Waits for the oldest step that it was given, and records it.
+  void finish_step();
+  void finish_steps();
+  void record(const StepResult& result, double elapsed);
+  /// Whether something is to be done after a step (counted from 1) that needs the weights as it leaves them.
+  bool pauses_after(int64_t step) const;
+  bool due(int64_t step, int64_t every) const;
   void after_step();
   void validate();
   double validation_loss_in(AttentionKind kind);
-  bool at_end_of_stage() const;
+  bool at_end_of_stage(int64_t step) const;
   CheckpointState state() const;
-  CheckpointTensors tensors();
   void save();
+  /// Tells of the checkpoint that is being written, if it is done; with `wait`, when it is.
+  void collect_save(bool wait);
+  void collect_save_or_warn();
+  void warn_of_save(const InputError& error);
+  void save_what_is_finished();
 
   const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
+
+  using Clock = std::chrono::steady_clock;
+  /// A step that the device was given.
+  struct BegunStep {
+    AttentionKind attention;
+    double learning_rate;
+    LoaderPosition position;  // after it
+    Clock::time_point begin;
+  };
 
   RunConfig config_;
   Backend& backend_;
   TrainingObserver& observer_;
   RunMemory memory_;
   Arena arena_;
+  BatchFeed feed_;
   TrainingStep step_;
   RunDirectory directory_;
+  std::unique_ptr<CheckpointWriter> writer_;
   MetricsLog metrics_;
+  double peak_flops_;  // 0: not known
   StopSignal stop_;
   std::vector<std::string> opening_notes_;
 
   // Where the run is.
   int64_t finished_ = 0;  // steps
+  std::deque<BegunStep> begun_;
+  Clock::time_point last_finish_;
   int64_t tokens_ = 0;
   double seconds_ = 0;
   int64_t skipped_in_a_row_ = 0;

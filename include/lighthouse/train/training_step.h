@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <functional>
+#include <span>
 
-#include "lighthouse/data/loader.h"
+#include "lighthouse/data/batch.h"
 #include "lighthouse/train/run_memory.h"
 
 namespace lighthouse {
@@ -19,28 +21,52 @@ struct StepResult {
 /// for each micro-batch: forward, loss, backward    (gradients add up)
 /// norm of the gradient; if it is not finite, stop here
 /// clip, AdamW
+///
+/// A step is begun and, later, finished: what it came to is read back while the device works on the next one.
 class TrainingStep {
  public:
   /// Called between backward and the norm, for what has to happen to gradients then.
   using GradientHook = std::function<void(const Parameters& gradients)>;
+  /// Writes the next micro-batch: windows of N+1 tokens.
+  using WindowSource = std::function<void(std::span<int32_t> windows)>;
 
-  TrainingStep(const RunConfig& config, RunMemory& memory, Backend& backend);
+  /// Steps that can be begun before the first of them is finished.
+  static constexpr size_t kInFlight = 2;
+
+  /// All must outlive it.
+  TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend);
 
   void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
 
-  /// Draws the step's sequences from `loader` and runs it in the pass of its stage and attention. If a layer hook of
-  /// the pass throws, weights and optimizer are as before the step; the loader has moved on.
-  StepResult run(Pass& pass, const BatchSection& batch, Loader& loader, double learning_rate);
+  /// Gives the device a step in the pass of its stage and attention. If a layer hook of the pass or `windows` throws,
+  /// weights and optimizer are as before the step.
+  void begin(Pass& pass, const BatchSection& batch, const WindowSource& windows, double learning_rate);
+  /// Waits for the oldest step that was begun and not finished. Throws RunError if the device failed.
+  StepResult finish();
+  size_t in_flight() const { return begun_.size(); }
+
+  /// The weights are not updated before `event`: a copy of them is under way.
+  void hold_update(const Event& event) { update_gate_ = event; }
 
  private:
-  /// Mean loss of one micro-batch times its share of the step.
-  double micro_batch(Pass& pass, double loss_scale);
+  struct Report {
+    Tensor scalars;  // float64 [kStepScalars], pinned
+    Event written;
+  };
 
-  OptimizerSection settings_;
+  void micro_batch(Pass& pass, double loss_scale);
+  void compute(Pass& pass, double loss_scale);
+
   RunMemory& memory_;
+  BatchFeed& feed_;
   Backend& backend_;
   Stream stream_;
   GradientHook gradient_hook_;
+  Event update_gate_;
+  Arena pinned_;
+  Tensor reports_;  // float64 [kInFlight, kStepScalars], pinned
+  size_t next_report_ = 0;
+  std::deque<Report> begun_;
 };
 
 }  // namespace lighthouse

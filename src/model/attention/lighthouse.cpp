@@ -20,8 +20,8 @@ void LighthouseAttention::lay_out_kept(Arena& arena) {
   const int64_t b = full_.batch;
   const int64_t s = gathered_.sequence_length;
   indices_ = arena.allocate(MemoryUse::kActivations, {b, full_.kv_heads, s}, DType::kInt32);
-  gathered_qkv_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.qkv_size()});
-  gathered_out_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.heads, full_.head_dim});
+  gathered_qkv_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.qkv_size()}, backend_.dtype());
+  gathered_out_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.heads, full_.head_dim}, backend_.dtype());
   lse_ = arena.allocate(MemoryUse::kActivations, {b, full_.heads, s});
 }
 
@@ -33,8 +33,9 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   s_q_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.scored_entries()});
   s_k_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.scored_entries()});
   rows_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.all_entries()}, DType::kInt32);
-  d_gathered_qkv_ = arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()});
-  d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q);
+  d_gathered_qkv_ =
+      arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()}, backend_.dtype());
+  d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q, backend_.dtype());
   int64_t bytes =
       std::max(backend_.attention_forward_scratch(gathered_q, g), backend_.attention_backward_scratch(gathered_q, g));
   if (settings_.scorer == Scorer::kDilated) {

@@ -4,9 +4,9 @@
 #include <cmath>
 
 #include "blas.h"
-#include "check.h"
 #include "cpu_backend.h"
 #include "heads.h"
+#include "lighthouse/ops/check.h"
 #include "scratch.h"
 #include "vector_math.h"
 

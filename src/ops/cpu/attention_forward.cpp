@@ -6,9 +6,9 @@
 
 #include "attention.h"
 #include "blas.h"
-#include "check.h"
 #include "cpu_backend.h"
 #include "heads.h"
+#include "lighthouse/ops/check.h"
 #include "scratch.h"
 #include "vector_math.h"
 

@@ -2,7 +2,9 @@
 
 #include <cblas.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <string_view>
 
@@ -35,6 +37,13 @@ constexpr std::string_view compiled_for() {
 #endif
 }
 
+/// Bytes that this process's control group may have.
+int64_t cgroup_limit() {
+  std::ifstream file("/sys/fs/cgroup/memory.max");
+  int64_t limit = 0;
+  return file >> limit ? limit : INT64_MAX;  // "max" is no number
+}
+
 }  // namespace
 
 CpuBackend::CpuBackend() {
@@ -44,6 +53,11 @@ CpuBackend::CpuBackend() {
 std::string CpuBackend::description() const {
   return fmt::format("{}; compiled for {}; {} with {} kernels", processor_name(), compiled_for(), openblas_get_config(),
                      openblas_get_corename());
+}
+
+Hardware CpuBackend::hardware() const {
+  const int64_t physical = static_cast<int64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  return {processor_name(), std::min(physical, cgroup_limit())};
 }
 
 }  // namespace cpu

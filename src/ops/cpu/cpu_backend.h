@@ -13,15 +13,31 @@ class CpuBackend final : public Backend {
   CpuBackend();
 
   Device device() const override { return {}; }
+  DType dtype() const override { return DType::kFloat32; }
   std::string description() const override;
+  Hardware hardware() const override;
+  int64_t logits_bytes() const override { return int64_t{64} << 20; }
 
   // Memory
+  Memory allocate(int64_t bytes) override { return Memory::host(bytes); }
+  Memory allocate_host(int64_t bytes) override { return Memory::host(bytes); }
   void fill(const Stream&, const Tensor& out, float value) override;
   void copy(const Stream&, const Tensor& out, const Tensor& in) override;
 
+  // Order: every operation has finished when it returns.
+  Stream compute_stream() override { return {}; }
+  Stream copy_stream() override { return {}; }
+  Event record(const Stream&) override { return {}; }
+  void wait(const Stream&, const Event&) override {}
+  void wait(const Event&) override {}
+  void wait(const Stream&) override {}
+  std::unique_ptr<Graph> capture(const Stream&, const std::function<void()>&) override { return nullptr; }
+
   // Embedding
   void embedding_forward(const Stream&, const Tensor& out, const Tensor& weight, const Tensor& tokens) override;
-  void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) override;
+  void embedding_backward(const Stream&, const Tensor& dweight, const Tensor& scratch, const Tensor& dout,
+                          const Tensor& tokens) override;
+  int64_t embedding_backward_scratch(int64_t, int64_t) const override { return 0; }
 
   // RMSNorm
   void rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x, const Tensor& weight,
@@ -33,13 +49,18 @@ class CpuBackend final : public Backend {
   int64_t rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const override;
 
   // Linear layer
-  void linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) override;
-  void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& dout, const Tensor& weight) override;
-  void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) override;
+  void linear_forward(const Stream&, const Tensor& out, const Tensor& scratch, const Tensor& x,
+                      const Tensor& weight) override;
+  void linear_backward_input(const Stream&, const Tensor& dx, const Tensor& scratch, const Tensor& dout,
+                             const Tensor& weight) override;
+  void linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& scratch, const Tensor& dout,
+                              const Tensor& x) override;
+  int64_t linear_scratch() const override { return 0; }
 
   // SwiGLU
   void swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) override;
-  void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) override;
+  void swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                       const Tensor& gate_up) override;
 
   // Rotary position embedding, half
   void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) override;
@@ -83,10 +104,13 @@ class CpuBackend final : public Backend {
                                       int64_t vocab_size, double scale) override;
 
   // Optimizer
+  void add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) override;
   void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) override;
-  int64_t l2_norm_scratch(int64_t numel) const override;
-  void adamw(const Stream&, const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor& gradient,
-             const Tensor& scalars, const AdamSettings& settings) override;
+  int64_t reduction_scratch(int64_t numel) const override;
+  void plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate, double max_norm,
+                   const AdamSettings& settings) override;
+  void adamw(const Stream&, const Tensor& weight, const Tensor& working, const Tensor& m, const Tensor& v,
+             const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) override;
 };
 
 }  // namespace lighthouse::cpu

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <limits>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 #include "vector_math.h"
 
 namespace lighthouse::cpu {

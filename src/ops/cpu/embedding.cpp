@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
@@ -32,7 +32,8 @@ void CpuBackend::embedding_forward(const Stream&, const Tensor& out, const Tenso
 }
 
 // Each thread owns some columns and walks all tokens in order: no races, and the same sums for any number of threads.
-void CpuBackend::embedding_backward(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& tokens) {
+void CpuBackend::embedding_backward(const Stream&, const Tensor& dweight, const Tensor&, const Tensor& dout,
+                                    const Tensor& tokens) {
   check("embedding_backward", dweight, dout, tokens);
   const int64_t rows = dout.size(0), columns = dout.size(1);
   constexpr int64_t kLine = 16;  // floats of a cache line

@@ -2,9 +2,9 @@
 // is written as a gather: every output row is the sum of a few input rows, in a fixed order.
 #include <algorithm>
 
-#include "check.h"
 #include "cpu_backend.h"
 #include "heads.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {

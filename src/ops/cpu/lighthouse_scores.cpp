@@ -3,9 +3,9 @@
 #include <limits>
 
 #include "attention.h"
-#include "check.h"
 #include "cpu_backend.h"
 #include "heads.h"
+#include "lighthouse/ops/check.h"
 #include "scratch.h"
 
 namespace lighthouse::cpu {

@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <limits>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {

@@ -1,8 +1,8 @@
 #include <algorithm>
 
 #include "blas.h"
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
@@ -43,7 +43,8 @@ void check(const char* operation, const Tensor& out, const Tensor& x, const Tens
 
 }  // namespace
 
-void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor& x, const Tensor& weight) {
+void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor&, const Tensor& x,
+                                const Tensor& weight) {
   check("linear_forward", out, x, weight);
   const int64_t outputs = out.size(1), inputs = x.size(1);
   float* o = out.data<float>();
@@ -54,7 +55,8 @@ void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor& 
   });
 }
 
-void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Tensor& dout, const Tensor& weight) {
+void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Tensor&, const Tensor& dout,
+                                       const Tensor& weight) {
   check("linear_backward_input", dout, dx, weight);
   const int64_t outputs = dout.size(1), inputs = dx.size(1);
   float* d = dx.data<float>();
@@ -65,7 +67,8 @@ void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Te
   });
 }
 
-void CpuBackend::linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor& dout, const Tensor& x) {
+void CpuBackend::linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor&, const Tensor& dout,
+                                        const Tensor& x) {
   check("linear_backward_weight", dout, x, dweight);
   const int64_t outputs = dout.size(1), inputs = x.size(1), tokens = x.size(0);
   float* dw = dweight.data<float>();

@@ -2,8 +2,9 @@
 #include <cstddef>
 #include <cstring>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/core/bfloat16.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
@@ -17,10 +18,19 @@ void fill_with(const Tensor& out, float value) {
   for (int64_t i = 0; i < numel; ++i) data[i] = element;
 }
 
+template <typename From, typename To, typename Convert>
+void convert(const Tensor& out, const Tensor& in, const Convert& converted) {
+  To* to = out.data<To>();
+  const From* from = in.data<From>();
+  const int64_t numel = out.numel();
+#pragma omp parallel for schedule(static)
+  for (int64_t i = 0; i < numel; ++i) to[i] = converted(from[i]);
+}
+
 }  // namespace
 
 void CpuBackend::fill(const Stream&, const Tensor& out, float value) {
-  require(contiguous(out) && out.dtype() != DType::kBFloat16, "fill", {&out});
+  require(contiguous(out), "fill", {&out});
   switch (out.dtype()) {
     case DType::kFloat32:
       return fill_with<float>(out, value);
@@ -33,12 +43,20 @@ void CpuBackend::fill(const Stream&, const Tensor& out, float value) {
     case DType::kUInt8:
       return fill_with<uint8_t>(out, value);
     case DType::kBFloat16:
+      std::fill_n(out.data<BFloat16>(), out.numel(), to_bfloat16(value));
       return;
   }
 }
 
 void CpuBackend::copy(const Stream&, const Tensor& out, const Tensor& in) {
-  require(contiguous(out, in) && out.dtype() == in.dtype() && out.numel() == in.numel(), "copy", {&out, &in});
+  require(contiguous(out, in) && out.numel() == in.numel(), "copy", {&out, &in});
+  if (out.dtype() == DType::kFloat32 && in.dtype() == DType::kBFloat16) {
+    return convert<BFloat16, float>(out, in, [](BFloat16 value) { return static_cast<float>(value); });
+  }
+  if (out.dtype() == DType::kBFloat16 && in.dtype() == DType::kFloat32) {
+    return convert<float, BFloat16>(out, in, to_bfloat16);
+  }
+  require(out.dtype() == in.dtype(), "copy", {&out, &in});
   constexpr int64_t kBlock = int64_t{1} << 18;  // bytes
   const int64_t bytes = out.bytes();
   auto* to = static_cast<std::byte*>(out.raw());

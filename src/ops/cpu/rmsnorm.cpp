@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {

@@ -1,7 +1,7 @@
 #include <cmath>
 
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {

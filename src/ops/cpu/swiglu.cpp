@@ -1,5 +1,5 @@
-#include "check.h"
 #include "cpu_backend.h"
+#include "lighthouse/ops/check.h"
 #include "vector_math.h"
 
 namespace lighthouse::cpu {
@@ -26,21 +26,24 @@ void CpuBackend::swiglu_forward(const Stream&, const Tensor& out, const Tensor& 
   }
 }
 
-void CpuBackend::swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& dout, const Tensor& gate_up) {
+void CpuBackend::swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                                 const Tensor& gate_up) {
+  check("swiglu_backward", out, gate_up);
   check("swiglu_backward", dout, gate_up);
   check("swiglu_backward", dout, dgate_up);
   const int64_t rows = dout.size(0), width = dout.size(1);
-  float* d = dgate_up.data<float>();
+  float *d = dgate_up.data<float>(), *o = out.data<float>();
   const float *dy = dout.data<float>(), *in = gate_up.data<float>();
 #pragma omp parallel for schedule(static)
   for (int64_t t = 0; t < rows; ++t) {
     const float *gate = in + 2 * t * width, *up = gate + width, *gradient = dy + t * width;
-    float *dgate = d + 2 * t * width, *dup = dgate + width;
+    float *dgate = d + 2 * t * width, *dup = dgate + width, *result = o + t * width;
 #pragma omp simd
     for (int64_t f = 0; f < width; ++f) {
       const float s = sigmoid(gate[f]), silu = gate[f] * s, g = gradient[f];
       dgate[f] = g * up[f] * (s + silu * (1.0f - s));
       dup[f] = g * silu;
+      result[f] = silu * up[f];
     }
   }
 }

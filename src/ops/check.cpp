@@ -1,11 +1,11 @@
-#include "check.h"
+#include "lighthouse/ops/check.h"
 
 #include <fmt/format.h>
 
 #include <stdexcept>
 #include <string>
 
-namespace lighthouse::cpu {
+namespace lighthouse {
 
 void require(bool ok, std::string_view operation, std::initializer_list<const Tensor*> arguments) {
   if (ok) return;
@@ -17,4 +17,4 @@ void require(bool ok, std::string_view operation, std::initializer_list<const Te
   throw std::logic_error(fmt::format("{} cannot take these arguments:{}", operation, text));
 }
 
-}  // namespace lighthouse::cpu
+}  // namespace lighthouse

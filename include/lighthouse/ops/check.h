@@ -6,7 +6,7 @@
 
 #include "lighthouse/core/tensor.h"
 
-namespace lighthouse::cpu {
+namespace lighthouse {
 
 /// Throws std::logic_error naming the operation and the shapes it was given, unless `ok`.
 void require(bool ok, std::string_view operation, std::initializer_list<const Tensor*> arguments);
@@ -26,4 +26,4 @@ inline bool has_heads(const Tensor& x) {
   return x.rank() == 4 && (x.stride(3) == 1 || x.size(3) <= 1);
 }
 
-}  // namespace lighthouse::cpu
+}  // namespace lighthouse

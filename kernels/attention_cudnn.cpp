@@ -1,0 +1,150 @@
+#include "attention_cudnn.h"
+
+#include <cudnn.h>
+#include <cudnn_frontend.h>
+#include <fmt/format.h>
+
+#include <cmath>
+#include <unordered_map>
+
+#include "cuda_backend.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+
+/// Where cudnn-frontend looks for cuDNN's functions: null is the program itself, which is linked with cuDNN.
+void* cudnn_frontend::cudnn_dlhandle = nullptr;
+
+namespace lighthouse::cuda {
+namespace {
+
+namespace fe = cudnn_frontend;
+
+// The names of the tensors in a graph.
+enum Id : int64_t { kQ = 1, kK, kV, kOut, kLse, kDout, kDq, kDk, kDv };
+
+void check(cudnnStatus_t status, const char* call) {
+  if (status != CUDNN_STATUS_SUCCESS) throw RunError(fmt::format("{} failed: {}", call, cudnnGetErrorString(status)));
+}
+
+std::string describe(const AttentionProblem& p) {
+  return fmt::format("attention {} with {} heads of {} over {} key/value heads, {} queries, {} keys",
+                     p.backward ? "backward" : "forward", p.heads, p.head_dim, p.kv_heads, p.queries, p.keys);
+}
+
+using TensorAttributes = std::shared_ptr<fe::graph::Tensor_attributes>;
+
+}  // namespace
+
+class CudnnAttention::Plan {
+ public:
+  Plan(const AttentionProblem& problem, cudnnHandle_t handle) : problem_(problem) {
+    graph_.set_io_data_type(fe::DataType_t::BFLOAT16)
+        .set_intermediate_data_type(fe::DataType_t::FLOAT)
+        .set_compute_data_type(fe::DataType_t::FLOAT);
+    problem.backward ? add_backward() : add_forward();
+    auto status = graph_.build(handle, {fe::HeurMode_t::A});
+    if (status.is_bad()) {
+      throw InputError(
+          fmt::format("cuDNN {} has no {}: {}", cudnnGetVersion(), describe(problem), status.get_message()));
+    }
+    if (graph_.get_workspace_size(workspace_bytes_).is_bad()) throw RunError("cuDNN tells no workspace size");
+  }
+
+  void run(cudnnHandle_t handle, const AttentionAddresses& at, const Tensor& workspace) const {
+    if (workspace.bytes() < workspace_bytes_) {
+      throw InputError(fmt::format("cuDNN {} wants {} for {}, and {} were planned", cudnnGetVersion(),
+                                   format_bytes(workspace_bytes_), describe(problem_),
+                                   format_bytes(workspace.bytes())));
+    }
+    std::unordered_map<int64_t, void*> addresses = {{kQ, at.q}, {kK, at.k}, {kV, at.v}, {kOut, at.out}, {kLse, at.lse}};
+    if (problem_.backward) addresses.insert({{kDout, at.dout}, {kDq, at.dq}, {kDk, at.dk}, {kDv, at.dv}});
+    auto status = graph_.execute(handle, addresses, workspace.raw());
+    if (status.is_bad()) throw RunError(fmt::format("cuDNN's {} failed: {}", describe(problem_), status.get_message()));
+  }
+
+ private:
+  fe::graph::Tensor_attributes of_queries(Id id, const AttentionProblem::Strides& strides) const {
+    return tensor(id, problem_.heads, problem_.queries, strides);
+  }
+  fe::graph::Tensor_attributes of_keys(Id id, const AttentionProblem::Strides& strides) const {
+    return tensor(id, problem_.kv_heads, problem_.keys, strides);
+  }
+  fe::graph::Tensor_attributes tensor(Id id, int64_t heads, int64_t length,
+                                      const AttentionProblem::Strides& strides) const {
+    return fe::graph::Tensor_attributes()
+        .set_uid(id)
+        .set_dim({problem_.batch, heads, length, problem_.head_dim})
+        .set_stride({strides.batch, problem_.head_dim, strides.position, 1});
+  }
+  fe::graph::Tensor_attributes lse() const {
+    return fe::graph::Tensor_attributes()
+        .set_uid(kLse)
+        .set_dim({problem_.batch, problem_.heads, problem_.queries, 1})
+        .set_stride({problem_.heads * problem_.queries, problem_.queries, 1, 1})
+        .set_data_type(fe::DataType_t::FLOAT);
+  }
+  float scale() const { return 1.0f / std::sqrt(static_cast<float>(problem_.head_dim)); }
+
+  template <typename Attributes>
+  Attributes causal(Attributes attributes) const {
+    attributes.set_attn_scale(scale());
+    if (problem_.queries == problem_.keys) {
+      attributes.set_causal_mask(true);
+    } else {
+      attributes.set_causal_mask_bottom_right(true);
+    }
+    return attributes;
+  }
+
+  static void make_output(const TensorAttributes& made, const fe::graph::Tensor_attributes& wanted) {
+    made->set_output(true).set_uid(wanted.get_uid()).set_dim(wanted.get_dim()).set_stride(wanted.get_stride());
+    made->set_data_type(wanted.get_uid() == kLse ? fe::DataType_t::FLOAT : fe::DataType_t::BFLOAT16);
+  }
+
+  void add_forward() {
+    const auto attributes = causal(fe::graph::SDPA_attributes().set_generate_stats(true));
+    const auto [out, stats] =
+        graph_.sdpa(graph_.tensor(of_queries(kQ, problem_.q)), graph_.tensor(of_keys(kK, problem_.k)),
+                    graph_.tensor(of_keys(kV, problem_.v)), attributes);
+    make_output(out, of_queries(kOut, problem_.out));
+    make_output(stats, lse());
+  }
+
+  void add_backward() {
+    auto attributes = causal(fe::graph::SDPA_backward_attributes());
+    attributes.set_deterministic_algorithm(problem_.deterministic);
+    const auto [dq, dk, dv] =
+        graph_.sdpa_backward(graph_.tensor(of_queries(kQ, problem_.q)), graph_.tensor(of_keys(kK, problem_.k)),
+                             graph_.tensor(of_keys(kV, problem_.v)), graph_.tensor(of_queries(kOut, problem_.out)),
+                             graph_.tensor(of_queries(kDout, problem_.dout)), graph_.tensor(lse()), attributes);
+    make_output(dq, of_queries(kDq, problem_.dq));
+    make_output(dk, of_keys(kDk, problem_.dk));
+    make_output(dv, of_keys(kDv, problem_.dv));
+  }
+
+  AttentionProblem problem_;
+  mutable fe::graph::Graph graph_;  // execute() is not const, and changes nothing
+  int64_t workspace_bytes_ = 0;
+};
+
+void CudnnAttention::DestroyHandle::operator()(cudnnContext* handle) const {
+  cudnnDestroy(handle);
+}
+
+CudnnAttention::CudnnAttention() {
+  cudnnHandle_t handle = nullptr;
+  check(cudnnCreate(&handle), "cudnnCreate");
+  handle_.reset(handle);
+}
+
+CudnnAttention::~CudnnAttention() = default;
+
+void CudnnAttention::run(const Stream& stream, const AttentionProblem& problem, const AttentionAddresses& at,
+                         const Tensor& workspace) {
+  check(cudnnSetStream(handle_.get(), native(stream)), "cudnnSetStream");
+  auto& plan = plans_[problem];
+  if (!plan) plan = std::make_unique<Plan>(problem, handle_.get());
+  plan->run(handle_.get(), at, workspace);
+}
+
+}  // namespace lighthouse::cuda

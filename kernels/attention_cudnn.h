@@ -1,0 +1,56 @@
+// Causal attention in bfloat16 by cuDNN's graph API.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <map>
+#include <memory>
+
+#include "lighthouse/core/tensor.h"
+#include "lighthouse/ops/stream.h"
+
+struct cudnnContext;
+
+namespace lighthouse::cuda {
+
+/// What a graph of cuDNN is built for. The queries are the last ones of the keys: each sees the keys up to its place.
+struct AttentionProblem {
+  int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_dim = 0;
+  bool backward = false;
+  bool deterministic = false;
+  // Elements from one batch entry to the next, and from one position to the next, of each tensor [B, N, heads, D].
+  struct Strides {
+    int64_t batch = 0, position = 0;
+    friend auto operator<=>(const Strides&, const Strides&) = default;
+  };
+  Strides q, k, v, out, dout, dq, dk, dv;
+
+  friend auto operator<=>(const AttentionProblem&, const AttentionProblem&) = default;
+};
+
+/// The addresses of the first elements; of the gradients only in a backward problem. lse is packed: [B, H, queries].
+struct AttentionAddresses {
+  void *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *lse = nullptr;
+  void *dout = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
+};
+
+/// Builds each problem's graph once, the engine by cuDNN's heuristics, and keeps it.
+class CudnnAttention {
+ public:
+  CudnnAttention();
+  ~CudnnAttention();
+
+  /// Throws InputError if cuDNN has no way for such heads or wants more workspace than is given, RunError if it fails.
+  void run(const Stream& stream, const AttentionProblem& problem, const AttentionAddresses& at,
+           const Tensor& workspace);
+
+ private:
+  class Plan;
+  struct DestroyHandle {
+    void operator()(cudnnContext* handle) const;
+  };
+  std::unique_ptr<cudnnContext, DestroyHandle> handle_;
+  std::map<AttentionProblem, std::unique_ptr<Plan>> plans_;
+};
+
+}  // namespace lighthouse::cuda

@@ -1,0 +1,19 @@
+// Causal attention in float32, plainly: what the fast kernels are compared with, and what float32 runs use. Arguments
+// are as those of Backend::attention_forward and attention_backward; head dimensions are multiples of 8 up to 256.
+#pragma once
+
+#include <cstdint>
+
+#include "lighthouse/core/tensor.h"
+#include "lighthouse/ops/stream.h"
+
+namespace lighthouse::cuda {
+
+void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
+                               const Tensor& k, const Tensor& v);
+void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                const Tensor& q, const Tensor& k, const Tensor& v);
+int64_t attention_backward_float32_scratch(const Shape& q);
+
+}  // namespace lighthouse::cuda

@@ -1,0 +1,210 @@
+#include "cuda_backend.h"
+
+#include <cublasLt.h>
+#include <cudnn.h>
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "attention_cudnn.h"
+#include "cuda_check.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+#include "linear.h"
+
+namespace lighthouse {
+namespace cuda {
+
+void check(cudaError_t status, std::string_view call) {
+  if (status == cudaSuccess) return;
+  throw RunError(
+      fmt::format("{} failed on the GPU: {} ({})", call, cudaGetErrorString(status), cudaGetErrorName(status)));
+}
+
+namespace {
+
+constexpr int kOldestMajor = 8;
+
+cudaDeviceProp properties_of(int device) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status != cudaSuccess || count == 0) {
+    throw InputError(
+        fmt::format("run.device is cuda and there is no GPU that this process can use ({}); use --set run.device=cpu, "
+                    "or see whether nvidia-smi lists one and whether its driver knows CUDA {}.{}",
+                    status == cudaSuccess ? "none is listed" : cudaGetErrorString(status), CUDART_VERSION / 1000,
+                    CUDART_VERSION % 1000 / 10));
+  }
+  if (device < 0 || device >= count) {
+    throw InputError(fmt::format("GPU {} was asked for and there are {}, numbered from 0", device, count));
+  }
+  cudaDeviceProp properties{};
+  LIGHTHOUSE_CUDA(cudaGetDeviceProperties(&properties, device));
+  if (properties.major < kOldestMajor) {
+    throw InputError(fmt::format("{} has compute capability {}.{}; {}.0 or newer is needed (A100, RTX 30, H100, ...)",
+                                 properties.name, properties.major, properties.minor, kOldestMajor));
+  }
+  return properties;
+}
+
+int attribute(cudaDeviceAttr name, int device) {
+  int value = 0;
+  LIGHTHOUSE_CUDA(cudaDeviceGetAttribute(&value, name, device));
+  return value;
+}
+
+/// Operations of one multiprocessor in a clock, in matrix products: of bfloat16 by tensor cores (dense), or of float32.
+double flops_per_clock(int major, int minor, DType dtype) {
+  if (dtype == DType::kFloat32) return major == 8 && minor == 0 ? 128 : 256;
+  if (major >= 10) return major == 10 ? 8192 : 1024;
+  if (major == 9) return 4096;
+  return minor == 0 ? 2048 : minor == 9 ? 1024 : 512;
+}
+
+/// By the data sheet, whose clock is below the highest that the driver names.
+double peak_flops(const cudaDeviceProp& properties, DType dtype) {
+  const std::string_view name = properties.name;
+  const bool hopper = properties.major == 9;
+  if (dtype == DType::kBFloat16 && hopper && name.find("PCIe") != name.npos) return 756e12;
+  if (dtype == DType::kBFloat16 && hopper && name.find("NVL") == name.npos) return 989e12;
+  if (dtype == DType::kBFloat16 && properties.major == 8 && properties.minor == 0) return 312e12;
+  const double clock = 1e3 * attribute(cudaDevAttrClockRate, 0);
+  return properties.multiProcessorCount * clock * flops_per_clock(properties.major, properties.minor, dtype);
+}
+
+cudaStream_t make_stream() {
+  cudaStream_t stream = nullptr;
+  LIGHTHOUSE_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+  return stream;
+}
+
+class CudaGraph final : public Graph {
+ public:
+  explicit CudaGraph(cudaGraph_t graph) { LIGHTHOUSE_CUDA(cudaGraphInstantiate(&graph_, graph, 0)); }
+  ~CudaGraph() override { cudaGraphExecDestroy(graph_); }
+  CudaGraph(const CudaGraph&) = delete;
+  CudaGraph& operator=(const CudaGraph&) = delete;
+
+  void launch(const Stream& stream) override { LIGHTHOUSE_CUDA(cudaGraphLaunch(graph_, native(stream))); }
+
+ private:
+  cudaGraphExec_t graph_ = nullptr;
+};
+
+struct DestroyGraph {
+  void operator()(cudaGraph_t graph) const { cudaGraphDestroy(graph); }
+};
+
+}  // namespace
+
+CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), properties_(properties_of(options.device)) {
+  if (options.dtype != DType::kBFloat16 && options.dtype != DType::kFloat32) {
+    throw std::logic_error("the CUDA backend computes in bfloat16 or float32");
+  }
+  LIGHTHOUSE_CUDA(cudaSetDevice(options.device));
+  compute_.reset(make_stream());
+  copy_.reset(make_stream());
+  linear_ = std::make_unique<LinearPlans>();
+  attention_ = std::make_unique<CudnnAttention>();
+}
+
+CudaBackend::~CudaBackend() = default;
+
+std::string CudaBackend::description() const {
+  int driver = 0;
+  LIGHTHOUSE_CUDA(cudaDriverGetVersion(&driver));
+  return fmt::format("{}, compute capability {}.{}; driver for CUDA {}.{}, runtime {}.{}, cuBLASLt {}, cuDNN {}; {}{}",
+                     properties_.name, properties_.major, properties_.minor, driver / 1000, driver % 1000 / 10,
+                     CUDART_VERSION / 1000, CUDART_VERSION % 1000 / 10, cublasLtGetVersion(), cudnnGetVersion(),
+                     name_of(options_.dtype), options_.deterministic ? ", deterministic" : "");
+}
+
+Hardware CudaBackend::hardware() const {
+  size_t free = 0, total = 0;
+  LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
+  const double transfers = 2e3 * attribute(cudaDevAttrMemoryClockRate, options_.device);  // per second and pin
+  return {properties_.name, static_cast<int64_t>(free), peak_flops(properties_, options_.dtype),
+          transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
+}
+
+// ---- Memory ----
+
+Memory CudaBackend::allocate(int64_t bytes) {
+  void* address = nullptr;
+  const cudaError_t status = cudaMalloc(&address, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();  // it is told below, and not again by the next check
+    throw InputError(fmt::format(
+        "{} has {} free and {} are needed; a smaller batch.micro_batch_size, batch.sequence_length or more of "
+        "memory.recompute needs less (see `lighthouse plan`)",
+        properties_.name, format_bytes(hardware().memory_bytes), format_bytes(bytes)));
+  }
+  check(status, "cudaMalloc");
+  Memory memory(static_cast<std::byte*>(address), bytes, device(), [](std::byte* begin) { cudaFree(begin); });
+  LIGHTHOUSE_CUDA(cudaMemset(address, 0, static_cast<size_t>(bytes)));
+  return memory;
+}
+
+Memory CudaBackend::allocate_host(int64_t bytes) {
+  void* address = nullptr;
+  const cudaError_t status = cudaMallocHost(&address, static_cast<size_t>(bytes));
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    throw InputError(fmt::format("the system has no {} of pinned host memory to give", format_bytes(bytes)));
+  }
+  check(status, "cudaMallocHost");
+  return {static_cast<std::byte*>(address), bytes, Device{}, [](std::byte* begin) { cudaFreeHost(begin); }};
+}
+
+// ---- Order ----
+
+Event CudaBackend::record(const Stream& stream) {
+  cudaEvent_t event = nullptr;
+  LIGHTHOUSE_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+  const std::shared_ptr<void> owner(event, [](void* handle) { cudaEventDestroy(static_cast<cudaEvent_t>(handle)); });
+  LIGHTHOUSE_CUDA(cudaEventRecord(event, native(stream)));
+  return Event(owner);
+}
+
+void CudaBackend::wait(const Stream& stream, const Event& event) {
+  if (event.handle() == nullptr) return;
+  LIGHTHOUSE_CUDA(cudaStreamWaitEvent(native(stream), static_cast<cudaEvent_t>(event.handle())));
+}
+
+void CudaBackend::wait(const Event& event) {
+  if (event.handle() == nullptr) return;
+  LIGHTHOUSE_CUDA(cudaEventSynchronize(static_cast<cudaEvent_t>(event.handle())));
+}
+
+void CudaBackend::wait(const Stream& stream) {
+  LIGHTHOUSE_CUDA(cudaStreamSynchronize(native(stream)));
+}
+
+std::unique_ptr<Graph> CudaBackend::capture(const Stream& stream, const std::function<void()>& work) {
+  // Of this thread alone: a checkpoint may be on its way to the disk in another.
+  LIGHTHOUSE_CUDA(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal));
+  cudaGraph_t graph = nullptr;
+  try {
+    work();
+  } catch (...) {
+    cudaStreamEndCapture(native(stream), &graph);
+    if (graph != nullptr) cudaGraphDestroy(graph);
+    throw;
+  }
+  LIGHTHOUSE_CUDA(cudaStreamEndCapture(native(stream), &graph));
+  const std::unique_ptr<CUgraph_st, DestroyGraph> owner(graph);
+  return std::make_unique<CudaGraph>(graph);
+}
+
+}  // namespace cuda
+
+int cuda_device_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {
+  return std::make_unique<cuda::CudaBackend>(options);
+}
+
+}  // namespace lighthouse
