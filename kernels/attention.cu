@@ -178,16 +178,8 @@ void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, con
     const Tensor dk_part = front(parts.dk_part, end), dv_part = front(parts.dv_part, end);
     const Tensor lse_part = parts.lse_part.view({q.size(0) * q.size(2), chunk});
     copy_columns(stream, lse_part, lse.view({q.size(0) * q.size(2), n}), begin, end);
-    const BackwardCall call{queries(dq),
-                            dk_part,
-                            dv_part,
-                            queries(dout),
-                            queries(out),
-                            queries(q),
-                            keys(k),
-                            keys(v),
-                            lse.data<float>() + begin,
-                            n};
+    const BackwardCall call{queries(dq), dk_part, dv_part, queries(dout),         queries(out),
+                            queries(q),  keys(k), keys(v), lse_part.data<float>()};
     run_backward(*attention_, stream, call, true, parts.workspace);
     add_chunk(stream, parts.dk_sum, dk_part);
     add_chunk(stream, parts.dv_sum, dv_part);

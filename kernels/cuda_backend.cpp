@@ -4,6 +4,7 @@
 #include <cudnn.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "attention_cudnn.h"
@@ -123,8 +124,17 @@ Hardware CudaBackend::hardware() const {
   size_t free = 0, total = 0;
   LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
   const double transfers = 2e3 * attribute(cudaDevAttrMemoryClockRate, options_.device);  // per second and pin
-  return {properties_.name, static_cast<int64_t>(free), peak_flops(properties_, options_.dtype),
+  // What the libraries load later is left to them.
+  constexpr int64_t kForLibraries = int64_t{1} << 30;
+  return {properties_.name, std::max<int64_t>(0, static_cast<int64_t>(free) - kForLibraries),
+          peak_flops(properties_, options_.dtype),
           transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
+}
+
+int64_t CudaBackend::memory_in_use() const {
+  size_t free = 0, total = 0;
+  LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
+  return static_cast<int64_t>(total - free);
 }
 
 // ---- Memory ----

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "lighthouse/kernels/cuda.h"
+#include "lighthouse/ops/cuda_scratch.h"
 
 namespace lighthouse::cuda {
 
@@ -28,7 +29,8 @@ class CudaBackend final : public Backend {
   DType dtype() const override { return options_.dtype; }
   std::string description() const override;
   Hardware hardware() const override;
-  int64_t logits_bytes() const override { return int64_t{2} << 30; }
+  int64_t memory_in_use() const override;
+  int64_t logits_bytes() const override { return cuda_scratch::kLogitsBytes; }
 
   // Memory
   Memory allocate(int64_t bytes) override;

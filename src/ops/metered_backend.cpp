@@ -302,7 +302,8 @@ class PlannedCudaBackend final : public MeteredBackend {
   DType dtype() const override { return planned_.dtype; }
   std::string description() const override { return planned_.hardware.name + ", planned"; }
   Hardware hardware() const override { return planned_.hardware; }
-  int64_t logits_bytes() const override { return int64_t{2} << 30; }
+  int64_t memory_in_use() const override { return 0; }
+  int64_t logits_bytes() const override { return cuda_scratch::kLogitsBytes; }
   Memory allocate(int64_t) override { throw std::logic_error("there is no GPU to run on"); }
 
   int64_t embedding_backward_scratch(int64_t tokens, int64_t hidden_size) const override {

@@ -17,7 +17,7 @@ void AdamW::step(const Stream& stream, const Parameters& weights, const Paramete
                  const Parameters& gradients, double learning_rate) {
   AdamSettings settings{settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
   backend_.plan_update(stream, scalars_, step_scalars_, learning_rate, settings_.clip_grad_norm, settings);
-  const bool rounded = working.flat.raw() != weights.flat.raw();
+  const bool rounded = working.flat.dtype() != weights.flat.dtype();
   for (Tensor Parameters::*part : {&Parameters::matrices, &Parameters::vectors}) {
     backend_.adamw(stream, weights.*part, rounded ? working.*part : Tensor(), exp_avg_.*part, exp_avg_sq_.*part,
                    gradients.*part, scalars_, settings);

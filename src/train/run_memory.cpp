@@ -16,22 +16,6 @@ bool same(const PassSettings& a, const PassSettings& b) {
          a.rope_theta == b.rope_theta && a.backward == b.backward && a.recompute == b.recompute;
 }
 
-/// `auto` keeps all: with_recompute() has the choice.
-Recompute recompute_of(RecomputeChoice choice) {
-  switch (choice) {
-    case RecomputeChoice::kAuto:
-    case RecomputeChoice::kNone:
-      return Recompute::kNone;
-    case RecomputeChoice::kNorms:
-      return Recompute::kNorms;
-    case RecomputeChoice::kMlp:
-      return Recompute::kMlp;
-    case RecomputeChoice::kBlock:
-      return Recompute::kBlock;
-  }
-  return Recompute::kNone;
-}
-
 int64_t largest_micro_batch(const RunConfig& config) {
   int64_t largest = 1;
   for (const StageSection& stage : config.stages) largest = std::max(largest, stage.batch.micro_batch_size);
@@ -48,6 +32,21 @@ int64_t next_micro_batch(const RunConfig& config, int64_t batch) {
 }
 
 }  // namespace
+
+Recompute recompute_of(RecomputeChoice choice) {
+  switch (choice) {
+    case RecomputeChoice::kAuto:
+    case RecomputeChoice::kNone:
+      return Recompute::kNone;
+    case RecomputeChoice::kNorms:
+      return Recompute::kNorms;
+    case RecomputeChoice::kMlp:
+      return Recompute::kMlp;
+    case RecomputeChoice::kBlock:
+      return Recompute::kBlock;
+  }
+  return Recompute::kNone;
+}
 
 RunMemory::RunMemory(const RunConfig& config, Backend& backend)
     : config_(config), backend_(backend), optimizer_(config.optimizer, backend) {
@@ -101,7 +100,7 @@ void RunMemory::lay_out(Arena& arena) {
 }
 
 void RunMemory::round_weights() {
-  if (weights_.flat.raw() == master_.flat.raw()) return;
+  if (weights_.flat.dtype() == master_.flat.dtype()) return;
   backend_.copy(backend_.compute_stream(), weights_.flat, master_.flat);
 }
 

@@ -4,6 +4,21 @@
 
 namespace lighthouse {
 
+void add_gradients(const Stream& stream, Backend& backend, RunMemory& memory, Pass& pass, double loss_scale) {
+  Llama& model = *pass.model;
+  model.forward(stream, memory.weights(), pass.inputs);
+  model.loss_backward(stream, memory.weights(), memory.gradients(), pass.targets, loss_scale);
+  backend.add_sum(stream, memory.optimizer().step_scalar(kLoss), memory.reduction_scratch(), model.losses(),
+                  loss_scale);
+  model.backward(stream, memory.weights(), memory.gradients(), pass.inputs);
+}
+
+void update_weights(const Stream& stream, Backend& backend, RunMemory& memory, double learning_rate) {
+  AdamW& optimizer = memory.optimizer();
+  backend.l2_norm(stream, optimizer.step_scalar(kGradientNorm), memory.reduction_scratch(), memory.gradients().flat);
+  optimizer.step(stream, memory.master_weights(), memory.weights(), memory.gradients(), learning_rate);
+}
+
 TrainingStep::TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend)
     : memory_(memory), feed_(feed), backend_(backend), stream_(backend.compute_stream()) {
   constexpr int64_t kReports = kInFlight;
@@ -23,11 +38,9 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
     micro_batch(pass, 1.0 / static_cast<double>(batch.tokens_per_step()));
   }
   if (gradient_hook_) gradient_hook_(memory_.gradients());
-  backend_.l2_norm(stream_, optimizer.step_scalar(kGradientNorm), memory_.reduction_scratch(),
-                   memory_.gradients().flat);
   backend_.wait(stream_, update_gate_);
   update_gate_ = {};
-  optimizer.step(stream_, memory_.master_weights(), memory_.weights(), memory_.gradients(), learning_rate);
+  update_weights(stream_, backend_, memory_, learning_rate);
 
   const Tensor report = reports_.select(0, static_cast<int64_t>(next_report_));
   next_report_ = (next_report_ + 1) % kInFlight;
@@ -46,19 +59,11 @@ StepResult TrainingStep::finish() {
 void TrainingStep::micro_batch(Pass& pass, double loss_scale) {
   Pass::Recording& recording = pass.recording;
   if (recording.loss_scale != loss_scale) recording = {loss_scale, 0, nullptr};
+  const auto run = [&] { add_gradients(stream_, backend_, memory_, pass, loss_scale); };
   // The first time runs as it is: libraries choose their algorithms then, which cannot be recorded.
-  if (recording.runs++ == 1) recording.graph = backend_.capture(stream_, [&] { compute(pass, loss_scale); });
+  if (recording.runs++ == 1) recording.graph = backend_.capture(stream_, run);
   if (recording.graph) return recording.graph->launch(stream_);
-  compute(pass, loss_scale);
-}
-
-void TrainingStep::compute(Pass& pass, double loss_scale) {
-  Llama& model = *pass.model;
-  model.forward(stream_, memory_.weights(), pass.inputs);
-  model.loss_backward(stream_, memory_.weights(), memory_.gradients(), pass.targets, loss_scale);
-  backend_.add_sum(stream_, memory_.optimizer().step_scalar(kLoss), memory_.reduction_scratch(), model.losses(),
-                   loss_scale);
-  model.backward(stream_, memory_.weights(), memory_.gradients(), pass.inputs);
+  run();
 }
 
 }  // namespace lighthouse

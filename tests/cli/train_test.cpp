@@ -129,9 +129,9 @@ TEST_F(Train, ResolvedConfigSaysTheSameAndTrainsTheSame) {
   expect_done(lighthouse({"train", path("resolved.yaml")}));
   EXPECT_EQ(losses_and_norms(metrics("again")), losses_and_norms(metrics("plain")));
   // What a run saves says what `auto` stood for.
-  const Outcome on_cpu = lighthouse({"config", path("resolved.yaml"), "--set", "run.device=cpu", "--set",
-                                     "run.dtype=float32", "--set", "stages.0.recompute=none", "--set",
-                                     "stages.1.recompute=none"});
+  const Outcome on_cpu =
+      lighthouse({"config", path("resolved.yaml"), "--set", "run.device=cpu", "--set", "run.dtype=float32", "--set",
+                  "stages.0.recompute=none", "--set", "stages.1.recompute=none"});
   EXPECT_EQ(read_text(run_folder("again") / "config.yaml"), on_cpu.out);
 }
 

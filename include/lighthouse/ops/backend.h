@@ -73,6 +73,8 @@ class Backend {
   /// What computed: library versions, processor, instruction set. Recorded in checkpoints.
   virtual std::string description() const = 0;
   virtual Hardware hardware() const = 0;
+  /// Bytes of its memory that are in use now.
+  virtual int64_t memory_in_use() const = 0;
   /// The bytes of logits that are worth having in memory together: more of them make fewer and larger products.
   virtual int64_t logits_bytes() const = 0;
 

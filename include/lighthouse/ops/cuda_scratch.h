@@ -22,6 +22,8 @@ constexpr int64_t aligned(int64_t bytes) {
   return divide_up(bytes, 256) * 256;
 }
 
+constexpr int64_t kLogitsBytes = 2048 * kMebibyte;
+
 /// cuBLASLt's workspace, for any product.
 constexpr int64_t linear() {
   return 32 * kMebibyte;

@@ -44,6 +44,7 @@ class MeteredBackend : public Backend {
   DType dtype() const override { return inner_.dtype(); }
   std::string description() const override { return inner_.description(); }
   Hardware hardware() const override { return inner_.hardware(); }
+  int64_t memory_in_use() const override { return inner_.memory_in_use(); }
   int64_t logits_bytes() const override { return inner_.logits_bytes(); }
 
   // Memory

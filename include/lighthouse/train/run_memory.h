@@ -85,6 +85,9 @@ class RunMemory {
   int64_t persistent_bytes_ = 0;
 };
 
+/// `auto` keeps all: with_recompute() has the choice.
+Recompute recompute_of(RecomputeChoice choice);
+
 /// Bytes of device memory that a run of this config takes.
 int64_t planned_bytes(const RunConfig& config, Backend& backend);
 

@@ -17,6 +17,13 @@ struct StepResult {
   bool skipped = false;      // loss or norm was not finite: the weights are as before
 };
 
+/// Adds one micro-batch's gradients and, times `loss_scale`, its losses: forward, loss, backward, for pass.inputs and
+/// pass.targets.
+void add_gradients(const Stream& stream, Backend& backend, RunMemory& memory, Pass& pass, double loss_scale);
+
+/// The gradient's norm; if it and the loss are finite, clipping and AdamW.
+void update_weights(const Stream& stream, Backend& backend, RunMemory& memory, double learning_rate);
+
 /// zero the gradients
 /// for each micro-batch: forward, loss, backward    (gradients add up)
 /// norm of the gradient; if it is not finite, stop here
@@ -55,7 +62,6 @@ class TrainingStep {
   };
 
   void micro_batch(Pass& pass, double loss_scale);
-  void compute(Pass& pass, double loss_scale);
 
   RunMemory& memory_;
   BatchFeed& feed_;

@@ -60,6 +60,13 @@ Hardware CpuBackend::hardware() const {
   return {processor_name(), std::min(physical, cgroup_limit())};
 }
 
+int64_t CpuBackend::memory_in_use() const {
+  std::ifstream file("/proc/self/statm");  // pages of the program, and of these in memory
+  int64_t pages = 0, resident = 0;
+  file >> pages >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 }  // namespace cpu
 
 std::unique_ptr<Backend> make_cpu_backend() {

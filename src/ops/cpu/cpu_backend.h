@@ -16,6 +16,7 @@ class CpuBackend final : public Backend {
   DType dtype() const override { return DType::kFloat32; }
   std::string description() const override;
   Hardware hardware() const override;
+  int64_t memory_in_use() const override;
   int64_t logits_bytes() const override { return int64_t{64} << 20; }
 
   // Memory

@@ -1,0 +1,20 @@
+// What a step of training costs, found without running it.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lighthouse/config/run_config.h"
+#include "lighthouse/ops/metered_backend.h"
+
+namespace lighthouse {
+
+/// The operations of one step of a stage whose layers attend as `kind`, counted by the model's own code. `counting` is
+/// in mode kCount; its table is emptied.
+std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind,
+                                      MeteredBackend& counting);
+
+/// The sum of the floors: the seconds that the step cannot be faster than.
+double floor_seconds(const std::vector<OperationCost>& costs);
+
+}  // namespace lighthouse

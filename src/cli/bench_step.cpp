@@ -1,0 +1,197 @@
+// lighthouse bench step: times the trainer's own step on random tokens.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+#include <random>
+
+#include "commands.h"
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/model/cost.h"
+#include "lighthouse/train/step_cost.h"
+#include "lighthouse/train/training_step.h"
+#include "rates.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::string config;
+  std::vector<std::string> settings;
+  int64_t stage = 0;
+  int64_t steps = 10;
+  bool breakdown = false;
+};
+
+/// The stage alone, without evaluation.
+RunConfig only_stage(RunConfig config, int64_t stage) {
+  const auto stages = static_cast<int64_t>(config.stages.size());
+  if (stage < 0 || stage >= stages) {
+    throw InputError(fmt::format("--stage is {}; the config has the stages 0 to {}", stage, stages - 1));
+  }
+  config.stages = {config.stages[static_cast<size_t>(stage)]};
+  config.stages[0].data.validation.clear();
+  config.stages[0].dense_every = 0;
+  return config;
+}
+
+/// Everything that a training step works on, with random weights and tokens.
+class StepBench {
+ public:
+  StepBench(const RunConfig& config, Backend& backend)
+      : config_(config),
+        backend_(backend),
+        memory_(config, backend),
+        arena_(backend.allocate(planned_bytes(config, backend))),
+        feed_(backend, memory_.largest_batch()),
+        step_(memory_, feed_, backend) {
+    memory_.lay_out(arena_);
+    // Weights far from 0, so that no product is faster than a trained model's.
+    fill_like_weights(memory_.master_weights().matrices, 0.02f);
+    backend.fill(backend.compute_stream(), memory_.master_weights().vectors, 1);
+    memory_.round_weights();
+    backend.wait(backend.compute_stream());
+  }
+
+  /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another.
+  std::vector<double> run(int64_t count) {
+    using Clock = std::chrono::steady_clock;
+    std::vector<double> seconds;
+    auto last = Clock::now();
+    const auto finish = [&] {
+      step_.finish();
+      const auto now = Clock::now();
+      seconds.push_back(std::chrono::duration<double>(now - last).count());
+      last = now;
+    };
+    for (int64_t i = 0; i < count; ++i) {
+      begin();
+      if (step_.in_flight() == TrainingStep::kInFlight) finish();
+    }
+    while (step_.in_flight() > 0) finish();
+    return seconds;
+  }
+
+ private:
+  void begin() {
+    const StageSection& stage = config_.stages[0];
+    std::uniform_int_distribution<int32_t> token(0, static_cast<int32_t>(config_.model.vocab_size - 1));
+    const auto windows = [&](std::span<int32_t> to) {
+      std::generate(to.begin(), to.end(), [&] { return token(random_); });
+    };
+    step_.begin(memory_.training_pass(0, stage.attention), stage.batch, windows, 1e-4);
+  }
+
+  /// A pattern of pseudo-random numbers, repeated: its bits are what matters, and drawing half a billion takes long.
+  void fill_like_weights(const Tensor& weights, float deviation) {
+    std::vector<float> pattern(size_t{1} << 20);
+    std::normal_distribution<float> normal(0, deviation);
+    std::generate(pattern.begin(), pattern.end(), [&] { return normal(random_); });
+    const auto size = static_cast<int64_t>(pattern.size());
+    for (int64_t begin = 0; begin < weights.numel(); begin += size) {
+      const int64_t count = std::min(size, weights.numel() - begin);
+      backend_.copy(backend_.compute_stream(), weights.slice(0, begin, begin + count),
+                    {pattern.data(), {count}, DType::kFloat32});
+    }
+    backend_.wait(backend_.compute_stream());
+  }
+
+  RunConfig config_;
+  Backend& backend_;
+  RunMemory memory_;
+  Arena arena_;
+  BatchFeed feed_;
+  TrainingStep step_;
+  std::mt19937 random_{1};
+};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size()) / 2, values.end());
+  return values[values.size() / 2];
+}
+
+double flops_per_step(const RunConfig& config) {
+  const StageSection& stage = config.stages[0];
+  return training_flops_per_token(config.model, config.lighthouse, stage.attention, stage.batch.sequence_length) *
+         static_cast<double>(stage.batch.tokens_per_step());
+}
+
+std::string ms(double seconds) {
+  return fmt::format("{:.2f} ms", 1e3 * seconds);
+}
+
+void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates) {
+  MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
+  StepBench bench(config, timing);
+  bench.run(1);
+  timing.reset();
+  bench.run(1);
+  double total = 0;
+  for (const OperationCost& cost : timing.costs()) total += cost.seconds;
+  TextTable table({"operation", "calls", "time", "share", "floor", "time / floor", "TFLOP/s", "TB/s"});
+  for (const OperationCost& cost : timing.costs()) {
+    table.add_row({cost.kind, std::to_string(cost.calls), ms(cost.seconds),
+                   fmt::format("{:.1f}%", 100 * cost.seconds / total), ms(cost.floor_seconds),
+                   fmt::format("{:.2f}", cost.seconds / cost.floor_seconds),
+                   cost.flops > 0 ? fmt::format("{:.0f}", 1e-12 * cost.flops / cost.seconds) : "",
+                   fmt::format("{:.2f}", 1e-12 * cost.bytes / cost.seconds)});
+  }
+  const double floor = floor_seconds(timing.costs());
+  table.add_row(
+      {"all, one after another", "", ms(total), "100.0%", ms(floor), fmt::format("{:.2f}", total / floor), "", ""});
+  fmt::print("\n{}", table.str());
+}
+
+void bench_step(const Options& options) {
+  RunConfig config = with_device(only_stage(load_config(options.config, options.settings), options.stage));
+  const auto backend = make_backend(config);
+  const int64_t available = available_bytes(config, *backend);
+  config = with_recompute(config, *backend, available);
+  check_memory(config, *backend, available);
+  const StageSection& stage = config.stages[0];
+  const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
+  fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(), config.run.name,
+             name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
+             stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
+
+  const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, stage.batch.sequence_length);
+  fmt::print("ceilings: product {}FLOP/s, attention {} and {}FLOP/s, copy {}B/s\n", format_si(rates.product_flops),
+             format_si(rates.attention_forward_flops), format_si(rates.attention_backward_flops),
+             format_si(rates.bytes_per_second));
+  {
+    StepBench bench(config, *backend);
+    bench.run(3);
+    const std::vector<double> seconds = bench.run(options.steps + 1);  // the first began with nothing before it
+    const double typical = median({seconds.begin() + 1, seconds.end()});
+    const double best = *std::min_element(seconds.begin() + 1, seconds.end());
+    MeteredBackend counting(*backend, MeteredBackend::Mode::kCount, rates);
+    const double floor = floor_seconds(step_costs(config, 0, stage.attention, counting));
+    const double peak =
+        config.hardware.peak_tflops > 0 ? 1e12 * config.hardware.peak_tflops : backend->hardware().flops;
+    fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached)\n", ms(typical),
+               options.steps, ms(best), format_count(static_cast<int64_t>(tokens / typical)),
+               peak > 0 ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / typical / peak, format_si(peak))
+                        : "unknown (set hardware.peak_tflops)",
+               ms(floor), 100 * floor / typical);
+    fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
+               format_bytes(planned_bytes(config, *backend)), format_bytes(backend->memory_in_use()));
+  }
+  if (options.breakdown) print_breakdown(config, *backend, rates);
+}
+
+}  // namespace
+
+void add_bench_step_command(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("step", "A training step of a config, on random tokens");
+  auto options = std::make_shared<Options>();
+  add_config_options(*command, options->config, options->settings);
+  command->add_option("--stage", options->stage, "Which stage's step, from 0")->capture_default_str();
+  command->add_option("--steps", options->steps, "Steps to time")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_flag("--breakdown", options->breakdown, "Time, floor and share of each kind of operation");
+  command->callback([options] { bench_step(*options); });
+}
+
+}  // namespace lighthouse

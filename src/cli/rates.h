@@ -1,0 +1,16 @@
+// What a device reaches at best: what floors are reckoned with.
+#pragma once
+
+#include "lighthouse/model/config.h"
+#include "lighthouse/ops/backend.h"
+#include "lighthouse/ops/cost.h"
+
+namespace lighthouse {
+
+/// Measures a large matrix product, a large copy, and attention of the model's heads over B sequences of N tokens.
+Rates measured_rates(Backend& backend, const ModelConfig& model, int64_t batch, int64_t sequence_length);
+
+/// The share of a data sheet's figures that training reaches on a Hopper GPU, for plans (docs/benchmarks.md).
+Rates planned_rates(const Hardware& hardware);
+
+}  // namespace lighthouse

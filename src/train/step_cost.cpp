@@ -1,0 +1,29 @@
+#include "lighthouse/train/step_cost.h"
+
+#include <numeric>
+
+#include "lighthouse/train/training_step.h"
+
+namespace lighthouse {
+
+std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind,
+                                      MeteredBackend& counting) {
+  RunMemory memory(config, counting);
+  Arena measuring;
+  memory.lay_out(measuring);
+  Pass& pass = memory.training_pass(stage, kind);
+  const Stream stream;
+  counting.reset();
+  counting.fill(stream, memory.gradients().flat, 0);
+  const int64_t micro_batches = config.stages[static_cast<size_t>(stage)].batch.micro_batches();
+  for (int64_t i = 0; i < micro_batches; ++i) add_gradients(stream, counting, memory, pass, 1);
+  update_weights(stream, counting, memory, 1);
+  return counting.costs();
+}
+
+double floor_seconds(const std::vector<OperationCost>& costs) {
+  return std::accumulate(costs.begin(), costs.end(), 0.0,
+                         [](double sum, const OperationCost& cost) { return sum + cost.floor_seconds; });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,48 @@
+// A step counted from the config alone agrees with the formula of model/cost.h.
+#include "lighthouse/model/cost.h"
+#include "lighthouse/ops/metered_backend.h"
+#include "model/tiny_llama.h"
+
+namespace lighthouse {
+namespace {
+
+/// Flops of forward and backward, counted on a measuring arena, of one kind of work.
+double counted_flops(MeteredBackend& backend, const ModelConfig& config, const PassSettings& settings, bool products) {
+  Llama model(config, settings, backend);
+  Arena measuring;
+  const Parameters weights = lay_out_parameters(measuring, MemoryUse::kWeights, config, backend.dtype());
+  const Parameters gradients = lay_out_parameters(measuring, MemoryUse::kGradients, config);
+  const Tensor tokens =
+      measuring.allocate(MemoryUse::kBatch, {settings.batch, settings.sequence_length}, DType::kInt32);
+  model.lay_out(measuring);
+  const Stream stream = backend.compute_stream();
+  backend.reset();
+  model.forward(stream, weights, tokens);
+  model.loss_backward(stream, weights, gradients, tokens, 1);
+  model.backward(stream, weights, gradients, tokens);
+  double flops = 0;
+  for (const OperationCost& cost : backend.costs()) {
+    if ((cost.work == Work::kProduct) == products) flops += cost.flops;
+  }
+  return flops;
+}
+
+TEST(MeteredLlamaTest, CountsWhatTheFormulaSays) {
+  ModelConfig config = tiny_config();
+  config.vocab_size = config.padded_vocab_size();  // the formula leaves padding out
+  const auto cpu = make_cpu_backend();
+  MeteredBackend counting(*cpu, MeteredBackend::Mode::kCount);
+  const auto planned = make_planned_cuda_backend({});
+  for (MeteredBackend* backend : {&counting, planned.get()}) {
+    const PassSettings settings = dense_pass(2, 48);
+    const double tokens = 2 * 48;
+    EXPECT_EQ(counted_flops(*backend, config, settings, true),
+              6.0 * static_cast<double>(matrix_parameter_count(config)) * tokens);
+    // Forward 2 N C and backward 5 N C: the formula gives no credit for computing the scores again.
+    EXPECT_EQ(counted_flops(*backend, config, settings, false), 2 * tokens * 7.0 * 48 * 32);
+    EXPECT_GT(counted_flops(*backend, config, lighthouse_pass(2), true), 0);
+  }
+}
+
+}  // namespace
+}  // namespace lighthouse
