@@ -9,6 +9,7 @@
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -148,6 +149,7 @@ void copy_columns(const Stream& stream, const Tensor& out, const Tensor& in, int
 
 void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
                                     const Tensor& q, const Tensor& k, const Tensor& v) {
+  const ProfileRange range("attention_forward");
   check_shapes("attention_forward", q, k, v, out, lse);
   if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v);
   attention_->run(stream, forward_problem(q, k, v, out), {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()},
@@ -157,6 +159,7 @@ void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, con
 void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                      const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
                                      const Tensor& q, const Tensor& k, const Tensor& v) {
+  const ProfileRange range("attention_backward");
   check_shapes("attention_backward", q, k, v, out, lse);
   check_shapes("attention_backward", dq, dk, dv, dout, lse);
   if (q.dtype() == DType::kFloat32) {

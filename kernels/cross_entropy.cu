@@ -7,6 +7,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -239,11 +240,13 @@ void run(const Stream& stream, const char* operation, const Tensor& losses, cons
 
 void CudaBackend::cross_entropy_forward(const Stream& stream, const Tensor& losses, const Tensor& logits,
                                         const Tensor& targets, int64_t vocab_size) {
+  const ProfileRange range("cross_entropy_forward");
   run<false>(stream, "cross_entropy_forward", losses, logits, targets, vocab_size, 0, 0);
 }
 
 void CudaBackend::cross_entropy_forward_backward(const Stream& stream, const Tensor& losses, const Tensor& logits,
                                                  const Tensor& targets, int64_t vocab_size, double scale) {
+  const ProfileRange range("cross_entropy_forward_backward");
   run<true>(stream, "cross_entropy_forward_backward", losses, logits, targets, vocab_size, scale,
             properties_.sharedMemPerBlockOptin);
 }

@@ -11,6 +11,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -253,6 +254,7 @@ void check_shapes(const char* operation, const Tensor& weight, const Tensor& out
 
 void CudaBackend::embedding_forward(const Stream& stream, const Tensor& out, const Tensor& weight,
                                     const Tensor& tokens) {
+  const ProfileRange range("embedding_forward");
   check_shapes("embedding_forward", weight, out, tokens);
   require(have_dtype(out.dtype(), weight), "embedding_forward", {&weight, &out, &tokens});
   const int64_t rows = out.size(0), columns = out.size(1);
@@ -271,6 +273,7 @@ void CudaBackend::embedding_forward(const Stream& stream, const Tensor& out, con
 
 void CudaBackend::embedding_backward(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
                                      const Tensor& dout, const Tensor& tokens) {
+  const ProfileRange range("embedding_backward");
   check_shapes("embedding_backward", dweight, dout, tokens);
   const int64_t rows = dout.size(0), columns = dout.size(1);
   require(scratch.bytes() >= embedding_backward_scratch(rows, columns) && rows <= std::numeric_limits<int>::max(),

@@ -8,6 +8,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -119,6 +120,7 @@ void LinearPlans::run(const Stream& stream, const Product& product, const void* 
 
 void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const Tensor& scratch, const Tensor& x,
                                  const Tensor& weight) {
+  const ProfileRange range("linear_forward");
   check_shapes("linear_forward", out, x, weight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = out.size(1);
   const Product product{outputs, tokens,    inputs,      true,
@@ -129,6 +131,7 @@ void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const 
 
 void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, const Tensor& scratch,
                                         const Tensor& dout, const Tensor& weight) {
+  const ProfileRange range("linear_backward_input");
   check_shapes("linear_backward_input", dout, dx, weight);
   const int64_t tokens = dx.size(0), inputs = dx.size(1), outputs = dout.size(1);
   const Product product{inputs, tokens,       outputs,    false,
@@ -139,6 +142,7 @@ void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, 
 
 void CudaBackend::linear_backward_weight(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
                                          const Tensor& dout, const Tensor& x) {
+  const ProfileRange range("linear_backward_weight");
   check_shapes("linear_backward_weight", dout, x, dweight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = dout.size(1);
   const Product product{inputs, outputs,   tokens,          false,

@@ -6,6 +6,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -82,6 +83,7 @@ void cast(const Stream& stream, const Tensor& out, const Tensor& in) {
 }  // namespace
 
 void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
+  const ProfileRange range("fill");
   require(contiguous(out), "fill", {&out});
   if (out.numel() == 0) return;
   if (value == 0 && !std::signbit(value)) {
@@ -105,6 +107,7 @@ void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
 }
 
 void CudaBackend::copy(const Stream& stream, const Tensor& out, const Tensor& in) {
+  const ProfileRange range("copy");
   require(contiguous(out, in) && out.numel() == in.numel(), "copy", {&out, &in});
   if (out.numel() == 0) return;
   if (out.dtype() == in.dtype()) {

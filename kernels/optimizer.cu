@@ -5,6 +5,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -191,6 +192,7 @@ void launch_adamw(const Stream& stream, const AdamOperands<Moment, Working>& ope
 
 void CudaBackend::add_sum(const Stream& stream, const Tensor& sum, const Tensor& scratch, const Tensor& x,
                           double scale) {
+  const ProfileRange range("add_sum");
   require(sum.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "add_sum",
           {&sum, &scratch, &x});
   launch_sum<Plain>(stream, scratch, x);
@@ -200,6 +202,7 @@ void CudaBackend::add_sum(const Stream& stream, const Tensor& sum, const Tensor&
 }
 
 void CudaBackend::l2_norm(const Stream& stream, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
+  const ProfileRange range("l2_norm");
   require(norm.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "l2_norm",
           {&norm, &scratch, &x});
   launch_sum<Square>(stream, scratch, x);
@@ -214,6 +217,7 @@ int64_t CudaBackend::reduction_scratch(int64_t numel) const {
 
 void CudaBackend::plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,
                               double max_norm, const AdamSettings& settings) {
+  const ProfileRange range("plan_update");
   require(scalars.numel() == kAdamScalars && step.numel() == kStepScalars, "plan_update", {&scalars, &step});
   plan_update_kernel<<<1, 1, 0, native(stream)>>>(scalars.data<float>(), step.data<double>(), learning_rate, max_norm,
                                                   settings.beta1, settings.beta2);
@@ -222,6 +226,7 @@ void CudaBackend::plan_update(const Stream& stream, const Tensor& scalars, const
 
 void CudaBackend::adamw(const Stream& stream, const Tensor& weight, const Tensor& working, const Tensor& m,
                         const Tensor& v, const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) {
+  const ProfileRange range("adamw");
   require(m.numel() == weight.numel() && v.numel() == weight.numel() && gradient.numel() == weight.numel() &&
               scalars.numel() == kAdamScalars && contiguous(weight, m, v, gradient, scalars) &&
               have_dtype(m.dtype(), v) &&

@@ -5,6 +5,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -330,6 +331,7 @@ void launch_backward(const Stream& stream, float* dweight, const BackwardOperand
 
 void CudaBackend::rmsnorm_forward(const Stream& stream, const Tensor& out, const Tensor& rstd, const Tensor& x,
                                   const Tensor& weight, double epsilon) {
+  const ProfileRange range("rmsnorm_forward");
   require(x.rank() == 2 && have_shape(x.shape(), out) && have_shape({x.size(0)}, rstd) &&
               have_shape({x.size(1)}, weight) && contiguous(out, rstd, x, weight) && have_dtype(x.dtype(), out, weight),
           "rmsnorm_forward", {&out, &rstd, &x, &weight});
@@ -344,6 +346,7 @@ void CudaBackend::rmsnorm_forward(const Stream& stream, const Tensor& out, const
 void CudaBackend::rmsnorm_residual_forward(const Stream& stream, const Tensor& sum, const Tensor& out,
                                            const Tensor& rstd, const Tensor& residual, const Tensor& x,
                                            const Tensor& weight, double epsilon) {
+  const ProfileRange range("rmsnorm_residual_forward");
   require(x.rank() == 2 && have_shape(x.shape(), sum, out, residual) && have_shape({x.size(0)}, rstd) &&
               have_shape({x.size(1)}, weight) && contiguous(sum, out, rstd, residual, x, weight) &&
               have_dtype(x.dtype(), sum, out, residual, weight),
@@ -358,6 +361,7 @@ void CudaBackend::rmsnorm_residual_forward(const Stream& stream, const Tensor& s
 
 void CudaBackend::rmsnorm_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
                                    const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) {
+  const ProfileRange range("rmsnorm_backward");
   require(x.rank() == 2 && have_shape(x.shape(), dx, dout) && have_shape({x.size(0)}, rstd) &&
               have_shape({x.size(1)}, weight, dweight) && contiguous(dx, dweight, dout, x, weight, rstd) &&
               have_dtype(x.dtype(), dx, dout, weight) &&

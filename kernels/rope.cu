@@ -8,6 +8,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -141,6 +142,7 @@ void rotate(const Stream& stream, const char* operation, const Tensor& x, const 
 }  // namespace
 
 void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) {
+  const ProfileRange range("rope_table");
   require(cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin), "rope_table", {&cos, &sin});
   if (cos.numel() == 0) return;
   const auto grid = static_cast<unsigned>(ceil_div(cos.numel(), kBlock));
@@ -150,10 +152,12 @@ void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tens
 }
 
 void CudaBackend::rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  const ProfileRange range("rope_forward");
   rotate(stream, "rope_forward", x, cos, sin, 1.0f);
 }
 
 void CudaBackend::rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
+  const ProfileRange range("rope_backward");
   rotate(stream, "rope_backward", dx, cos, sin, -1.0f);
 }
 

@@ -5,6 +5,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -88,6 +89,7 @@ void check_shapes(const char* operation, const Tensor& out, const Tensor& gate_u
 }  // namespace
 
 void CudaBackend::swiglu_forward(const Stream& stream, const Tensor& out, const Tensor& gate_up) {
+  const ProfileRange range("swiglu_forward");
   check_shapes("swiglu_forward", out, gate_up);
   if (out.numel() == 0) return;
   with_float_pack(out, can_pack(out.size(1), {&out, &gate_up}), [&](auto element, auto size) {
@@ -102,6 +104,7 @@ void CudaBackend::swiglu_forward(const Stream& stream, const Tensor& out, const 
 
 void CudaBackend::swiglu_backward(const Stream& stream, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
                                   const Tensor& gate_up) {
+  const ProfileRange range("swiglu_backward");
   check_shapes("swiglu_backward", out, gate_up);
   check_shapes("swiglu_backward", dout, gate_up);
   check_shapes("swiglu_backward", dout, dgate_up);

@@ -56,7 +56,8 @@ class StepBench {
     backend.wait(backend.compute_stream());
   }
 
-  /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another.
+  /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another. Not
+  /// counted are the first, which has nothing before it, and the last, which has nothing behind it.
   std::vector<double> run(int64_t count) {
     using Clock = std::chrono::steady_clock;
     std::vector<double> seconds;
@@ -67,12 +68,17 @@ class StepBench {
       seconds.push_back(std::chrono::duration<double>(now - last).count());
       last = now;
     };
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < count + 2; ++i) {
       begin();
       if (step_.in_flight() == TrainingStep::kInFlight) finish();
     }
     while (step_.in_flight() > 0) finish();
-    return seconds;
+    return {seconds.begin() + 1, seconds.end() - 1};
+  }
+
+  void run_one() {
+    begin();
+    step_.finish();
   }
 
  private:
@@ -119,6 +125,14 @@ double flops_per_step(const RunConfig& config) {
          static_cast<double>(stage.batch.tokens_per_step());
 }
 
+/// Of the device, or what the config says of it.
+Hardware hardware_of(const RunConfig& config, const Backend& backend) {
+  Hardware hardware = backend.hardware();
+  if (config.hardware.peak_tflops > 0) hardware.flops = 1e12 * config.hardware.peak_tflops;
+  if (config.hardware.bandwidth > 0) hardware.bytes_per_second = 1e12 * config.hardware.bandwidth;
+  return hardware;
+}
+
 std::string ms(double seconds) {
   return fmt::format("{:.2f} ms", 1e3 * seconds);
 }
@@ -126,9 +140,9 @@ std::string ms(double seconds) {
 void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates) {
   MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
   StepBench bench(config, timing);
-  bench.run(1);
+  bench.run_one();
   timing.reset();
-  bench.run(1);
+  bench.run_one();
   double total = 0;
   for (const OperationCost& cost : timing.costs()) total += cost.seconds;
   TextTable table({"operation", "calls", "time", "share", "floor", "time / floor", "TFLOP/s", "TB/s"});
@@ -151,6 +165,7 @@ void bench_step(const Options& options) {
   const int64_t available = available_bytes(config, *backend);
   config = with_recompute(config, *backend, available);
   check_memory(config, *backend, available);
+  const bool on_gpu = config.run.device == DeviceChoice::kCuda;
   const StageSection& stage = config.stages[0];
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
   fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(), config.run.name,
@@ -164,18 +179,20 @@ void bench_step(const Options& options) {
   {
     StepBench bench(config, *backend);
     bench.run(3);
-    const std::vector<double> seconds = bench.run(options.steps + 1);  // the first began with nothing before it
-    const double typical = median({seconds.begin() + 1, seconds.end()});
-    const double best = *std::min_element(seconds.begin() + 1, seconds.end());
+    const std::vector<double> seconds = bench.run(options.steps);
+    const double typical = median(seconds);
+    const double best = *std::min_element(seconds.begin(), seconds.end());
     MeteredBackend counting(*backend, MeteredBackend::Mode::kCount, rates);
     const double floor = floor_seconds(step_costs(config, 0, stage.attention, counting));
-    const double peak =
-        config.hardware.peak_tflops > 0 ? 1e12 * config.hardware.peak_tflops : backend->hardware().flops;
-    fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached)\n", ms(typical),
-               options.steps, ms(best), format_count(static_cast<int64_t>(tokens / typical)),
+    const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, *backend)) : host_rates(*backend);
+    MeteredBackend planning(*backend, MeteredBackend::Mode::kCount, plan_rates);
+    const double planned = floor_seconds(step_costs(config, 0, stage.attention, planning));
+    const double peak = hardware_of(config, *backend).flops;
+    fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached), planned {}\n",
+               ms(typical), options.steps, ms(best), format_count(static_cast<int64_t>(tokens / typical)),
                peak > 0 ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / typical / peak, format_si(peak))
                         : "unknown (set hardware.peak_tflops)",
-               ms(floor), 100 * floor / typical);
+               ms(floor), 100 * floor / typical, ms(planned));
     fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
                format_bytes(planned_bytes(config, *backend)), format_bytes(backend->memory_in_use()));
   }

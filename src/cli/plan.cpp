@@ -7,9 +7,11 @@
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/batch.h"
 #include "lighthouse/model/cost.h"
-#include "lighthouse/train/run_memory.h"
-#include "timing.h"
+#include "lighthouse/train/checkpoint_writer.h"
+#include "lighthouse/train/step_cost.h"
+#include "rates.h"
 
 namespace lighthouse {
 namespace {
@@ -19,18 +21,49 @@ struct Options {
   std::vector<std::string> settings;
 };
 
-/// What a step's time is reckoned from: a rate, and the share of it that training is taken to reach.
-struct Speed {
-  double flops;  // per second
-  double share;
-  std::string origin;
+constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+
+/// What a plan is made for. Its backend runs nothing.
+struct Target {
+  std::unique_ptr<Backend> cpu;  // behind `counting`, on the CPU
+  std::unique_ptr<MeteredBackend> counting;
+  Rates rates;
+  std::string rates_from;
 };
 
-Speed speed_of(const RunConfig& config, Backend& backend) {
-  constexpr double kH100 = 989e12;  // bfloat16, dense, by its data sheet
-  if (config.hardware.peak_tflops > 0) return {config.hardware.peak_tflops * 1e12, 0.4, "hardware.peak_tflops"};
-  if (config.run.device == DeviceChoice::kCuda) return {kH100, 0.4, "an H100's bfloat16 peak"};
-  return {product_flops(backend, 2048), 0.5, "this machine's matrix product, timed just now"};
+/// An H100 with 80 GB, by its data sheet, less what the driver and the libraries take; or what `hardware` says.
+Hardware planned_hardware(const HardwareSection& section) {
+  Hardware hardware{"an H100", static_cast<int64_t>(78 * kGibibyte), 989e12, 3.35e12};
+  if (section.peak_tflops > 0) hardware.flops = 1e12 * section.peak_tflops;
+  if (section.bandwidth > 0) hardware.bytes_per_second = 1e12 * section.bandwidth;
+  return hardware;
+}
+
+Target gpu_target(const RunConfig& config) {
+  PlannedCuda planned;
+  planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
+  planned.deterministic = config.run.deterministic;
+  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
+  planned.hardware = planned_hardware(config.hardware);
+  planned.rates = planned_rates(planned.hardware);
+  const bool given = config.hardware.peak_tflops > 0;
+  return {nullptr, make_planned_cuda_backend(planned), planned.rates,
+          fmt::format("what training reaches of {}FLOP/s and {}B/s ({})", format_si(planned.hardware.flops),
+                      format_si(planned.hardware.bytes_per_second),
+                      given ? "hardware.peak_tflops" : "an H100; set hardware.peak_tflops and bandwidth for another")};
+}
+
+Target cpu_target(const RunConfig& config) {
+  auto cpu = make_cpu_backend();
+  Rates rates = host_rates(*cpu);
+  std::string from = "this machine's matrix product and copy, timed just now";
+  if (config.hardware.peak_tflops > 0) {
+    rates.product_flops = rates.attention_forward_flops = rates.attention_backward_flops =
+        1e12 * config.hardware.peak_tflops;
+    from = "hardware.peak_tflops";
+  }
+  auto counting = std::make_unique<MeteredBackend>(*cpu, MeteredBackend::Mode::kCount, rates);
+  return {std::move(cpu), std::move(counting), rates, from};
 }
 
 void print_memory(const RunConfig& config, Backend& backend) {
@@ -43,69 +76,77 @@ void print_memory(const RunConfig& config, Backend& backend) {
   }
   fmt::print("{}\n", table.str());
 
-  TextTable passes({"pass", "kept activations", "scratch", "batch", "in all, with weights"});
+  TextTable passes({"pass", "recompute", "kept activations", "scratch", "batch", "in all, with weights"});
   for (const Pass& pass : memory.passes()) {
-    passes.add_row({pass.name, format_bytes(pass.activations), format_bytes(pass.scratch), format_bytes(pass.batch),
+    passes.add_row({pass.name, pass.settings.backward ? std::string(name_of(pass.settings.recompute)) : "",
+                    format_bytes(pass.activations), format_bytes(pass.scratch), format_bytes(pass.batch),
                     format_bytes(memory.persistent_bytes() + pass.activations + pass.scratch + pass.batch)});
   }
-  fmt::print("{}\nThe run takes {}, one allocation; passes share memory. A checkpoint takes {} on disk.\n\n",
+  fmt::print("{}\nThe run takes {}, one allocation; passes share memory. A checkpoint takes {} on disk.\n",
              passes.str(), format_bytes(arena.used()),
              format_bytes(3 * size_of(DType::kFloat32) * parameter_count(config.model)));
+  const int64_t pinned =
+      CheckpointWriter::pinned_bytes(config, backend) + BatchFeed::device_bytes(backend, memory.largest_batch());
+  if (pinned > 0)
+    fmt::print("Of the host it takes {}, pinned: a checkpoint and batches under way.\n", format_bytes(pinned));
+  fmt::print("\n");
 }
 
-double seconds_of_step(const RunConfig& config, const StageSection& stage, AttentionKind kind, const Speed& speed) {
-  const double flops = training_flops_per_token(config.model, config.lighthouse, kind, stage.batch.sequence_length);
-  return flops * static_cast<double>(stage.batch.tokens_per_step()) / (speed.flops * speed.share);
-}
+/// A kind of step that a stage makes.
+struct StepPlan {
+  std::string name;
+  int64_t stage;
+  AttentionKind attention;
+  int64_t steps;
+};
 
-void add_steps(TextTable& table, const RunConfig& config, const StageSection& stage, AttentionKind kind,
-               const std::string& name, const Speed& speed) {
-  const double flops = training_flops_per_token(config.model, config.lighthouse, kind, stage.batch.sequence_length);
-  table.add_row({name, std::string(name_of(kind)), format_count(stage.batch.tokens_per_step()), format_si(flops),
-                 format_si(flops * static_cast<double>(stage.batch.tokens_per_step())),
-                 format_seconds(seconds_of_step(config, stage, kind, speed))});
-}
-
-double seconds_of_run(const RunConfig& config, const Speed& speed) {
-  double seconds = 0;
-  for (const StageSection& stage : config.stages) {
+std::vector<StepPlan> steps_of(const RunConfig& config) {
+  std::vector<StepPlan> plans;
+  for (size_t i = 0; i < config.stages.size(); ++i) {
+    const StageSection& stage = config.stages[i];
     const int64_t dense = stage.dense_every > 0 ? stage.steps / stage.dense_every : 0;
-    seconds += static_cast<double>(dense) * seconds_of_step(config, stage, AttentionKind::kDense, speed) +
-               static_cast<double>(stage.steps - dense) * seconds_of_step(config, stage, stage.attention, speed);
-  }
-  return seconds;
-}
-
-void print_operations(const RunConfig& config, Backend& backend) {
-  const Speed speed = speed_of(config, backend);
-  TextTable table({"steps of", "attention", "tokens/step", "operations/token", "operations/step", "time/step"});
-  for (const StageSection& stage : config.stages) {
-    add_steps(table, config, stage, stage.attention, stage.name, speed);
-    if (stage.dense_every > 0) {
-      add_steps(table, config, stage, AttentionKind::kDense, stage.name + ", dense steps", speed);
+    plans.push_back({stage.name, static_cast<int64_t>(i), stage.attention, stage.steps - dense});
+    if (dense > 0) {
+      plans.push_back({stage.name + ", dense steps", static_cast<int64_t>(i), AttentionKind::kDense, dense});
     }
   }
-  fmt::print("{}\nTime: at {:.0f}% (an assumption) of {}, {}FLOP/s; the whole run about {}.\n", table.str(),
-             100 * speed.share, speed.origin, format_si(speed.flops), format_seconds(seconds_of_run(config, speed)));
+  return plans;
+}
+
+void print_operations(const RunConfig& config, Target& target) {
+  TextTable table({"steps of", "attention", "tokens/step", "operations/token", "operations/step", "time/step"});
+  double total = 0;
+  for (const StepPlan& plan : steps_of(config)) {
+    const BatchSection& batch = config.stages[static_cast<size_t>(plan.stage)].batch;
+    const double flops =
+        training_flops_per_token(config.model, config.lighthouse, plan.attention, batch.sequence_length);
+    const double seconds = floor_seconds(step_costs(config, plan.stage, plan.attention, *target.counting));
+    total += seconds * static_cast<double>(plan.steps);
+    table.add_row({plan.name, std::string(name_of(plan.attention)), format_count(batch.tokens_per_step()),
+                   format_si(flops), format_si(flops * static_cast<double>(batch.tokens_per_step())),
+                   format_seconds(seconds)});
+  }
+  fmt::print("{}\nTime: each operation's arithmetic or traffic at {}; the whole run about {}.\n", table.str(),
+             target.rates_from, format_seconds(total));
 }
 
 void plan(const Options& options) {
-  const RunConfig config = load_config(options.config, options.settings);
-  // The layout of float32 on the CPU, whatever the device: the only backend there is.
-  const auto backend = make_cpu_backend();
+  RunConfig config = with_device(load_config(options.config, options.settings));
+  const bool gpu = config.run.device == DeviceChoice::kCuda;
+  Target target = gpu ? gpu_target(config) : cpu_target(config);
+  const int64_t available = available_bytes(config, *target.counting);
+  config = with_recompute(config, *target.counting, available);
   int64_t tokens = 0;
   for (const StageSection& stage : config.stages) tokens += stage.steps * stage.batch.tokens_per_step();
-  fmt::print("{}: {} parameters, {} steps, {} tokens\n\n", config.run.name, format_count(parameter_count(config.model)),
-             format_count(config.total_steps()), format_count(tokens));
-  print_memory(config, *backend);
-  print_operations(config, *backend);
-  if (config.run.device == DeviceChoice::kCuda) {
-    fmt::print("\nrun.device is cuda: memory is that of the CPU backend in float32, the only one there is so far.\n");
-    return;
-  }
+  fmt::print("{}: {} parameters, {} steps, {} tokens, on {} in {}\n\n", config.run.name,
+             format_count(parameter_count(config.model)), format_count(config.total_steps()), format_count(tokens),
+             gpu ? "a GPU" : "the CPU", name_of(target.counting->dtype()));
+  print_memory(config, *target.counting);
+  print_operations(config, target);
+  const char* whose = config.hardware.memory > 0 ? "hardware.memory is" : gpu ? "an H100 has" : "this machine has";
   try {
-    check_memory(config, *backend, available_bytes(config, *backend));
-    fmt::print("\nIt fits: this machine has {} of memory.\n", format_bytes(available_bytes(config, *backend)));
+    check_memory(config, *target.counting, available);
+    fmt::print("\nIt fits: {} {}.\n", whose, format_bytes(available));
   } catch (const InputError& error) {
     fmt::print("\nIt does not fit: {}\n", error.what());
   }

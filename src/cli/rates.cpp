@@ -79,8 +79,13 @@ Rates measured_rates(Backend& backend, const ModelConfig& model, int64_t batch, 
   return rates;
 }
 
+Rates host_rates(Backend& cpu) {
+  const double product = product_flops(cpu, 2048);
+  return {product, 0.67 * product, 0.67 * product, copy_rate(cpu)};
+}
+
 Rates planned_rates(const Hardware& hardware) {
-  return {0.66 * hardware.flops, 0.6 * hardware.flops, 0.52 * hardware.flops, 0.8 * hardware.bytes_per_second};
+  return {0.7 * hardware.flops, 0.55 * hardware.flops, 0.48 * hardware.flops, 0.75 * hardware.bytes_per_second};
 }
 
 }  // namespace lighthouse

@@ -68,12 +68,14 @@ inline int64_t query_chunk(const Shape& q, int64_t limit) {
   return limit / smallest * 128;
 }
 
-/// float32: the sums of dout * out [B, H, N]. bfloat16: cuDNN's float32 sums of dq and of dout * out, or its
-/// deterministic workspace; in chunks also float32 sums and bfloat16 parts of dk and dv.
+/// float32: the sums of dout * out [B, H, N]. bfloat16: cuDNN's float32 sums of dq and of dout * out, where heads share
+/// keys also each head's own dk and dv, and its deterministic workspace; in chunks of queries also float32 sums and
+/// bfloat16 parts of dk and dv.
 inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads, bool deterministic, int64_t limit) {
   const int64_t rows = q[0] * q[2] * q[1];
   if (dtype == DType::kFloat32) return aligned(rows * size_of(DType::kFloat32));
-  const int64_t sums = rows * (q[3] + 2) * size_of(DType::kFloat32) + 2 * kMebibyte;
+  const int64_t of_heads = kv_heads == q[2] ? 0 : 2 * rows * q[3] * size_of(DType::kBFloat16);
+  const int64_t sums = rows * (q[3] + 2) * size_of(DType::kFloat32) + of_heads + 2 * kMebibyte;
   if (!deterministic) return aligned(sums);
   const int64_t chunk = query_chunk(q, limit);
   const int64_t workspace = sums + deterministic_workspace(q, chunk);

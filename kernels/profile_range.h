@@ -1,0 +1,17 @@
+// Names operations in profilers that read NVTX (Nsight Systems).
+#pragma once
+
+#include <nvtx3/nvToolsExt.h>
+
+namespace lighthouse::cuda {
+
+/// What this thread gives to the GPU during the object's life appears under `name`.
+class ProfileRange {
+ public:
+  explicit ProfileRange(const char* name) { nvtxRangePushA(name); }
+  ~ProfileRange() { nvtxRangePop(); }
+  ProfileRange(const ProfileRange&) = delete;
+  ProfileRange& operator=(const ProfileRange&) = delete;
+};
+
+}  // namespace lighthouse::cuda

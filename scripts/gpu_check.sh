@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU: builds, runs its tests and golden cases, times training steps, prints one table last.
+#   --build DIR    use this build instead of making one
+#   --sanitize     also run the kernel tests under compute-sanitizer (memcheck, racecheck): some minutes
+#   --peer SCRIPT  also time this PyTorch program, which takes --seq, --batch and --checkpoint, beside each step
+set -euo pipefail
+
+build=""
+sanitize=false
+peer=""
+while [ $# -gt 0 ]; do
+    case "$1" in
+        --build) build=$(realpath -- "${2:?--build needs a folder}"); shift 2 ;;
+        --peer) peer=$(realpath -- "${2:?--peer needs a file}"); shift 2 ;;
+        --sanitize) sanitize=true; shift ;;
+        *) echo "usage: $0 [--build DIR] [--sanitize] [--peer SCRIPT]" >&2; exit 2 ;;
+    esac
+done
+
+cd "$(dirname "$0")/.."
+say() { printf '\n== %s\n' "$*"; }
+if ! nvidia-smi >/dev/null 2>&1; then
+    echo "gpu_check: nvidia-smi finds no GPU here" >&2
+    exit 2
+fi
+if [ -z "$build" ]; then
+    build=$PWD/build
+    ./scripts/setup.sh
+    cmake -S . -B "$build" -G Ninja -DLIGHTHOUSE_CUDA=ON
+    cmake --build "$build"
+fi
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+table=()
+failed=0
+row() { table+=("$(printf '%-58s %s' "$1" "$2")"); }
+
+# NAME COMMAND...: a row that says whether it passed, and all of its output if it did not.
+check() {
+    local name=$1
+    shift
+    say "$name"
+    if "$@" >"$logs/out" 2>&1; then
+        tail -n 2 "$logs/out"
+        row "$name" passed
+    else
+        cat "$logs/out"
+        row "$name" FAILED
+        failed=1
+    fi
+}
+
+check "kernel tests" "$build/bin/test_kernels" --gtest_brief=1
+check "training tests" "$build/bin/test_gpu" --gtest_brief=1
+for case in tests/golden/cases/llama_dense*.safetensors; do
+    for dtype in float32 bfloat16; do
+        check "golden $(basename "$case" .safetensors) in $dtype" \
+            "$build/bin/lighthouse-golden" --device cuda --dtype $dtype "$case"
+    done
+done
+if $sanitize; then
+    for tool in memcheck racecheck; do
+        check "kernel tests under $tool" compute-sanitizer --tool $tool --error-exitcode 1 \
+            "$build/bin/test_kernels" --gtest_brief=1 --gtest_filter='-*Order*:*DeviceError*'
+    done
+fi
+
+# NAME SEQUENCE BATCH OPTIONS...: a dense step of the paper's model; beside it, if asked for, the peer's.
+time_step() {
+    local name=$1 sequence=$2 batch=$3
+    shift 3
+    say "$name"
+    if ! "$build/bin/lighthouse" bench step configs/paper-530m-98k.yaml --set stages.0.attention=dense \
+        --set batch.sequence_length="$sequence" --set batch.micro_batch_size="$batch" \
+        --set batch.global_batch_size="$batch" --set hardware.memory=74 "$@" | tee "$logs/out"; then
+        row "$name" FAILED
+        failed=1
+        return
+    fi
+    row "$name" "$(grep -o '[0-9,]* tokens/s, MFU [0-9.]*' "$logs/out")"
+}
+time_peer() {
+    [ -n "$peer" ] || return 0
+    say "the peer, $*"
+    python3 "$peer" "$@" >"$logs/out" 2>"$logs/err" || cat "$logs/err"
+    row "  the peer, $*" "$(grep -o '"tokens_per_s": [0-9]*' "$logs/out" || echo FAILED)"
+}
+
+time_peer --seq 4096 --batch 8
+time_step "530M dense, 8 x 4,096" 4096 8 --breakdown
+time_step "530M dense, 8 x 4,096, deterministic" 4096 8 --set run.deterministic=true
+time_peer --seq 8192 --batch 4
+time_step "530M dense, 4 x 8,192" 8192 4
+time_peer --seq 98304 --batch 1 --checkpoint --steps 3
+time_step "530M dense, 1 x 98,304" 98304 1 --steps 3
+time_step "530M dense, 1 x 98,304, deterministic" 98304 1 --steps 2 --set run.deterministic=true
+time_step "1.5B (28 x 1,536, grouped), 32 x 1,024, 4 accumulated" 1024 32 --steps 4 \
+    --set batch.global_batch_size=128 --set model.hidden_size=1536 --set model.num_hidden_layers=28 \
+    --set model.num_attention_heads=12 --set model.num_key_value_heads=2 --set model.intermediate_size=8960 \
+    --set model.vocab_size=151936 --set model.tie_word_embeddings=true --set optimizer.state_dtype=bfloat16
+
+say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), $(date +%F)"
+printf '%s\n' "${table[@]}"
+exit $failed
