@@ -7,6 +7,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
+#include "lighthouse/ops/cuda_scratch.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -286,7 +287,7 @@ void attention_backward_float32(const Stream& stream, const Tensor& dq, const Te
                                 const Tensor& q, const Tensor& k, const Tensor& v) {
   require(attends(lse, q, k, v) && has_heads(dq) && has_heads(dk) && has_heads(dv) && has_heads(dout) &&
               has_heads(out) && have_shape(q.shape(), dq, dout, out) && have_shape(k.shape(), dk, dv) &&
-              scratch.bytes() >= attention_backward_float32_scratch(q.shape()),
+              scratch.bytes() >= cuda_scratch::attention_backward(DType::kFloat32, q.shape(), k.size(2), false, 0),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
   if (q.numel() == 0) return;
   auto* delta = data_of<float>(scratch);
@@ -304,10 +305,6 @@ void attention_backward_float32(const Stream& stream, const Tensor& dq, const Te
     dk_dv_kernel<kCount><<<of_keys, block, 0, native(stream)>>>(of);
     LIGHTHOUSE_LAUNCHED("attention_backward, float32, dk and dv");
   });
-}
-
-int64_t attention_backward_float32_scratch(const Shape& q) {
-  return q[0] * q[1] * q[2] * int64_t{sizeof(float)};
 }
 
 }  // namespace lighthouse::cuda

@@ -14,6 +14,5 @@ void attention_forward_float32(const Stream& stream, const Tensor& out, const Te
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
                                 const Tensor& q, const Tensor& k, const Tensor& v);
-int64_t attention_backward_float32_scratch(const Shape& q);
 
 }  // namespace lighthouse::cuda

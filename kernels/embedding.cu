@@ -34,9 +34,9 @@ __global__ void __launch_bounds__(kGatherBlock)
 
 // ---- Backward ----
 
-constexpr int kChunk = 64;      // sorted positions
-constexpr int kBatch = 8;       // rows that a thread has on their way at once
-constexpr int kAddBlock = 128;  // threads, of one chunk and as many packs of columns
+constexpr int kChunk = cuda_scratch::kEmbeddingChunk;  // sorted positions
+constexpr int kBatch = 8;                              // rows that a thread has on their way at once
+constexpr int kAddBlock = 128;                         // threads, of one chunk and as many packs of columns
 static_assert(kChunk % kBatch == 0);
 
 struct Sorted {
@@ -46,6 +46,7 @@ struct Sorted {
 
 // The sums of the runs that cross a chunk's borders: [chunks, 2, C].
 enum PartialKind : int { kFromBefore, kIntoNext, kPartialKinds };
+static_assert(kPartialKinds == cuda_scratch::kEmbeddingPartialKinds);
 
 __global__ void count_up_kernel(int32_t* out, int count) {
   const int i = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
@@ -175,30 +176,27 @@ __global__ void __launch_bounds__(kWarp* kJoinSlices)
   store_run(dweight + token * columns + column, sum, true);
 }
 
-// Where things are in the scratch. Without memory it only counts.
+// Where things are in the scratch, of cuda_scratch::embedding_backward() bytes.
 struct Scratch {
   int32_t *positions, *sorted_tokens, *sorted_positions;
   float* partial;
   void* sort;
   size_t sort_bytes;
-  int64_t bytes = 0;
 
   Scratch(void* memory, int64_t tokens, int64_t columns) : memory_(static_cast<std::byte*>(memory)) {
     positions = take<int32_t>(tokens);
     sorted_tokens = take<int32_t>(tokens);
     sorted_positions = take<int32_t>(tokens);
-    partial = take<float>(ceil_div(tokens, kChunk) * kPartialKinds * columns);
-    // A second copy of tokens and positions, counts and alignment: less than this by far, and checked where it is used.
-    sort_bytes = static_cast<size_t>(16 * tokens + (int64_t{1} << 20));
-    sort = take<std::byte>(static_cast<int64_t>(sort_bytes));
+    partial = take<float>(cuda_scratch::embedding_partials(tokens, columns));
+    sort_bytes = static_cast<size_t>(cuda_scratch::embedding_sort(tokens));
+    sort = take<std::byte>(cuda_scratch::embedding_sort(tokens));
   }
 
  private:
   template <typename T>
   T* take(int64_t count) {
-    constexpr int64_t kAlignment = 256;
-    auto* piece = reinterpret_cast<T*>(memory_ == nullptr ? nullptr : memory_ + bytes);
-    bytes += ceil_div(count * int64_t{sizeof(T)}, kAlignment) * kAlignment;
+    auto* piece = reinterpret_cast<T*>(memory_);
+    memory_ += cuda_scratch::aligned(count * int64_t{sizeof(T)});
     return piece;
   }
   std::byte* memory_;
@@ -289,7 +287,7 @@ void CudaBackend::embedding_backward(const Stream& stream, const Tensor& dweight
 }
 
 int64_t CudaBackend::embedding_backward_scratch(int64_t tokens, int64_t hidden_size) const {
-  return Scratch(nullptr, tokens, hidden_size).bytes;
+  return cuda_scratch::embedding_backward(tokens, hidden_size);
 }
 
 }  // namespace lighthouse::cuda

@@ -14,12 +14,9 @@ namespace {
 
 constexpr int kSumThreads = 256;
 constexpr int kRun = 8;  // elements that a thread takes at a time
-constexpr int64_t kSumBlock = kSumThreads * kRun * 16;
+constexpr int64_t kSumBlock = cuda_scratch::kSumBlock;
+static_assert(kSumBlock % (kSumThreads * kRun) == 0);
 constexpr int kFinalThreads = 1024;
-
-int64_t sum_blocks(int64_t numel) {
-  return ceil_div(numel, kSumBlock);
-}
 
 struct Plain {
   static __device__ double of(double x) { return x; }
@@ -86,7 +83,7 @@ __global__ void __launch_bounds__(kFinalThreads) norm_kernel(double* norm, const
 
 template <typename Term>
 void launch_sum(const Stream& stream, const Tensor& scratch, const Tensor& x) {
-  const auto blocks = static_cast<unsigned>(sum_blocks(x.numel()));
+  const auto blocks = static_cast<unsigned>(cuda_scratch::sum_blocks(x.numel()));
   if (blocks == 0) return;
   auto* partial = data_of<double>(scratch);
   if (can_pack(4, {&x})) {
@@ -197,7 +194,7 @@ void CudaBackend::add_sum(const Stream& stream, const Tensor& sum, const Tensor&
           {&sum, &scratch, &x});
   launch_sum<Plain>(stream, scratch, x);
   add_sum_kernel<<<1, kFinalThreads, 0, native(stream)>>>(sum.data<double>(), data_of<double>(scratch),
-                                                          sum_blocks(x.numel()), scale);
+                                                          cuda_scratch::sum_blocks(x.numel()), scale);
   LIGHTHOUSE_LAUNCHED("add_sum");
 }
 
@@ -207,12 +204,12 @@ void CudaBackend::l2_norm(const Stream& stream, const Tensor& norm, const Tensor
           {&norm, &scratch, &x});
   launch_sum<Square>(stream, scratch, x);
   norm_kernel<<<1, kFinalThreads, 0, native(stream)>>>(norm.data<double>(), data_of<double>(scratch),
-                                                       sum_blocks(x.numel()));
+                                                       cuda_scratch::sum_blocks(x.numel()));
   LIGHTHOUSE_LAUNCHED("l2_norm");
 }
 
 int64_t CudaBackend::reduction_scratch(int64_t numel) const {
-  return sum_blocks(numel) * int64_t{sizeof(double)};
+  return cuda_scratch::reduction(numel);
 }
 
 void CudaBackend::plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,

@@ -174,19 +174,10 @@ void launch_forward(const Stream& stream, const ForwardOperands<T>& operands) {
 
 // ---- Backward ----
 
-// Blocks of rows, each with a share of dweight of its own: two for each multiprocessor of the largest GPUs there are.
-constexpr int64_t kRowBlocks = 264;
-int64_t rows_per_block(int64_t rows) {
-  return std::max<int64_t>(1, ceil_div(rows, kRowBlocks));
-}
-int64_t row_blocks(int64_t rows) {
-  return ceil_div(rows, rows_per_block(rows));
-}
-
 template <typename T>
 struct BackwardOperands {
   T* dx;
-  float* partial;  // [row blocks, C], of dweight
+  float* partial;  // [norm_row_blocks(rows), C], of dweight
   const T *dout, *x, *weight;
   const float* rstd;
   int64_t rows, rows_per_block;
@@ -311,7 +302,7 @@ __global__ void __launch_bounds__(kWarp* kSumRows)
 template <typename T, int kSize>
 void launch_backward(const Stream& stream, float* dweight, const BackwardOperands<T>& operands) {
   if (operands.rows == 0 || operands.columns == 0) return;
-  const auto parts = static_cast<unsigned>(row_blocks(operands.rows));
+  const auto parts = static_cast<unsigned>(cuda_scratch::norm_row_blocks(operands.rows));
   const int team = team_of<kSize>(operands.columns);
   if (team == 0) {
     long_backward_kernel<T><<<parts, kLongBlock, 0, native(stream)>>>(operands);
@@ -372,12 +363,12 @@ void CudaBackend::rmsnorm_backward(const Stream& stream, const Tensor& dx, const
     launch_backward<T, decltype(size)::value>(
         stream, dweight.data<float>(),
         {data_of<T>(dx), data_of<float>(scratch), data_of<T>(dout), data_of<T>(x), data_of<T>(weight),
-         rstd.data<float>(), x.size(0), rows_per_block(x.size(0)), static_cast<int>(x.size(1))});
+         rstd.data<float>(), x.size(0), cuda_scratch::norm_rows_per_block(x.size(0)), static_cast<int>(x.size(1))});
   });
 }
 
 int64_t CudaBackend::rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const {
-  return row_blocks(tokens) * hidden_size * int64_t{sizeof(float)};
+  return cuda_scratch::rmsnorm_backward(tokens, hidden_size);
 }
 
 }  // namespace lighthouse::cuda

@@ -38,21 +38,24 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
   const StagePosition reached = stage_of_step(before, last);
   const auto may_change = [&](const std::string& key) {
     // What is said for all stages is resolved in each of them.
-    for (const char* free : {"run.name", "run.directory", "run.device", "run.init_from", "run.branch_from",
-                             "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
+    for (const char* free :
+         {"run.name", "run.directory", "run.device", "run.dtype", "run.deterministic", "run.init_from",
+          "run.branch_from", "memory.", "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
       if (key.starts_with(free)) return true;
     }
     const int64_t stage = stage_of_key(key);
     if (stage < 0) return false;
     const bool validation = key.find(".data.validation") != std::string::npos;
+    const bool recompute = key.ends_with(".recompute");
     const bool longer = key == fmt::format("stages.{}.steps", reached.stage) &&
                         static_cast<size_t>(reached.stage) < now.stages.size() &&
                         now.stages[static_cast<size_t>(reached.stage)].steps > reached.step_in_stage;
-    return stage > reached.stage || validation || longer;
+    return stage > reached.stage || validation || recompute || longer;
   };
   refuse_differences(before, now, checkpoint, may_change,
-                     "May change: run.name, run.directory, run.device, checkpoint.*, evaluation.*, hardware.*, "
-                     "train.*, validation data, the steps of the stage that is under way, and stages after it. To "
+                     "May change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
+                     "checkpoint.*, evaluation.*, hardware.*, train.*, recompute, validation data, the steps of the "
+                     "stage that is under way, and stages after it. To "
                      "change more, start another run with run.branch_from.");
 }
 

@@ -57,6 +57,15 @@ TEST_F(Compatibility, BothValuesAreShown) {
   EXPECT_TRUE(contains(message, "0.95") && contains(message, "0.75")) << message;
 }
 
+TEST_F(Compatibility, WhereAndInWhichTypeItRunsMayChange) {
+  now_.run.device = DeviceChoice::kCuda;
+  now_.run.dtype = DTypeChoice::kBFloat16;
+  now_.run.deterministic = true;
+  now_.memory.attention_workspace = 1;
+  for (StageSection& stage : now_.stages) stage.recompute = RecomputeChoice::kBlock;
+  EXPECT_EQ(refused(), Keys());
+}
+
 TEST_F(Compatibility, WhatOnlyWatchesMayChange) {
   now_.run.name = "another";
   now_.run.directory = "elsewhere";

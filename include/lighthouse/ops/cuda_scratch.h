@@ -29,21 +29,39 @@ constexpr int64_t linear() {
   return 32 * kMebibyte;
 }
 
-constexpr int64_t kNormPartials = 1024;  // blocks of rows whose sums are kept apart
+/// Blocks of rows, each with a share of dweight of its own: two for each multiprocessor of the largest GPUs there are.
+constexpr int64_t kNormRowBlocks = 264;
+constexpr int64_t norm_rows_per_block(int64_t rows) {
+  return std::max<int64_t>(1, divide_up(rows, kNormRowBlocks));
+}
+constexpr int64_t norm_row_blocks(int64_t rows) {
+  return divide_up(rows, norm_rows_per_block(rows));
+}
 constexpr int64_t rmsnorm_backward(int64_t tokens, int64_t hidden_size) {
-  return std::min(tokens, kNormPartials) * hidden_size * size_of(DType::kFloat32);
+  return norm_row_blocks(tokens) * hidden_size * size_of(DType::kFloat32);
 }
 
-constexpr int64_t kEmbeddingChunk = 64;  // sorted tokens whose gradients one block adds
-/// Sorted tokens and places and what sorting takes; the sums that chunks share with their neighbours.
+constexpr int64_t kEmbeddingChunk = 64;        // sorted positions whose gradients one block adds
+constexpr int64_t kEmbeddingPartialKinds = 2;  // sums that a chunk shares with those before and after it
+/// What sorting takes: a second copy of tokens and positions, counts, alignment.
+constexpr int64_t embedding_sort(int64_t tokens) {
+  return 16 * tokens + kMebibyte;
+}
+constexpr int64_t embedding_partials(int64_t tokens, int64_t hidden_size) {
+  return divide_up(tokens, kEmbeddingChunk) * kEmbeddingPartialKinds * hidden_size;
+}
+/// Positions, sorted tokens, sorted positions, the sums of chunks, and what sorting takes.
 constexpr int64_t embedding_backward(int64_t tokens, int64_t hidden_size) {
-  const int64_t partials = (divide_up(tokens, kEmbeddingChunk) + 1) * 2 * hidden_size * size_of(DType::kFloat32);
-  return aligned(tokens * 48) + kMebibyte + aligned(partials);
+  return 3 * aligned(tokens * size_of(DType::kInt32)) +
+         aligned(embedding_partials(tokens, hidden_size) * size_of(DType::kFloat32)) + aligned(embedding_sort(tokens));
 }
 
-constexpr int64_t kReductionBlock = 16384;  // elements that one block sums
+constexpr int64_t kSumBlock = 32768;  // elements that one block sums
+constexpr int64_t sum_blocks(int64_t numel) {
+  return divide_up(numel, kSumBlock);
+}
 constexpr int64_t reduction(int64_t numel) {
-  return aligned(divide_up(numel, kReductionBlock) * size_of(DType::kFloat64));
+  return sum_blocks(numel) * size_of(DType::kFloat64);
 }
 
 /// q [B, N, H, D].
