@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <stdexcept>
 
 #include "attention_cudnn.h"
@@ -163,6 +164,7 @@ Memory CudaBackend::allocate_host(int64_t bytes) {
     throw InputError(fmt::format("the system has no {} of pinned host memory to give", format_bytes(bytes)));
   }
   check(status, "cudaMallocHost");
+  std::memset(address, 0, static_cast<size_t>(bytes));
   return {static_cast<std::byte*>(address), bytes, Device{}, [](std::byte* begin) { cudaFreeHost(begin); }};
 }
 

@@ -36,7 +36,7 @@ else
 fi
 
 say "Building"
-cmake -S . -B build -G Ninja >/dev/null
+cmake -S . -B build -G Ninja | grep -E "building the CUDA backend|Building for the CPU"
 cmake --build build --target lighthouse
 
 mkdir -p data/quickstart

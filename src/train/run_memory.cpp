@@ -173,40 +173,76 @@ RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t avai
   return resolved;
 }
 
+namespace {
+
+/// Which setting would make a run fit that does not.
+class Advice {
+ public:
+  Advice(const RunConfig& config, Backend& backend, int64_t available)
+      : config_(config), backend_(backend), available_(available) {}
+
+  std::string text() const {
+    if (recomputing_helps()) return "memory.recompute=auto would";
+    if (fits(with_micro_batch(1))) return micro_batch();
+    return shorter_sequence();
+  }
+
+ private:
+  bool fits(const RunConfig& config) const { return planned_bytes(config, backend_) <= available_; }
+
+  RunConfig with_micro_batch(int64_t at_most) const {
+    RunConfig smaller = config_;
+    for (StageSection& stage : smaller.stages) {
+      stage.batch.micro_batch_size = std::min(stage.batch.micro_batch_size, at_most);
+    }
+    return smaller;
+  }
+
+  /// Whether somebody asked for less recomputation than there could be, and more would do.
+  bool recomputing_helps() const {
+    RunConfig most = config_;
+    bool less_was_asked_for = false;
+    for (StageSection& stage : most.stages) {
+      less_was_asked_for |= stage.recompute != RecomputeChoice::kAuto && stage.recompute != RecomputeChoice::kBlock;
+      stage.recompute = RecomputeChoice::kBlock;
+    }
+    return less_was_asked_for && fits(most);
+  }
+
+  std::string micro_batch() const {
+    int64_t batch = largest_micro_batch(config_);
+    do {
+      batch = next_micro_batch(config_, batch);
+    } while (batch > 1 && !fits(with_micro_batch(batch)));
+    return fmt::format("batch.micro_batch_size={} would", batch);
+  }
+
+  std::string shorter_sequence() const {
+    // Dense only: a halved sequence length may break a rule of the pyramid, and dense attention needs no less.
+    RunConfig smaller = with_micro_batch(1);
+    for (StageSection& stage : smaller.stages) stage.attention = AttentionKind::kDense;
+    for (int64_t length = config_.batch.sequence_length / 2; length >= 128; length /= 2) {
+      for (StageSection& stage : smaller.stages) stage.batch.sequence_length = length;
+      if (fits(smaller)) return fmt::format("batch.micro_batch_size=1 with batch.sequence_length={} would", length);
+    }
+    return "only a smaller model would";
+  }
+
+  const RunConfig& config_;
+  Backend& backend_;
+  int64_t available_;
+};
+
+}  // namespace
+
 void check_memory(const RunConfig& config, Backend& backend, int64_t available) {
   const int64_t needed = planned_bytes(config, backend);
   if (needed <= available) return;
-  std::string advice = "only a smaller model would";
-  RunConfig smaller = config;
-  const auto fits = [&] { return planned_bytes(smaller, backend) <= available; };
-  const auto at_most = [&](int64_t batch) {
-    for (StageSection& stage : smaller.stages) {
-      stage.batch.micro_batch_size = std::min(stage.batch.micro_batch_size, batch);
-    }
-  };
-  at_most(1);
-  if (fits()) {
-    int64_t batch = largest_micro_batch(config);
-    do {
-      batch = next_micro_batch(config, batch);
-      smaller = config;
-      at_most(batch);
-    } while (batch > 1 && !fits());
-    advice = fmt::format("batch.micro_batch_size={} would", batch);
-  } else {
-    // Dense only: a halved sequence length may break a rule of the pyramid, and dense attention needs no less.
-    for (StageSection& stage : smaller.stages) stage.attention = AttentionKind::kDense;
-    for (int64_t length = config.batch.sequence_length / 2; length >= 128; length /= 2) {
-      for (StageSection& stage : smaller.stages) stage.batch.sequence_length = length;
-      if (!fits()) continue;
-      advice = fmt::format("batch.micro_batch_size=1 with batch.sequence_length={} would", length);
-      break;
-    }
-  }
   throw InputError(
       fmt::format("the run needs {} of memory and {} are there: {} too many would be used; {} fit "
                   "(`lighthouse plan` shows what takes how much)",
-                  format_bytes(needed), format_bytes(available), format_bytes(needed - available), advice));
+                  format_bytes(needed), format_bytes(available), format_bytes(needed - available),
+                  Advice(config, backend, available).text()));
 }
 
 }  // namespace lighthouse

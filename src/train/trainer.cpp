@@ -414,7 +414,7 @@ void Trainer::save() {
   collect_save(true);
   metrics_.flush();  // what a resumed run will not write again must be there when the checkpoint is
   step_.hold_update(writer_->begin(state()));
-  saved_ = finished_;
+  saved_ = saving_ = finished_;
   collect_save(false);
 }
 
@@ -439,7 +439,7 @@ void Trainer::collect_save_or_warn() {
 }
 
 void Trainer::warn_of_save(const InputError& error) {
-  observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", finished_, error.what()));
+  observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", saving_, error.what()));
 }
 
 }  // namespace lighthouse

@@ -242,7 +242,7 @@ TEST_F(MeteredBackendTest, ForwardsTheRestAndCapturesNothing) {
 TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
   PlannedCuda planned;
   planned.deterministic = true;
-  planned.attention_workspace = int64_t{1} << 20;
+  planned.attention_workspace = int64_t{16} << 20;
   planned.hardware = {"a GPU", int64_t{80} << 30, 1e15, 3e12};
   planned.rates.product_flops = 1e3;
   const std::unique_ptr<MeteredBackend> backend = make_planned_cuda_backend(planned);
@@ -252,7 +252,7 @@ TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
   EXPECT_EQ(backend->linear_scratch(), cuda_scratch::linear());
   const Shape q{2, 4096, 4, 64};
   EXPECT_EQ(backend->attention_backward_scratch(q, 2),
-            cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{1} << 20));
+            cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20));
 
   Arena arena;
   const Tensor x = arena.allocate(MemoryUse::kActivations, {10, 10}, backend->dtype());

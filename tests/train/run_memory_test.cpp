@@ -20,6 +20,16 @@ class RunMemoryTest : public testing::Test {
     return config;
   }
 
+  /// One dense stage of a model so deep that what its layers keep outweighs what they share.
+  RunConfig deep() {
+    RunConfig config = with_batch(2, 2);
+    config.data.validation.clear();
+    config.model.num_hidden_layers = 8;
+    config.stages = {config.stages[1]};
+    resolve_stages(config);
+    return config;
+  }
+
   TemporaryFolder folder_;
   std::unique_ptr<Backend> backend_ = make_cpu_backend();
 };
@@ -116,6 +126,15 @@ TEST_F(RunMemoryTest, AdvisesAShorterSequenceIfNoBatchFits) {
   EXPECT_TRUE(contains(refusal([&] { check_memory(config, *backend_, 1000); }), "smaller model"));
 }
 
+TEST_F(RunMemoryTest, AdvisesRecomputationWhereLessWasAskedFor) {
+  RunConfig config = deep();
+  config.stages[0].recompute = RecomputeChoice::kNone;
+  const int64_t needed = planned_bytes(config, *backend_);
+  const std::string message = refusal([&] { check_memory(config, *backend_, needed - 1); });
+  EXPECT_TRUE(contains(message, "memory.recompute=auto would fit")) << message;
+  EXPECT_NO_THROW(check_memory(with_recompute(deep(), *backend_, needed - 1), *backend_, needed - 1));
+}
+
 TEST_F(RunMemoryTest, AMachineHasSomeMemory) {
   RunConfig config = with_batch(1, 1);
   EXPECT_GT(available_bytes(config, *backend_), int64_t{64} << 20);
@@ -124,11 +143,7 @@ TEST_F(RunMemoryTest, AMachineHasSomeMemory) {
 }
 
 TEST_F(RunMemoryTest, RecomputesTheLeastThatFits) {
-  RunConfig config = with_batch(2, 2);
-  config.data.validation.clear();
-  config.model.num_hidden_layers = 8;  // so that what layers keep outweighs what they share
-  config.stages = {config.stages[1]};
-  resolve_stages(config);
+  const RunConfig config = deep();
   int64_t before = INT64_MAX;
   for (const RecomputeChoice choice :
        {RecomputeChoice::kNone, RecomputeChoice::kNorms, RecomputeChoice::kMlp, RecomputeChoice::kBlock}) {

@@ -82,7 +82,7 @@ class Backend {
 
   /// Zeroed device memory. Throws InputError if the device does not have it.
   virtual Memory allocate(int64_t bytes) = 0;
-  /// Host memory that copies to and from the device run fastest with. Throws InputError if there is not enough.
+  /// Zeroed host memory that copies to and from the device run fastest with. Throws InputError if there is not enough.
   virtual Memory allocate_host(int64_t bytes) = 0;
 
   virtual void fill(const Stream&, const Tensor& out, float value) = 0;

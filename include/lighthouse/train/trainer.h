@@ -119,7 +119,8 @@ class Trainer {
   int64_t skipped_in_a_row_ = 0;
   bool evaluation_pending_ = false;
   std::map<std::string, SourceProgress> sources_;
-  int64_t saved_ = -1;  // the step of the newest checkpoint
+  int64_t saved_ = -1;   // the step of the newest checkpoint
+  int64_t saving_ = -1;  // the step of the one that was begun last
 
   int64_t stage_ = -1;
   std::unique_ptr<Loader> loader_;
