@@ -64,13 +64,13 @@ double flops_per_clock(int major, int minor, DType dtype) {
 }
 
 /// By the data sheet, whose clock is below the highest that the driver names.
-double peak_flops(const cudaDeviceProp& properties, DType dtype) {
+double peak_flops(const cudaDeviceProp& properties, int device, DType dtype) {
   const std::string_view name = properties.name;
   const bool hopper = properties.major == 9;
   if (dtype == DType::kBFloat16 && hopper && name.find("PCIe") != name.npos) return 756e12;
   if (dtype == DType::kBFloat16 && hopper && name.find("NVL") == name.npos) return 989e12;
   if (dtype == DType::kBFloat16 && properties.major == 8 && properties.minor == 0) return 312e12;
-  const double clock = 1e3 * attribute(cudaDevAttrClockRate, 0);
+  const double clock = 1e3 * attribute(cudaDevAttrClockRate, device);
   return properties.multiProcessorCount * clock * flops_per_clock(properties.major, properties.minor, dtype);
 }
 
@@ -105,7 +105,8 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), proper
   }
   LIGHTHOUSE_CUDA(cudaSetDevice(options.device));
   compute_.reset(make_stream());
-  copy_.reset(make_stream());
+  upload_.reset(make_stream());
+  download_.reset(make_stream());
   linear_ = std::make_unique<LinearPlans>();
   attention_ = std::make_unique<CudnnAttention>();
 }
@@ -128,7 +129,7 @@ Hardware CudaBackend::hardware() const {
   // What the libraries load later is left to them.
   constexpr int64_t kForLibraries = int64_t{1} << 30;
   return {properties_.name, std::max<int64_t>(0, static_cast<int64_t>(free) - kForLibraries),
-          peak_flops(properties_, options_.dtype),
+          peak_flops(properties_, options_.device, options_.dtype),
           transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
 }
 
@@ -153,6 +154,7 @@ Memory CudaBackend::allocate(int64_t bytes) {
   check(status, "cudaMalloc");
   Memory memory(static_cast<std::byte*>(address), bytes, device(), [](std::byte* begin) { cudaFree(begin); });
   LIGHTHOUSE_CUDA(cudaMemset(address, 0, static_cast<size_t>(bytes)));
+  LIGHTHOUSE_CUDA(cudaDeviceSynchronize());  // our streams do not wait for the default one
   return memory;
 }
 

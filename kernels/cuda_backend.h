@@ -40,7 +40,8 @@ class CudaBackend final : public Backend {
 
   // Order
   Stream compute_stream() override { return Stream(compute_.get()); }
-  Stream copy_stream() override { return Stream(copy_.get()); }
+  Stream upload_stream() override { return Stream(upload_.get()); }
+  Stream download_stream() override { return Stream(download_.get()); }
   Event record(const Stream& stream) override;
   void wait(const Stream& stream, const Event& event) override;
   void wait(const Event& event) override;
@@ -134,7 +135,7 @@ class CudaBackend final : public Backend {
 
   CudaOptions options_;
   cudaDeviceProp properties_{};
-  OwnedStream compute_, copy_;
+  OwnedStream compute_, upload_, download_;
   std::unique_ptr<LinearPlans> linear_;
   std::unique_ptr<CudnnAttention> attention_;
 };

@@ -49,7 +49,7 @@ void BatchFeed::feed(const Stream& stream, const Tensor& inputs, const Tensor& t
   };
   backend_.wait(buffer.copied);  // the host writes over it only then
   split_windows(windows, part(buffer.host, 0), part(buffer.host, 1));
-  const Stream copies = backend_.copy_stream();
+  const Stream copies = backend_.upload_stream();
   backend_.wait(copies, buffer.consumed);
   for (int64_t which : {0, 1}) backend_.copy(copies, part(buffer.device, which), part(buffer.host, which));
   buffer.copied = backend_.record(copies);

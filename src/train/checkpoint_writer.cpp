@@ -56,7 +56,7 @@ void CheckpointWriter::upload_moments() {
 Event CheckpointWriter::begin(const CheckpointState& state) {
   Event copied;
   if (!on_host(backend_)) {
-    const Stream copies = backend_.copy_stream();
+    const Stream copies = backend_.download_stream();
     backend_.wait(copies, backend_.record(backend_.compute_stream()));
     backend_.copy(copies, host_.weights.flat, memory_.master_weights().flat);
     backend_.copy(copies, host_.exp_avg.flat, memory_.optimizer().exp_avg().flat);

@@ -286,7 +286,6 @@ void Trainer::enter_stage(int64_t stage_index) {
 }
 
 void Trainer::begin_step() {
-  stop_.check();
   const int64_t step = finished_ + static_cast<int64_t>(begun_.size());
   const StagePosition position = stage_of_step(config_, step);
   if (position.stage != stage_) enter_stage(position.stage);
@@ -295,6 +294,7 @@ void Trainer::begin_step() {
   const auto begin = Clock::now();
   const BatchSection& batch = stage().batch;
   const auto next_windows = [&](std::span<int32_t> windows) {
+    stop_.check();  // a micro-batch that is replayed as a graph calls no layer's hook
     loader_->next(batch.micro_batch_size, 0, batch.micro_batch_size, windows);
   };
   step_.begin(memory_.training_pass(stage_, attention), batch, next_windows, learning_rate);
@@ -312,7 +312,7 @@ void Trainer::finish_step() {
   const double elapsed = std::chrono::duration<double>(now - std::max(begun_.front().begin, last_finish_)).count();
   last_finish_ = now;
   record(result, elapsed);
-  collect_save_or_warn();
+  collect_save_or_warn(false);
 }
 
 void Trainer::record(const StepResult& result, double elapsed) {
@@ -411,8 +411,8 @@ CheckpointState Trainer::state() const {
 
 void Trainer::save() {
   if (saved_ == finished_) return;
-  collect_save(true);
-  metrics_.flush();  // what a resumed run will not write again must be there when the checkpoint is
+  collect_save_or_warn(true);  // that an older one failed is no reason to lose this one
+  metrics_.flush();            // what a resumed run will not write again must be there when the checkpoint is
   step_.hold_update(writer_->begin(state()));
   saved_ = saving_ = finished_;
   collect_save(false);
@@ -430,9 +430,9 @@ void Trainer::collect_save(bool wait) {
   }
 }
 
-void Trainer::collect_save_or_warn() {
+void Trainer::collect_save_or_warn(bool wait) {
   try {
-    collect_save(false);
+    collect_save(wait);
   } catch (const InputError& error) {
     warn_of_save(error);
   }

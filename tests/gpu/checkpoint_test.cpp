@@ -53,7 +53,7 @@ TEST_F(GpuCheckpoints, AreWholeAndHoldTheWeightsOfTheirStep) {
   Recorder recorder;
   // So the copies of a checkpoint come late, when the next step would overtake them if it did not wait.
   recorder.on_step = [&](int64_t) {
-    for (int i = 0; i < 50; ++i) gpu_->fill(gpu_->copy_stream(), busy, 1);
+    for (int i = 0; i < 50; ++i) gpu_->fill(gpu_->download_stream(), busy, 1);
   };
   train_on(*gpu_, saving, recorder);
   EXPECT_TRUE(recorder.warnings.empty());

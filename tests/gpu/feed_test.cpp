@@ -51,7 +51,7 @@ TEST_F(GpuFeed, BringsThemInOrderWhenCopiesAreLate) {
   const Memory memory = gpu_->allocate(int64_t{1} << 28);
   const Tensor busy(memory.address(), {memory.bytes()}, DType::kUInt8, memory.device());
   expect_all_in_order([&](const Stream&) {
-    for (int i = 0; i < 10; ++i) gpu_->fill(gpu_->copy_stream(), busy, 1);
+    for (int i = 0; i < 10; ++i) gpu_->fill(gpu_->upload_stream(), busy, 1);
   });
 }
 

@@ -22,9 +22,9 @@ TEST_P(OrderTest, CopiesToTheHostWaitForWhatTheyCopy) {
     gpu_->wait(gpu_->compute_stream(), copied);
     for (int i = 0; i < 20; ++i) gpu_->fill(gpu_->compute_stream(), x, -1);
     gpu_->fill(gpu_->compute_stream(), x, static_cast<float>(round));
-    gpu_->wait(gpu_->copy_stream(), gpu_->record(gpu_->compute_stream()));
-    gpu_->copy(gpu_->copy_stream(), floats(host, round), x);
-    copied = gpu_->record(gpu_->copy_stream());
+    gpu_->wait(gpu_->download_stream(), gpu_->record(gpu_->compute_stream()));
+    gpu_->copy(gpu_->download_stream(), floats(host, round), x);
+    copied = gpu_->record(gpu_->download_stream());
   }
   gpu_->wait(copied);
   for (int64_t round = 0; round < kRounds; ++round) {
@@ -41,9 +41,9 @@ TEST_P(OrderTest, OperationsWaitForCopiesFromTheHost) {
   Event used;
   for (int64_t round = 0; round < kRounds; ++round) {
     std::fill_n(floats(host, round).data<float>(), kNumel, static_cast<float>(1 << (8 * round)));
-    gpu_->wait(gpu_->copy_stream(), used);
-    gpu_->copy(gpu_->copy_stream(), x, floats(host, round));
-    gpu_->wait(gpu_->compute_stream(), gpu_->record(gpu_->copy_stream()));
+    gpu_->wait(gpu_->upload_stream(), used);
+    gpu_->copy(gpu_->upload_stream(), x, floats(host, round));
+    gpu_->wait(gpu_->compute_stream(), gpu_->record(gpu_->upload_stream()));
     gpu_->add_sum(gpu_->compute_stream(), total, partial, x, 1);
     used = gpu_->record(gpu_->compute_stream());
   }

@@ -92,9 +92,10 @@ class Backend {
 
   // ---- Order ----
 
-  /// The stream of a run's operations, and one for copies beside them.
+  /// The stream of a run's operations, and two for copies beside them: to the device, and from it.
   virtual Stream compute_stream() = 0;
-  virtual Stream copy_stream() = 0;
+  virtual Stream upload_stream() = 0;
+  virtual Stream download_stream() = 0;
   virtual Event record(const Stream& stream) = 0;
   /// What `stream` is given from now on waits for `event`.
   virtual void wait(const Stream& stream, const Event& event) = 0;

@@ -55,7 +55,8 @@ class MeteredBackend : public Backend {
 
   // Order
   Stream compute_stream() override { return inner_.compute_stream(); }
-  Stream copy_stream() override { return inner_.copy_stream(); }
+  Stream upload_stream() override { return inner_.upload_stream(); }
+  Stream download_stream() override { return inner_.download_stream(); }
   Event record(const Stream& stream) override { return inner_.record(stream); }
   void wait(const Stream& stream, const Event& event) override { inner_.wait(stream, event); }
   void wait(const Event& event) override { inner_.wait(event); }

@@ -81,7 +81,7 @@ class Trainer {
   void save();
   /// Tells of the checkpoint that is being written, if it is done; with `wait`, when it is.
   void collect_save(bool wait);
-  void collect_save_or_warn();
+  void collect_save_or_warn(bool wait);
   void warn_of_save(const InputError& error);
   void save_what_is_finished();
 

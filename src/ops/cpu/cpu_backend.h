@@ -27,7 +27,8 @@ class CpuBackend final : public Backend {
 
   // Order: every operation has finished when it returns.
   Stream compute_stream() override { return {}; }
-  Stream copy_stream() override { return {}; }
+  Stream upload_stream() override { return {}; }
+  Stream download_stream() override { return {}; }
   Event record(const Stream&) override { return {}; }
   void wait(const Stream&, const Event&) override {}
   void wait(const Event&) override {}
