@@ -1,5 +1,3 @@
-#include <algorithm>
-
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #ifdef LIGHTHOUSE_HAS_CUDA
@@ -9,22 +7,12 @@
 namespace lighthouse {
 namespace {
 
-bool has_lighthouse_stage(const RunConfig& config) {
-  return std::any_of(config.stages.begin(), config.stages.end(),
-                     [](const StageSection& stage) { return stage.attention == AttentionKind::kLighthouse; });
-}
-
 #ifdef LIGHTHOUSE_HAS_CUDA
 bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
-  if (has_lighthouse_stage(config)) {
-    throw InputError(
-        "run.device is cuda, and Lighthouse Attention runs on the CPU only so far; use dense stages (--set "
-        "stages.0.attention=dense) or --set run.device=cpu");
-  }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
   options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
@@ -49,7 +37,7 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/) {
 RunConfig with_device(RunConfig config) {
   RunSection& run = config.run;
   if (run.device == DeviceChoice::kAuto) {
-    run.device = gpu_is_there() && !has_lighthouse_stage(config) ? DeviceChoice::kCuda : DeviceChoice::kCpu;
+    run.device = gpu_is_there() ? DeviceChoice::kCuda : DeviceChoice::kCpu;
   }
   const bool gpu = run.device == DeviceChoice::kCuda;
   if (run.dtype == DTypeChoice::kAuto) run.dtype = gpu ? DTypeChoice::kBFloat16 : DTypeChoice::kFloat32;

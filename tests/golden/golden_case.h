@@ -36,6 +36,10 @@ Scorer scorer_of(const Json& settings);
 /// Norm of the difference over norm of the reference, both float32; the views may be strided.
 double relative_error(const Tensor& actual, const Tensor& reference);
 
+/// Of rows along the last dimension: the largest norm of a difference over the larger of the row's own and the mean
+/// row's norm.
+double worst_row_error(const Tensor& actual, const Tensor& reference);
+
 /// Copies element by element between views of the same shape, whatever their strides.
 void copy_elements(const Tensor& to, const Tensor& from);
 

@@ -103,4 +103,10 @@ inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads,
          aligned(q[0] * q[2] * chunk * size_of(DType::kFloat32)) + aligned(workspace);
 }
 
+/// The outputs of one of the two attentions, its log-sum-exponentials of one batch entry, and what attention takes.
+inline int64_t dilated_scores(DType dtype, const Shape& q, int64_t kv_heads) {
+  return aligned(q.numel() * size_of(dtype)) + aligned(q[1] * q[2] * size_of(DType::kFloat32)) +
+         attention_forward(dtype, q, kv_heads);
+}
+
 }  // namespace lighthouse::cuda_scratch
