@@ -19,9 +19,11 @@
 namespace lighthouse::cuda {
 namespace {
 
-constexpr int kMaxBlock = 512;
-constexpr int kWishedBlock = 192;
-constexpr int kAhead = 4;      // tokens that are loaded before the first of them is used
+// What is measured fastest on an H100: places that a thread asks for before it uses the first, and blocks that the
+// registers of a multiprocessor must do for.
+constexpr int kBlock = 128;  // threads, at most
+constexpr int kCollectAhead = 4, kCollectBlocks = 4;
+constexpr int kSpreadAhead = 2, kSpreadBlocks = 8;
 constexpr int kFewLevels = 6;  // up to which a thread keeps the sums of all levels in registers
 
 /// A tensor [B, N or S, X, D].
@@ -47,18 +49,16 @@ struct Operands {
   const int* rows;                             // [B, G, E]
   const float *cos = nullptr, *sin = nullptr;  // [N, D/2]
   Pyramid pyramid;
-  int shift;                 // 0 to gather, 1 to scatter
-  int batch, heads, groups;  // B, X, G
-  int queries;               // heads before this one are query heads; after them come the keys' and the values'
-  int rotated = 0;           // heads before this one are rotated
-  int half;                  // D/2
-  int packs;                 // of half a head
-  int parts = 0;             // of a sequence: each the work of heads * packs threads
-  int parts_per_block = 0;
+  int shift;          // 0 to gather, 1 to scatter
+  int heads, groups;  // X, G
+  int queries;        // heads before this one are query heads; after them come the keys' and the values'
+  int rotated = 0;    // heads before this one are rotated
+  int half;           // D/2
+  int parts = 0;      // of a sequence
 
-  __device__ const int* rows_of(int batch_entry, int head) const {
+  __device__ const int* rows_of(int batch, int head) const {
     const int group = head < queries ? head / (queries / groups) : (head - queries) % groups;
-    return rows + (int64_t{batch_entry} * groups + group) * pyramid.all_entries();
+    return rows + (int64_t{batch} * groups + group) * pyramid.all_entries();
   }
   /// A row of an entry is its tokens' mean, or the sum of what it wrote.
   __device__ float scale(int level) const {
@@ -108,6 +108,7 @@ struct Floats {
       second[i] += factor * pair.second.at(i);
     }
   }
+  /// `direction` is 1, or -1 to rotate back.
   __device__ void rotate(const float* cos, const float* sin, float direction) {
     Angles<kSize>(cos, sin, direction).rotate(first, second);
   }
@@ -127,80 +128,102 @@ struct Floats {
   }
 };
 
-/// Calls work(batch, part, head, column) for what this thread does.
+/// Calls work(batch, part, head, column) for what this thread does: x walks the packs of half a head, y the heads, z
+/// the parts of a sequence.
 template <typename T, typename Work>
-__device__ void for_each_item(const Operands<T>& o, int size, const Work& work) {
-  const int per_part = o.heads * o.packs;
-  for (int item = static_cast<int>(threadIdx.x); item < o.parts_per_block * per_part;
-       item += static_cast<int>(blockDim.x)) {
-    const int64_t part = int64_t{blockIdx.x} * o.parts_per_block + item / per_part;
-    const int batch = static_cast<int>(part / o.parts), of_part = item % per_part;
-    if (batch < o.batch) work(batch, static_cast<int>(part % o.parts), of_part / o.packs, of_part % o.packs * size);
+__device__ void for_each_head(const Operands<T>& o, int size, const Work& work) {
+  const int part = static_cast<int>(blockIdx.x * blockDim.z + threadIdx.z);
+  if (part >= o.parts) return;
+  for (int head = static_cast<int>(threadIdx.y); head < o.heads; head += static_cast<int>(blockDim.y)) {
+    work(static_cast<int>(blockIdx.y), part, head, static_cast<int>(threadIdx.x) * size);
   }
 }
 
-/// The rows of the entries under one entry of the coarsest level, that one included, for a pack of a head.
+/// The rows of the entries under one entry of the coarsest level, that one included, for a pack of a head. What is read
+/// is asked for well before it is used.
 template <typename T, int kSize, int kLevels>
 class Collector {
  public:
   __device__ Collector(const Operands<T>& operands, int batch, int part, int head, int column)
       : o_(operands),
-        first_(part * operands.pyramid.spans[operands.pyramid.levels - 1]),
+        top_(operands.pyramid.levels - 1),
+        first_(part * operands.pyramid.spans[top_]),
         rotates_(head < operands.rotated),
         column_(column),
         rows_(operands.rows_of(batch, head)),
         from_(operands.from.at(batch, head, column)),
-        to_(operands.to.at(batch, head, column)) {}
+        to_(operands.to.at(batch, head, column)),
+        row_of_top_(row_of(top_, part - operands.shift)),
+        open_entry_(part * (operands.pyramid.spans[top_] / operands.pyramid.pooling) - operands.shift),
+        places_left_(operands.pyramid.pooling) {}
 
   __device__ void run() {
-    const int tokens = o_.pyramid.spans[o_.pyramid.levels - 1];
-    for (int begin = 0; begin < tokens; begin += kAhead) {
-      PackPair<T, kSize> pairs[kAhead];
-      int rows[kAhead];
+    const int places = o_.pyramid.spans[top_];
+    for (int begin = 0; begin < places; begin += kCollectAhead) {
+      Place ahead[kCollectAhead];
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        const int token = first_ + begin + i - o_.shift;
-        rows[i] = -1;
-        pairs[i].clear();
-        if (begin + i >= tokens || token < 0 || token >= o_.pyramid.length) continue;
-        rows[i] = rows_[token];
-        pairs[i].load(from_ + token * o_.from.row_stride, o_.half);
-      }
+      for (int i = 0; i < kCollectAhead; ++i) look_up(ahead[i], begin + i, begin + i < places);
 #pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (begin + i < tokens) take(begin + i, pairs[i], rows[i]);
+      for (int i = 0; i < kCollectAhead; ++i) {
+        if (begin + i < places) take(ahead[i], begin + i);
       }
     }
   }
 
  private:
-  /// The next place, the `place`-th of this part.
-  __device__ void take(int place, const PackPair<T, kSize>& pair, int row) {
-    Floats<kSize> x;
-    x.set(pair);
-    const int token = first_ + place - o_.shift;
-    if (rotates_) {
-      const int64_t in_table = int64_t{token} * o_.half + column_;
-      x.rotate(o_.cos + in_table, o_.sin + in_table, 1.0f);
-    }
-    store(x, row, 0);
-    sums_[0].add(x);
-    close_entries(place + 1);
+  /// What was read for a place.
+  struct Place {
+    PackPair<T, kSize> pair;
+    int row = -1;         // of the token's own entry
+    bool closes = false;  // an entry of level 1
+    int closed_row = -1;  // the row of that one
+  };
+
+  __device__ int row_of(int level, int entry) const {
+    return entry >= 0 && entry < o_.pyramid.entries(level) ? rows_[o_.pyramid.offsets[level] + entry] : -1;
   }
 
-  /// Stores the entries that end after `done` places, and adds each to the one above it.
-  __device__ void close_entries(int done) {
-    const int end = first_ + done;
+  __device__ void look_up(Place& place, int number, bool exists) {
+    place.pair.clear();
+    if (!exists) return;
+    const int token = first_ + number - o_.shift;
+    if (token >= 0 && token < o_.pyramid.length) {
+      place.row = rows_[token];
+      place.pair.load(from_ + token * o_.from.row_stride, o_.half);
+    }
+    if (--places_left_ > 0) return;
+    place.closes = true;
+    place.closed_row = row_of(1, open_entry_++);
+    places_left_ = o_.pyramid.pooling;
+  }
+
+  __device__ void take(const Place& place, int number) {
+    Floats<kSize> x;
+    x.set(place.pair);
+    if (rotates_) {
+      const int64_t in_table = int64_t{first_ + number - o_.shift} * o_.half + column_;
+      x.rotate(o_.cos + in_table, o_.sin + in_table, 1.0f);
+    }
+    store(x, place.row, 0);
+    sums_[0].add(x);
+    if (!place.closes) return;
+    store(sums_[0], place.closed_row, 1);
+    if (kLevels > 2) close_upper((number + 1) / o_.pyramid.pooling);
+    sums_[0] = {};
+  }
+
+  /// Adds the closed entry of level 1 to the one above, and so on for each entry that ends with it: after `done`
+  /// entries of level 1.
+  __device__ void close_upper(int done) {
 #pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
-    for (int level = 1; level < kLevels; ++level) {
-      if (level >= o_.pyramid.levels || done % o_.pyramid.pooling != 0) return;
+    for (int level = 2; level < kLevels; ++level) {
+      if (level > top_) return;
+      sums_[level - 1].add(sums_[level - 2]);
+      if (level > 2) sums_[level - 2] = {};  // that of level 1 is the caller's
+      if (done % o_.pyramid.pooling != 0) return;
       done /= o_.pyramid.pooling;
-      const int entry = end / o_.pyramid.spans[level] - 1 - o_.shift;
-      if (entry >= 0 && entry < o_.pyramid.entries(level)) {
-        store(sums_[level - 1], rows_[o_.pyramid.offsets[level] + entry], level);
-      }
-      if (level + 1 < kLevels) sums_[level].add(sums_[level - 1]);
-      sums_[level - 1] = {};
+      const int entry = first_ / o_.pyramid.spans[level] + done - 1 - o_.shift;
+      store(sums_[level - 1], level == top_ ? row_of_top_ : row_of(level, entry), level);
     }
   }
 
@@ -209,18 +232,21 @@ class Collector {
   }
 
   const Operands<T>& o_;
+  const int top_;    // level
   const int first_;  // place
   const bool rotates_;
   const int column_;
   const int* __restrict__ rows_;
   const T* __restrict__ from_;
   T* __restrict__ to_;
+  const int row_of_top_;
+  int open_entry_, places_left_;     // of level 1
   Floats<kSize> sums_[kLevels - 1];  // of the open entries of level 1 and up
 };
 
 template <typename T, int kSize, int kLevels>
-__global__ void __launch_bounds__(kMaxBlock) collect_kernel(const __grid_constant__ Operands<T> operands) {
-  for_each_item(operands, kSize, [&](int batch, int part, int head, int column) {
+__global__ void __launch_bounds__(kBlock, kCollectBlocks) collect_kernel(const __grid_constant__ Operands<T> operands) {
+  for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
     Collector<T, kSize, kLevels>(operands, batch, part, head, column).run();
   });
 }
@@ -231,41 +257,57 @@ __device__ void spread(const Operands<T>& o, int batch, int part, int head, int 
   const int* __restrict__ rows = o.rows_of(batch, head);
   const T* __restrict__ from = o.from.at(batch, head, column);
   T* __restrict__ to = o.to.at(batch, head, column);
-  Floats<kSize> shared;
+  int upper_rows[kLevels - 1];
   int entry = part;
 #pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
-  for (int level = 1; level < kLevels; ++level, entry /= o.pyramid.pooling) {
-    if (level >= o.pyramid.levels) break;
+  for (int level = 1; level < kLevels; ++level) {
+    upper_rows[level - 1] = -1;
+    if (level >= o.pyramid.levels) continue;
     const int own = entry - o.shift;
-    if (own < 0 || own >= o.pyramid.entries(level)) continue;
-    const int row = rows[o.pyramid.offsets[level] + own];
-    if (row < 0) continue;
-    PackPair<T, kSize> pair;
-    pair.load(from + row * o.from.row_stride, o.half);
-    shared.add(pair, o.scale(level));
+    if (own >= 0 && own < o.pyramid.entries(level)) upper_rows[level - 1] = rows[o.pyramid.offsets[level] + own];
+    entry /= o.pyramid.pooling;
   }
-#pragma unroll 4
-  for (int i = 0; i < o.pyramid.pooling; ++i) {
-    const int token = part * o.pyramid.pooling + i - o.shift;
-    if (token < 0 || token >= o.pyramid.length) continue;
-    Floats<kSize> x = shared;
-    const int row = rows[token];
-    if (row >= 0) {
-      PackPair<T, kSize> pair;
-      pair.load(from + row * o.from.row_stride, o.half);
-      x.add(pair, 1.0f);
+  const int first = part * o.pyramid.pooling - o.shift;
+  const auto exists = [&](int token) { return token >= 0 && token < o.pyramid.length; };
+  Floats<kSize> shared;
+  for (int begin = 0; begin < o.pyramid.pooling; begin += kSpreadAhead) {
+    int own_rows[kSpreadAhead];
+#pragma unroll
+    for (int i = 0; i < kSpreadAhead; ++i) {
+      const int token = first + begin + i;
+      own_rows[i] = begin + i < o.pyramid.pooling && exists(token) ? rows[token] : -1;
     }
-    if (head < o.rotated) {
-      const int64_t in_table = int64_t{token} * o.half + column;
-      x.rotate(o.cos + in_table, o.sin + in_table, -1.0f);
+    if (begin == 0) {
+#pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
+      for (int level = 1; level < kLevels; ++level) {
+        if (upper_rows[level - 1] < 0) continue;
+        PackPair<T, kSize> pair;
+        pair.load(from + upper_rows[level - 1] * o.from.row_stride, o.half);
+        shared.add(pair, o.scale(level));
+      }
     }
-    x.store(to + token * o.to.row_stride, o.half, 1.0f);
+#pragma unroll
+    for (int i = 0; i < kSpreadAhead; ++i) {
+      const int token = first + begin + i;
+      if (begin + i >= o.pyramid.pooling || !exists(token)) continue;
+      Floats<kSize> x = shared;
+      if (own_rows[i] >= 0) {
+        PackPair<T, kSize> pair;
+        pair.load(from + own_rows[i] * o.from.row_stride, o.half);
+        x.add(pair, 1.0f);
+      }
+      if (head < o.rotated) {
+        const int64_t in_table = int64_t{token} * o.half + column;
+        x.rotate(o.cos + in_table, o.sin + in_table, -1.0f);
+      }
+      x.store(to + token * o.to.row_stride, o.half, 1.0f);
+    }
   }
 }
 
 template <typename T, int kSize, int kLevels>
-__global__ void __launch_bounds__(kMaxBlock) spread_kernel(const __grid_constant__ Operands<T> operands) {
-  for_each_item(operands, kSize, [&](int batch, int part, int head, int column) {
+__global__ void __launch_bounds__(kBlock, kSpreadBlocks) spread_kernel(const __grid_constant__ Operands<T> operands) {
+  for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
     spread<T, kSize, kLevels>(operands, batch, part, head, column);
   });
 }
@@ -292,7 +334,8 @@ struct Transfer {
   void check() const {
     const Tensor& x = full();
     const bool angles = cos.rank() == 2 && have_shape({x.size(1), x.size(3) / 2}, cos, sin) && contiguous(cos, sin);
-    require(has_heads(x) && has_heads(gathered()) && x.size(3) % 2 == 0 && x.size(1) == shape.sequence_length &&
+    require(has_heads(x) && has_heads(gathered()) && x.size(3) % 2 == 0 && x.size(3) <= 2 * kBlock &&
+                x.size(1) == shape.sequence_length &&
                 have_shape({x.size(0), shape.gathered(), x.size(2), x.size(3)}, gathered()) &&
                 from.dtype() == to.dtype() && fits(selection, x.size(0), shape) && queries() > 0 &&
                 queries() % groups() == 0 && (angles || cos.rank() == 0),
@@ -310,18 +353,16 @@ struct Transfer {
 };
 
 template <typename T>
-Operands<T> operands_of(const Transfer& t, int size) {
+Operands<T> operands_of(const Transfer& t) {
   Operands<T> o{.from = heads_of<const T>(t.from),
                 .to = heads_of<T>(t.to),
                 .rows = t.selection.rows.data<int32_t>(),
                 .pyramid = Pyramid(t.shape),
                 .shift = t.shift,
-                .batch = static_cast<int>(t.full().size(0)),
                 .heads = static_cast<int>(t.full().size(2)),
                 .groups = static_cast<int>(t.groups()),
                 .queries = static_cast<int>(t.queries()),
-                .half = static_cast<int>(t.full().size(3) / 2),
-                .packs = static_cast<int>(t.full().size(3) / 2 / size)};
+                .half = static_cast<int>(t.full().size(3) / 2)};
   if (t.cos.rank() > 0) {
     o.cos = t.cos.data<float>();
     o.sin = t.sin.data<float>();
@@ -329,16 +370,27 @@ Operands<T> operands_of(const Transfer& t, int size) {
   }
   const int tokens = t.direction == Direction::kCollect ? o.pyramid.spans[o.pyramid.levels - 1] : o.pyramid.pooling;
   o.parts = o.pyramid.length / tokens + t.shift;
-  o.parts_per_block = std::max(1, kWishedBlock / (o.heads * o.packs));
   return o;
+}
+
+/// As many threads as there may be, with no head left over; of equal ones the most heads of one part.
+dim3 block_for(int packs, int heads) {
+  dim3 best(static_cast<unsigned>(packs), 1, 1);
+  for (int y = 1; y <= heads && y * packs <= kBlock; ++y) {
+    if (heads % y != 0) continue;
+    const int z = std::min(kBlock / (packs * y), 64);  // a block has no more in this direction
+    if (static_cast<unsigned>(y * z) >= best.y * best.z) {
+      best = dim3(best.x, static_cast<unsigned>(y), static_cast<unsigned>(z));
+    }
+  }
+  return best;
 }
 
 template <typename T, int kSize, int kLevels>
 void launch(const Stream& stream, const Transfer& t) {
-  const Operands<T> o = operands_of<T>(t, kSize);
-  const int64_t items = int64_t{o.parts_per_block} * o.heads * o.packs;
-  const auto block = static_cast<unsigned>(std::min<int64_t>(kMaxBlock, ceil_div(items, kWarp) * kWarp));
-  const auto grid = static_cast<unsigned>(ceil_div(int64_t{o.batch} * o.parts, o.parts_per_block));
+  const Operands<T> o = operands_of<T>(t);
+  const dim3 block = block_for(o.half / kSize, o.heads);
+  const dim3 grid(static_cast<unsigned>(ceil_div(o.parts, block.z)), static_cast<unsigned>(t.full().size(0)));
   if (t.direction == Direction::kCollect) {
     collect_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   } else {

@@ -1,5 +1,6 @@
 // Scores of the pyramid's entries: the largest norm under each, of q and k or of what dilated attention makes of them.
 // A warp for each entry of level 1; scores of single tokens are never written.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <vector>
@@ -15,6 +16,7 @@ namespace lighthouse::cuda {
 namespace {
 
 constexpr int kBlock = 256;
+constexpr int kWarps = kBlock / kWarp;
 constexpr int kRows = 2;  // that a thread loads before it uses the first
 constexpr uint32_t kAllLanes = 0xffffffffu;
 
@@ -34,7 +36,6 @@ struct Operands {
   Source<T> sources[kMaxSources];
   Pyramid pyramid;
   int groups, head_dim;
-  int64_t units;  // B * N / p * G
 
   __device__ int scored() const { return pyramid.all_entries() - pyramid.length; }
 };
@@ -52,7 +53,7 @@ __device__ void add_squares(double& sum, const Words<T, kSize>& words) {
 /// device orders the scores alike.
 template <typename T, int kSize, int kLanes>
 __device__ float largest_norm(const Source<T>& source, const T* first, int rows, int head_dim) {
-  const int lane = static_cast<int>(threadIdx.x) % kLanes, team = static_cast<int>(threadIdx.x) % kWarp / kLanes;
+  const int lane = static_cast<int>(threadIdx.x) % kLanes, team = static_cast<int>(threadIdx.x) / kLanes;
   constexpr int kTeams = kWarp / kLanes;
   float largest = -INFINITY;
   for (int begin = 0; begin < rows; begin += kRows * kTeams) {
@@ -64,8 +65,9 @@ __device__ float largest_norm(const Source<T>& source, const T* first, int rows,
         const int row = begin + i * kTeams + team;
         words[i].clear();
         if (row >= rows || column >= head_dim) continue;
-        words[i] = load_words<T, kSize>(first + row / source.share * source.row_stride +
-                                        row % source.share * source.head_stride + column);
+        const int token = source.share == 1 ? row : row / source.share;  // spares most models a division
+        words[i] = load_words<T, kSize>(first + token * source.row_stride +
+                                        (row - token * source.share) * source.head_stride + column);
       }
 #pragma unroll
       for (int i = 0; i < kRows; ++i) add_squares(sums[i], words[i]);
@@ -81,19 +83,19 @@ __device__ float largest_norm(const Source<T>& source, const T* first, int rows,
   return warp_max(largest);
 }
 
+/// A block takes kWarps entries and groups: y walks the groups, z the entries.
 template <typename T, int kSize, int kLanes>
 __global__ void __launch_bounds__(kBlock) level_1_kernel(const __grid_constant__ Operands<T> o) {
   const Source<T>& source = o.sources[blockIdx.y];
-  const int64_t unit = int64_t{blockIdx.x} * (kBlock / kWarp) + threadIdx.x / kWarp;
-  if (unit >= o.units) return;
-  const int group = static_cast<int>(unit % o.groups);
-  const int64_t entry_of_batch = unit / o.groups;
-  const int entries = o.pyramid.entries(1);
-  const int batch = static_cast<int>(entry_of_batch / entries), entry = static_cast<int>(entry_of_batch % entries);
-  const T* first = source.x + batch * source.batch_stride + int64_t{entry} * o.pyramid.pooling * source.row_stride +
-                   int64_t{group} * source.share * source.head_stride;
-  const float largest = largest_norm<T, kSize, kLanes>(source, first, o.pyramid.pooling * source.share, o.head_dim);
-  if (threadIdx.x % kWarp == 0) source.scores[(int64_t{batch} * o.groups + group) * o.scored() + entry] = largest;
+  const int entry = static_cast<int>(blockIdx.x * blockDim.z + threadIdx.z), batch = static_cast<int>(blockIdx.z);
+  if (entry >= o.pyramid.entries(1)) return;
+  const T* tokens = source.x + batch * source.batch_stride + int64_t{entry} * o.pyramid.pooling * source.row_stride;
+  for (int group = static_cast<int>(threadIdx.y); group < o.groups; group += static_cast<int>(blockDim.y)) {
+    const float largest =
+        largest_norm<T, kSize, kLanes>(source, tokens + int64_t{group} * source.share * source.head_stride,
+                                       o.pyramid.pooling * source.share, o.head_dim);
+    if (threadIdx.x == 0) source.scores[(int64_t{batch} * o.groups + group) * o.scored() + entry] = largest;
+  }
 }
 
 /// The levels above 1, each entry from those of level 1 under it.
@@ -124,8 +126,7 @@ void launch(const Stream& stream, const std::vector<Scoring>& scorings, const Li
   Operands<T> o{.sources = {},
                 .pyramid = Pyramid(shape),
                 .groups = static_cast<int>(scores.size(1)),
-                .head_dim = static_cast<int>(x.size(3)),
-                .units = x.size(0) * shape.entries(1) * scores.size(1)};
+                .head_dim = static_cast<int>(x.size(3))};
   for (size_t i = 0; i < scorings.size(); ++i) {
     const Tensor& each = scorings[i].x;
     o.sources[i] = {data_of<T>(each),
@@ -136,8 +137,11 @@ void launch(const Stream& stream, const std::vector<Scoring>& scorings, const Li
                     static_cast<int>(each.size(2) / scores.size(1))};
   }
   const auto sources = static_cast<unsigned>(scorings.size());
-  const dim3 grid(static_cast<unsigned>(ceil_div(o.units, kBlock / kWarp)), sources);
-  level_1_kernel<T, kSize, kLanes><<<grid, kBlock, 0, native(stream)>>>(o);
+  const int groups = std::min(o.groups, kWarps), entries = kWarps / groups;
+  const dim3 block(kWarp, static_cast<unsigned>(groups), static_cast<unsigned>(entries));
+  const dim3 grid(static_cast<unsigned>(ceil_div(shape.entries(1), entries)), sources,
+                  static_cast<unsigned>(x.size(0)));
+  level_1_kernel<T, kSize, kLanes><<<grid, block, 0, native(stream)>>>(o);
   LIGHTHOUSE_LAUNCHED("lighthouse scores of level 1");
   if (shape.levels == 2) return;
   const int64_t sequences = scores.size(0) * scores.size(1), upper = shape.all_entries() - shape.offset(2);

@@ -133,13 +133,6 @@ Check compare_indices(const std::vector<int32_t>& actual, const std::vector<int3
   return {"indices (number that differ)", different, 0};
 }
 
-/// A tensor of the layer against the file's: by norm, and in bfloat16 also by its worst row.
-void check_tensor(std::vector<Check>& checks, const std::string& name, const Tensor& actual, const Tensor& reference,
-                  bool rounded) {
-  checks.push_back({name, relative_error(actual, reference), rounded ? kLimitInBFloat16 : kLimit});
-  if (rounded) checks.push_back({name + ", worst row", worst_row_error(actual, reference), kRowLimitInBFloat16});
-}
-
 /// Scores of the levels above 0, where the file has them.
 void check_scores(std::vector<Check>& checks, const SafetensorsFile& file, Layer& layer, int64_t length) {
   if (!file.has("scores_qk") || !file.has("scores_kq")) return;
@@ -153,15 +146,56 @@ void check_scores(std::vector<Check>& checks, const SafetensorsFile& file, Layer
   check("scores_kq", s_k);
 }
 
-/// What the CPU selects from the inputs as bfloat16 has them.
-std::vector<int32_t> cpu_selection(const AttentionShape& shape, const LighthouseSettings& settings,
-                                   const Inputs& inputs) {
-  for (const Tensor& tensor : {inputs.qkv, inputs.dout}) {
-    float* values = tensor.data<float>();
-    for (int64_t i = 0; i < tensor.numel(); ++i) values[i] = static_cast<float>(to_bfloat16(values[i]));
+void round_to_bfloat16(const Tensor& tensor) {
+  float* values = tensor.data<float>();
+  for (int64_t i = 0; i < tensor.numel(); ++i) values[i] = static_cast<float>(to_bfloat16(values[i]));
+}
+
+/// Outputs of a layer, in host memory.
+struct Outputs {
+  std::vector<float> out, dqkv;
+
+  explicit Outputs(Layer& layer) {
+    layer.run();
+    out = layer.out();
+    dqkv = layer.dqkv();
   }
+  Tensor out_as(const AttentionShape& s) {
+    return {out.data(), {s.batch, s.sequence_length, s.heads, s.head_dim}, DType::kFloat32};
+  }
+  QkvViews dqkv_as(const AttentionShape& s) {
+    return {Tensor(dqkv.data(), {s.batch, s.sequence_length, s.qkv_size()}, DType::kFloat32), s};
+  }
+};
+
+/// In bfloat16 the reference is the CPU on the same rounded inputs: the file's own come of others.
+std::vector<Check> run_rounded(const SafetensorsFile& file, const AttentionShape& shape,
+                               const LighthouseSettings& settings, const RunOptions& options, Backend& backend) {
+  const Inputs inputs(file, shape);
+  round_to_bfloat16(inputs.qkv);
+  round_to_bfloat16(inputs.dout);
   const auto cpu = make_cpu_backend();
-  return Layer(shape, settings, inputs, *cpu).select();
+  Layer reference(shape, settings, inputs, *cpu), layer(shape, settings, inputs, backend);
+  std::vector<Check> checks;
+  std::vector<int32_t> indices = reference.select();
+  // Scores of dilated attention in bfloat16 are not the CPU's.
+  if (settings.scorer == Scorer::kNorm) checks.push_back(compare_indices(layer.select(), indices));
+  const Shape index_shape{shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()};
+  const Tensor used = options.indices_from_file ? file.at("indices", index_shape, DType::kInt32)
+                                                : Tensor(indices.data(), index_shape, DType::kInt32);
+  reference.use_indices(used);
+  layer.use_indices(used);
+  Outputs actual(layer), expected(reference);
+  const QkvViews d = actual.dqkv_as(shape), e = expected.dqkv_as(shape);
+  const auto check = [&](const char* name, const Tensor& a, const Tensor& r) {
+    checks.push_back({name, relative_error(a, r), kLimitInBFloat16});
+    checks.push_back({std::string(name) + ", worst row", worst_row_error(a, r), kRowLimitInBFloat16});
+  };
+  check("out", actual.out_as(shape), expected.out_as(shape));
+  check("dq", d.q, e.q);
+  check("dk", d.k, e.k);
+  check("dv", d.v, e.v);
+  return checks;
 }
 
 }  // namespace
@@ -170,30 +204,25 @@ std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& j
                                       Backend& backend) {
   const AttentionShape shape = shape_of(json);
   const LighthouseSettings settings = lighthouse_of(json);
-  const bool rounded = backend.dtype() == DType::kBFloat16;
+  if (backend.dtype() == DType::kBFloat16) return run_rounded(file, shape, settings, options, backend);
   const Inputs inputs(file, shape);
   Layer layer(shape, settings, inputs, backend);
   std::vector<Check> checks;
-  if (!rounded) check_scores(checks, file, layer, shape.sequence_length);
-  const std::vector<int32_t> selected = layer.select();
+  check_scores(checks, file, layer, shape.sequence_length);
   const Tensor& indices = file.at(
       "indices", {shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()}, DType::kInt32);
-  // Rounded inputs have other scores than the file's; those of dilated attention are not even the CPU's.
-  if (!rounded) {
-    checks.push_back(compare_indices(selected, {indices.data<int32_t>(), indices.data<int32_t>() + indices.numel()}));
-  } else if (settings.scorer == Scorer::kNorm) {
-    checks.push_back(compare_indices(selected, cpu_selection(shape, settings, inputs)));
-  }
-  if (rounded && !options.indices_from_file) return checks;
+  const int32_t* expected = indices.data<int32_t>();
+  checks.push_back(compare_indices(layer.select(), {expected, expected + indices.numel()}));
   if (options.indices_from_file) layer.use_indices(indices);
-  layer.run();
-  std::vector<float> out = layer.out(), dqkv = layer.dqkv();
-  const Shape heads{shape.batch, shape.sequence_length, shape.heads, shape.head_dim};
-  const QkvViews d(Tensor(dqkv.data(), inputs.qkv.shape(), DType::kFloat32), shape);
-  check_tensor(checks, "out", {out.data(), heads, DType::kFloat32}, file.at("out").transpose(1, 2), rounded);
-  check_tensor(checks, "dq", d.q, file.at("dq"), rounded);
-  check_tensor(checks, "dk", d.k, file.at("dk"), rounded);
-  check_tensor(checks, "dv", d.v, file.at("dv"), rounded);
+  Outputs outputs(layer);
+  const QkvViews d = outputs.dqkv_as(shape);
+  const auto check = [&](const char* name, const Tensor& actual, const Tensor& reference) {
+    checks.push_back({name, relative_error(actual, reference), kLimit});
+  };
+  check("out", outputs.out_as(shape), file.at("out").transpose(1, 2));
+  check("dq", d.q, file.at("dq"));
+  check("dk", d.k, file.at("dk"));
+  check("dv", d.v, file.at("dv"));
   return checks;
 }
 

@@ -22,6 +22,8 @@ struct Case {
   Shape sizes() const { return {shape.sequence_length, shape.levels, shape.pooling_factor, shape.top_k, shape.tile}; }
 };
 
+constexpr int64_t kManyElements = int64_t{1} << 21;  // the reference takes its time
+
 /// Valid settings of at most 65,536 tokens. Few levels and small tiles are as likely as many and large ones.
 Case random_case(uint32_t seed) {
   std::mt19937 random(seed);
@@ -42,9 +44,8 @@ Case random_case(uint32_t seed) {
   c.groups = draw(1, 3);
   c.share = draw(1, 3);
   c.head_dim = std::vector<int64_t>{8, 16, 20, 64, 128, 136}[static_cast<size_t>(draw(0, 5))];
-  while (c.batch * c.shape.sequence_length * c.fused() * c.head_dim > (int64_t{1} << 24) && c.head_dim > 8) {
-    c.head_dim = 8;
-  }
+  if (c.full(c.fused()).numel() > kManyElements) c.head_dim = 8;
+  if (c.full(c.fused()).numel() > kManyElements) c.batch = c.share = 1;
   c.shape.check();
   return c;
 }
@@ -95,7 +96,7 @@ class LighthouseTest : public KernelTest {
 };
 
 TEST_P(LighthouseTest, SelectsWhatTheCpuSelects) {
-  for (uint32_t seed = 0; seed < 60; ++seed) {
+  for (uint32_t seed = 0; seed < 40; ++seed) {
     const Case of = random_case(seed);
     expect_same_selection(of, random_values(of.scores().numel(), seed), random_values(of.scores().numel(), seed + 1));
     expect_same_selection(of, tied_scores(of.scores(), seed), tied_scores(of.scores(), seed + 1));
@@ -166,7 +167,7 @@ TEST_P(LighthouseTest, DilatedScores) {
 }
 
 TEST_P(LighthouseTest, GatherAndItsTranspose) {
-  for (uint32_t seed = 0; seed < 40; ++seed) {
+  for (uint32_t seed = 0; seed < 30; ++seed) {
     const Case of = random_case(seed);
     Comparison c = compare(of.sizes());
     const Selected selected = selection(c, of, seed);
@@ -189,7 +190,7 @@ TEST_P(LighthouseTest, GatherAndItsTranspose) {
 }
 
 TEST_P(LighthouseTest, ScatterAndItsTranspose) {
-  for (uint32_t seed = 0; seed < 40; ++seed) {
+  for (uint32_t seed = 0; seed < 30; ++seed) {
     const Case of = random_case(seed);
     Comparison c = compare(of.sizes());
     const Selected selected = selection(c, of, seed);
