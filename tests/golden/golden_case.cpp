@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 
+#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/core/error.h"
 
 namespace lighthouse::golden {
@@ -86,6 +87,11 @@ void copy_elements(const Tensor& to, const Tensor& from) {
   float* t = to.data<float>();
   const float* f = from.data<float>();
   for_each_pair(to, from, [&](int64_t at_t, int64_t at_f) { t[at_t] = f[at_f]; });
+}
+
+void round_to_bfloat16(const Tensor& tensor) {
+  float* values = tensor.data<float>();
+  for_each_pair(tensor, tensor, [&](int64_t at, int64_t) { values[at] = static_cast<float>(to_bfloat16(values[at])); });
 }
 
 }  // namespace lighthouse::golden

@@ -43,6 +43,9 @@ double worst_row_error(const Tensor& actual, const Tensor& reference);
 /// Copies element by element between views of the same shape, whatever their strides.
 void copy_elements(const Tensor& to, const Tensor& from);
 
+/// Rounds a float32 view's elements to what bfloat16 can hold, whatever its strides.
+void round_to_bfloat16(const Tensor& tensor);
+
 /// Runs one Lighthouse Attention layer forward and backward on the file's q, k, v, dout.
 std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& settings, const RunOptions& options,
                                       Backend& backend);
