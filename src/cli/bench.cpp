@@ -125,6 +125,7 @@ void add_bench_command(CLI::App& program) {
   CLI::App* bench = program.add_subcommand("bench", "Measure times on this machine");
   bench->require_subcommand(1);
   add_bench_step_command(*bench);
+  add_bench_generate_command(*bench);
   CLI::App* command = bench->add_subcommand("attention", "One layer, dense and Lighthouse, forward and backward");
   auto options = std::make_shared<Options>();
   command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));

@@ -9,19 +9,6 @@
 namespace lighthouse {
 namespace {
 
-double copy_rate(Backend& backend) {
-  const bool gpu = backend.device().kind == DeviceKind::kCuda;
-  const int64_t bytes = int64_t{1} << (gpu ? 31 : 28);
-  Arena arena(backend.allocate(2 * bytes));
-  const Tensor to = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
-  const Tensor from = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
-  backend.fill(backend.compute_stream(), from, 3);
-  return 2.0 * static_cast<double>(bytes) / best_seconds(5, [&] {
-           backend.copy(backend.compute_stream(), to, from);
-           backend.wait(backend.compute_stream());
-         });
-}
-
 /// Attention alone, on tensors of the model's shape.
 struct AttentionRun {
   AttentionRun(Backend& the_backend, const AttentionShape& shape) : backend(the_backend) {
@@ -63,6 +50,19 @@ struct AttentionRun {
 };
 
 }  // namespace
+
+double copy_rate(Backend& backend) {
+  const bool gpu = backend.device().kind == DeviceKind::kCuda;
+  const int64_t bytes = int64_t{1} << (gpu ? 31 : 28);
+  Arena arena(backend.allocate(2 * bytes));
+  const Tensor to = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
+  const Tensor from = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
+  backend.fill(backend.compute_stream(), from, 3);
+  return 2.0 * static_cast<double>(bytes) / best_seconds(5, [&] {
+           backend.copy(backend.compute_stream(), to, from);
+           backend.wait(backend.compute_stream());
+         });
+}
 
 Rates measured_rates(Backend& backend, const ModelConfig& model, int64_t batch, int64_t sequence_length) {
   const bool gpu = backend.device().kind == DeviceKind::kCuda;
