@@ -11,6 +11,10 @@ namespace {
 
 constexpr double kLimit = 5e-6;
 constexpr double kLimitInBFloat16 = 5e-3, kRowLimitInBFloat16 = 3e-2;
+// Attention's backward takes the sum of dout * out from an output that bfloat16 has rounded. The error is one number a
+// row, the same for all of its keys; a row of eight or sixteen elements averages little of the rest.
+constexpr double kRowLimitOfSmallHeads = 8e-2;
+constexpr int64_t kSmallHead = 32;
 
 AttentionShape shape_of(const Json& s) {
   return {s.at("B"), s.at("N"), s.at("H"), s.value("kv_heads", s.at("H").get<int64_t>()), s.at("D")};
@@ -226,7 +230,8 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const AttentionShape
   const QkvViews d = actual.dqkv_as(shape), e = expected.dqkv_as(shape);
   const auto check = [&](const char* name, const Tensor& a, const Tensor& r) {
     checks.push_back({name, relative_error(a, r), kLimitInBFloat16});
-    checks.push_back({std::string(name) + ", worst row", worst_row_error(a, r), kRowLimitInBFloat16});
+    checks.push_back({std::string(name) + ", worst row", worst_row_error(a, r),
+                      shape.head_dim < kSmallHead ? kRowLimitOfSmallHeads : kRowLimitInBFloat16});
   };
   check("out", actual.out_as(shape), expected.out_as(shape));
   check("dq", d.q, e.q);
