@@ -18,6 +18,7 @@ void add_train_command(CLI::App& program);
 void add_prepare_command(CLI::App& program);
 void add_config_command(CLI::App& program);
 void add_plan_command(CLI::App& program);
+void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
 void add_compare_command(CLI::App& program);
 void add_bench_command(CLI::App& program);

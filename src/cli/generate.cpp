@@ -5,13 +5,10 @@
 #include <cstdio>
 
 #include "commands.h"
-#include "lighthouse/config/load.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
-#include "lighthouse/ops/transfer.h"
-#include "lighthouse/train/checkpoint.h"
-#include "lighthouse/train/schedule.h"
+#include "trained_model.h"
 
 namespace lighthouse {
 namespace {
@@ -22,37 +19,13 @@ struct Options {
   SamplingOptions sampling;
 };
 
-/// A checkpoint's weights on the device, of the backend's type.
-struct Weights {
-  Weights(const std::filesystem::path& checkpoint, const ModelConfig& model, Backend& backend) {
-    Arena measuring;
-    lay_out_parameters(measuring, MemoryUse::kWeights, model);
-    Arena host(measuring.used());
-    const Parameters loaded = lay_out_parameters(host, MemoryUse::kWeights, model);
-    load_weights(checkpoint, loaded, model);
-    arena = Arena(backend.allocate(2 * measuring.used()));
-    const Parameters master = lay_out_parameters(arena, MemoryUse::kWeights, model);
-    tensors = lay_out_parameters(arena, MemoryUse::kWeights, model, backend.dtype());
-    upload(backend, master.flat, loaded.flat);
-    backend.copy(backend.compute_stream(), tensors.flat, master.flat);
-  }
-
-  Arena arena;
-  Parameters tensors;
-};
-
 void run(const Options& options) {
   const StopSignal stop;
-  const std::filesystem::path checkpoint = find_checkpoint(options.checkpoint);
-  verify_checkpoint(checkpoint);
-  const CheckpointState state = load_state(checkpoint);
-  RunConfig config = parse_config(state.config, (checkpoint / "state.json").string());
-  const StageSection& stage = config.stages[static_cast<size_t>(stage_of_step(config, state.step - 1).stage)];
-  config.model.rope_theta = stage.rope_theta;
+  const ModelCard card = read_model_card(options.checkpoint);
   const auto backend = make_backend(DeviceChoice::kAuto);
-  const Weights weights(checkpoint, config.model, *backend);
+  const DeviceWeights weights(card, *backend);
 
-  const auto tokenizer = make_tokenizer(config.model.tokenizer);
+  const auto tokenizer = make_tokenizer(card.model.tokenizer);
   std::vector<int32_t> prompt;
   tokenizer->encode(options.prompt, prompt);
   bool begun = false;
@@ -60,8 +33,8 @@ void run(const Options& options) {
     if (!begun) fmt::print("{}", options.prompt);
     begun = true;
   };
-  generate(config.model, weights.tensors, *backend, prompt, stage.batch.sequence_length, tokenizer->end_of_text(),
-           options.sampling, [&](int32_t token) {
+  generate(card.model, weights.parameters(), *backend, prompt, card.stage.batch.sequence_length,
+           tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
              stop.check();
              begin();
              fmt::print("{}", tokenizer->decode(token));

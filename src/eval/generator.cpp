@@ -10,14 +10,12 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/random.h"
-#include "lighthouse/model/llama.h"
-#include "lighthouse/ops/transfer.h"
+#include "lighthouse/eval/forward_pass.h"
 
 namespace lighthouse {
 namespace {
 
-/// The model at a few lengths: a prefix runs in the shortest that holds it. What follows it is padding that a causal
-/// model does not see.
+/// The model at a few lengths: a prefix runs in the shortest that holds it.
 class PrefixModel {
  public:
   PrefixModel(const ModelConfig& config, const Parameters& weights, Backend& backend)
@@ -27,50 +25,23 @@ class PrefixModel {
   std::vector<float> next_logits(const std::vector<int32_t>& tokens) {
     constexpr int64_t kStep = 64;
     const auto length = static_cast<int64_t>(tokens.size());
-    At& at = model_at((length + kStep - 1) / kStep * kStep);
-    std::vector<int32_t> padded(static_cast<size_t>(at.inputs.numel()), 0);
-    std::copy(tokens.begin(), tokens.end(), padded.begin());
-    upload(backend_, at.inputs, {padded.data(), at.inputs.shape(), DType::kInt32});
-    const Stream stream = backend_.compute_stream();
-    at.model->forward(stream, weights_, at.inputs);
-    at.model->logits(stream, at.logits, weights_, length - 1);
-    return download<float>(backend_, at.logits);
+    auto& pass = passes_[(length + kStep - 1) / kStep * kStep];
+    if (!pass) pass = make_pass((length + kStep - 1) / kStep * kStep);
+    return pass->next_logits(weights_, tokens);
   }
 
  private:
-  struct At {
-    Arena arena;
-    std::unique_ptr<Llama> model;
-    Tensor inputs;
-    Tensor logits;
-
-    void lay_out(Arena& in, int64_t length, const ModelConfig& config, DType dtype) {
-      inputs = in.allocate(MemoryUse::kBatch, {1, length}, DType::kInt32);
-      logits = in.allocate(MemoryUse::kScratch, {1, config.padded_vocab_size()}, dtype);
-      model->lay_out(in);
-    }
-  };
-
-  At& model_at(int64_t length) {
-    At& at = models_[length];
-    if (at.model) return at;
+  std::unique_ptr<ForwardPass> make_pass(int64_t length) {
     PassSettings settings;
     settings.sequence_length = length;
     settings.rope_theta = config_.rope_theta;
-    settings.backward = false;
-    at.model = std::make_unique<Llama>(config_, settings, backend_);
-    Arena measuring;
-    at.lay_out(measuring, length, config_, backend_.dtype());
-    at.arena = Arena(backend_.allocate(measuring.used()));
-    at.lay_out(at.arena, length, config_, backend_.dtype());
-    at.model->prepare(backend_.compute_stream());
-    return at;
+    return std::make_unique<ForwardPass>(config_, settings, backend_);
   }
 
   const ModelConfig& config_;
   const Parameters& weights_;
   Backend& backend_;
-  std::map<int64_t, At> models_;
+  std::map<int64_t, std::unique_ptr<ForwardPass>> passes_;
 };
 
 void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfig& config,
