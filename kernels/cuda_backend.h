@@ -90,6 +90,11 @@ class CudaBackend final : public Backend {
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
                           const Tensor& v) override;
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
+  void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) override;
+  void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                        const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                        const Tensor& position) override;
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override;
 
   // Lighthouse Attention
   void lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q, const Tensor& k,

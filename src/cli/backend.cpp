@@ -1,3 +1,5 @@
+#include <CLI/CLI.hpp>
+
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #ifdef LIGHTHOUSE_HAS_CUDA
@@ -59,6 +61,21 @@ std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype) {
   config.run.device = device;
   config.run.dtype = dtype;
   return make_backend(config);
+}
+
+void add_device_options(CLI::App& command, std::string& device, std::string& dtype) {
+  command.add_option("--device", device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--dtype", dtype, "auto, float32 or bfloat16")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype) {
+  return make_backend(device == "cuda"  ? DeviceChoice::kCuda
+                      : device == "cpu" ? DeviceChoice::kCpu
+                                        : DeviceChoice::kAuto,
+                      dtype == "float32"    ? DTypeChoice::kFloat32
+                      : dtype == "bfloat16" ? DTypeChoice::kBFloat16
+                                            : DTypeChoice::kAuto);
 }
 
 }  // namespace lighthouse

@@ -37,4 +37,8 @@ RunConfig with_device(RunConfig config);
 std::unique_ptr<Backend> make_backend(const RunConfig& config);
 std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype = DTypeChoice::kAuto);
 
+/// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
+void add_device_options(CLI::App& command, std::string& device, std::string& dtype);
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype);
+
 }  // namespace lighthouse

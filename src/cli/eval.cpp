@@ -11,13 +11,7 @@ namespace {
 
 void run(const EvalOptions& options) {
   const StopSignal stop;
-  const DeviceChoice device = options.device == "cuda"  ? DeviceChoice::kCuda
-                              : options.device == "cpu" ? DeviceChoice::kCpu
-                                                        : DeviceChoice::kAuto;
-  const DTypeChoice dtype = options.dtype == "float32"    ? DTypeChoice::kFloat32
-                            : options.dtype == "bfloat16" ? DTypeChoice::kBFloat16
-                                                          : DTypeChoice::kAuto;
-  const auto backend = make_backend(device, dtype);
+  const auto backend = make_backend(options.device, options.dtype);
   options.retrieval ? eval_retrieval(options, *backend, stop) : eval_loss(options, *backend, stop);
 }
 
@@ -59,9 +53,7 @@ void add_eval_command(CLI::App& program) {
   command->add_option("--attention", options->attention, "dense, or lighthouse as the run's config has it")
       ->check(CLI::IsMember({"dense", "lighthouse"}))
       ->capture_default_str();
-  command->add_option("--device", options->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  command->add_option("--dtype", options->dtype, "auto, float32 or bfloat16")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  add_device_options(*command, options->device, options->dtype);
   command->add_option("--out", options->out, "A folder for JSON, CSV and a plot; files of an evaluation before go");
   add_loss_options(*command, *options);
   add_retrieval_options(*command, *options);

@@ -1,11 +1,13 @@
 // lighthouse generate: text from a checkpoint.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
+#include "lighthouse/core/text.h"
 #include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
 #include "trained_model.h"
@@ -16,13 +18,16 @@ namespace {
 struct Options {
   std::string checkpoint;
   std::string prompt = "\n";
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int64_t context = 0;  // 0: the run's sequence length
   SamplingOptions sampling;
 };
 
 void run(const Options& options) {
   const StopSignal stop;
   const ModelCard card = read_model_card(options.checkpoint);
-  const auto backend = make_backend(DeviceChoice::kAuto);
+  const auto backend = make_backend(options.device, options.dtype);
   const DeviceWeights weights(card, *backend);
 
   const auto tokenizer = make_tokenizer(card.model.tokenizer);
@@ -33,15 +38,20 @@ void run(const Options& options) {
     if (!begun) fmt::print("{}", options.prompt);
     begun = true;
   };
-  generate(card.model, weights.parameters(), *backend, prompt, card.stage.batch.sequence_length,
-           tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
-             stop.check();
-             begin();
-             fmt::print("{}", tokenizer->decode(token));
-             std::fflush(stdout);
-           });
+  const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;
+  const GenerationTimes times = generate(card.model, weights.parameters(), *backend, prompt, context,
+                                         tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
+                                           stop.check();
+                                           begin();
+                                           fmt::print("{}", tokenizer->decode(token));
+                                           std::fflush(stdout);
+                                         });
   begin();
   fmt::print("\n");
+  if (times.tokens > 0) {
+    spdlog::info("prompt: {} tokens in {}; then {:.1f} tokens/s", format_count(times.prompt_tokens),
+                 format_seconds(times.prompt_seconds), static_cast<double>(times.tokens) / times.seconds);
+  }
 }
 
 }  // namespace
@@ -57,6 +67,13 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--top-k", options->sampling.top_k, "Choose among the k likeliest tokens; 0: among all")
       ->capture_default_str();
+  command
+      ->add_option("--top-p", options->sampling.top_p,
+                   "And among the fewest of them that together have this probability")
+      ->capture_default_str();
+  command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
+      ->check(CLI::PositiveNumber);
+  add_device_options(*command, options->device, options->dtype);
   command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();
   command->callback([options] { run(*options); });
 }

@@ -153,6 +153,7 @@ void Llama::forward(const Stream& stream, const Parameters& weights, const Tenso
     if (layer_hook_) layer_hook_(static_cast<int64_t>(i));
     const bool last = i + 1 == layers_.size();
     forward_attention(stream, layers_[i], weights.layers[i]);
+    if (qkv_hook_) qkv_hook_(static_cast<int64_t>(i), layers_[i].qkv);
     forward_mlp(stream, layers_[i], weights.layers[i], last ? output_ : layers_[i + 1].input,
                 last ? weights.norm : weights.layers[i + 1].input_layernorm);
   }

@@ -211,6 +211,18 @@ void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, 
         [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v); });
 }
 
+void MeteredBackend::cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {
+  meter(stream, traffic("cache rows", twice(x)), [&] { inner_.cache_rows(stream, cache, x); });
+}
+
+void MeteredBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
+                                      const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv,
+                                      const Tensor& cos, const Tensor& sin, const Tensor& position) {
+  // The position is not known here: a full cache.
+  meter(stream, traffic("attention decode", bytes_of(out, k_cache, v_cache, qkv)),
+        [&] { inner_.attention_decode(stream, out, k_cache, v_cache, scratch, qkv, cos, sin, position); });
+}
+
 // ---- Lighthouse Attention ----
 
 void MeteredBackend::lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
@@ -340,6 +352,9 @@ class PlannedCudaBackend final : public MeteredBackend {
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
     return cuda_scratch::attention_backward(planned_.dtype, q, kv_heads, planned_.deterministic,
                                             planned_.attention_workspace);
+  }
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
+    return cuda_scratch::attention_decode(cache, heads);
   }
   int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t /*dilation*/,
                                             const LighthouseShape&) const override {

@@ -40,6 +40,9 @@ class Llama {
  public:
   /// Called before each layer's forward and backward. May throw, to give the pass up.
   using LayerHook = std::function<void(int64_t layer)>;
+  /// Called after each layer's forward attention with its qkv [B, N, (H + 2 G) D], rotated: what a cache is filled
+  /// from.
+  using QkvHook = std::function<void(int64_t layer, const Tensor& qkv)>;
 
   /// Throws InputError if the Lighthouse settings do not fit the sequence length. `backend` must outlive the model.
   Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend);
@@ -53,6 +56,7 @@ class Llama {
   void prepare(const Stream& stream);
 
   void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
+  void set_qkv_hook(QkvHook hook) { qkv_hook_ = std::move(hook); }
 
   /// Runs the layers. tokens int32 [B, N].
   void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
@@ -131,6 +135,7 @@ class Llama {
   PassSettings settings_;
   Backend& backend_;
   LayerHook layer_hook_;
+  QkvHook qkv_hook_;
 
   RopeTable rope_;
   std::vector<Layer> layers_;

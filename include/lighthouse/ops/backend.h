@@ -178,6 +178,19 @@ class Backend {
                                   const Tensor& q, const Tensor& k, const Tensor& v) = 0;
   virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
 
+  // ---- Attention of one new token; keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated
+  // ----
+
+  /// Rows [0, N) of cache [M, G, D] = x [N, G, D], which may be strided as q, k, v are.
+  virtual void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) = 0;
+  /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees those up to itself. Its
+  /// fused qkv [H + 2 G, D] is not rotated yet, and is left so; cos, sin [M, D/2] are rope_table's. Its rotated k and
+  /// its v become row `position` of the caches.
+  virtual void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                                const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                                const Tensor& position) = 0;
+  virtual int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const = 0;
+
   // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries()) ----
 
   /// s_q, s_k [B, G, E'] of the levels above 0 (entry (l, i) at offset(l) + i - N) from q [B, N, H, D], k [B, N, G, D]

@@ -117,6 +117,13 @@ class MeteredBackend : public Backend {
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
     return inner_.attention_backward_scratch(q, kv_heads);
   }
+  void cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) override;
+  void attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                        const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                        const Tensor& position) override;
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
+    return inner_.attention_decode_scratch(cache, heads);
+  }
 
   // Lighthouse Attention
   void lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
