@@ -10,6 +10,7 @@ void add_bench_command(CLI::App& program) {
   bench->require_subcommand(1);
   add_bench_attention_command(*bench);
   add_bench_step_command(*bench);
+  add_bench_generate_command(*bench);
 }
 
 }  // namespace lighthouse

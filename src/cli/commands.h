@@ -24,6 +24,7 @@ void add_compare_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
 void add_bench_attention_command(CLI::App& bench);
 void add_bench_step_command(CLI::App& bench);
+void add_bench_generate_command(CLI::App& bench);
 
 /// Adds CONFIG and --set, which train, plan and config share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);

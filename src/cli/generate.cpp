@@ -48,6 +48,7 @@ void run(const Options& options) {
                                          });
   begin();
   fmt::print("\n");
+  std::fflush(stdout);
   if (times.tokens > 0) {
     spdlog::info("prompt: {} tokens in {}; then {:.1f} tokens/s", format_count(times.prompt_tokens),
                  format_seconds(times.prompt_seconds), static_cast<double>(times.tokens) / times.seconds);
