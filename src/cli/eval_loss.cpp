@@ -13,6 +13,8 @@
 #include "lighthouse/eval/forward_pass.h"
 #include "lighthouse/eval/position_loss.h"
 #include "lighthouse/eval/validation.h"
+#include "lighthouse/report/gnuplot.h"
+#include "lighthouse/report/plot.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -153,11 +155,33 @@ std::string to_csv(const std::vector<Evaluation>& evaluations) {
   return csv;
 }
 
+/// Where each range ends, and its loss.
+std::string plot_of(const EvalOptions& options, const std::vector<Evaluation>& evaluations) {
+  Plot plot;
+  plot.id = "loss_by_position";
+  plot.x_label = "position (tokens)";
+  plot.y_label = "loss (nats per token)";
+  plot.log_x = options.ranges == 0;
+  for (size_t i = 0; i < evaluations.size(); ++i) {
+    Curve curve{evaluations[i].title, static_cast<int>(i), {}, true};
+    for (const PositionLoss& loss : evaluations[i].by_range) {
+      curve.points.emplace_back(static_cast<double>(loss.range.end), loss.loss);
+    }
+    plot.curves.push_back(curve);
+  }
+  return standalone(draw(plot));
+}
+
 void write(const EvalOptions& options, const std::vector<Evaluation>& evaluations, const Backend& backend) {
   make_directories(options.out);
   write_file(options.out / "loss.json", to_json(options, evaluations, backend).dump(2) + '\n');
   write_file(options.out / "loss_by_position.csv", to_csv(evaluations));
-  spdlog::info("loss.json and loss_by_position.csv are in {}", options.out.string());
+  if (gnuplot_is_there()) {
+    write_file(options.out / "loss_by_position.svg", plot_of(options, evaluations));
+  } else {
+    spdlog::warn("no plot is drawn: {}", kGetGnuplot);
+  }
+  spdlog::info("the numbers are in {}: loss.json, loss_by_position.csv", options.out.string());
 }
 
 }  // namespace

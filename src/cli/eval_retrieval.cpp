@@ -10,6 +10,8 @@
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/eval/retrieval.h"
+#include "lighthouse/report/gnuplot.h"
+#include "lighthouse/report/plot.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -119,10 +121,34 @@ Json to_json(const EvalOptions& options, const std::vector<Tested>& all, const B
   return json;
 }
 
+std::string plot_of(const EvalOptions& options, const Tested& tested) {
+  HeatMap map{"retrieval", "depth of the digit", "length of the prompt (tokens)", {}, {}, {}};
+  const auto columns = static_cast<size_t>(options.depths);
+  for (size_t i = 0; i < tested.cells.size(); ++i) {
+    if (i < columns) map.columns.push_back(percent(tested.cells[i].depth));
+    if (i % columns == 0) map.rows.push_back(format_count(tested.cells[i].length));
+    map.values.push_back(share(tested.cells[i]));
+  }
+  return standalone(draw(map));
+}
+
+/// retrieval.svg; of several models retrieval-1.svg and so on.
+void write_plots(const EvalOptions& options, const std::vector<Tested>& all) {
+  if (!gnuplot_is_there()) {
+    spdlog::warn("no heat map is drawn: {}", kGetGnuplot);
+    return;
+  }
+  for (size_t i = 0; i < all.size(); ++i) {
+    const std::string name = all.size() == 1 ? "retrieval.svg" : fmt::format("retrieval-{}.svg", i + 1);
+    write_file(options.out / name, plot_of(options, all[i]));
+  }
+}
+
 void write(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
   make_directories(options.out);
   write_file(options.out / "retrieval.json", to_json(options, all, backend).dump(2) + '\n');
-  spdlog::info("retrieval.json is in {}", options.out.string());
+  write_plots(options, all);
+  spdlog::info("the numbers are in {}: retrieval.json", options.out.string());
 }
 
 }  // namespace

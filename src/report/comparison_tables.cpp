@@ -114,20 +114,23 @@ std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs)
   return tables;
 }
 
+std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run) {
+  const auto backend = planning_backend(run.config);
+  Arena arena;
+  RunMemory memory(run.config, *backend);
+  memory.lay_out(arena);
+  std::vector<std::pair<std::string, int64_t>> uses;
+  for (MemoryUse use : kUses) uses.emplace_back(name_of(use), arena.used(use));
+  return uses;
+}
+
 ReportTable memory_table(const std::vector<ReportedRun>& runs) {
   ReportTable table{
-      "Memory", "of the device, laid out before the first step; passes share activations and scratch", {"run"}, {}};
+      "Memory", "of the device, planned before the first step; passes share activations and scratch", {"run"}, {}};
   for (MemoryUse use : kUses) table.header.emplace_back(name_of(use));
-  table.header.emplace_back("in all");
   for (const ReportedRun& run : runs) {
-    const auto backend = planning_backend(run.config);
-    Arena arena;
-    RunMemory memory(run.config, *backend);
-    memory.lay_out(arena);
-    std::vector<std::string> row{run.name};
-    for (MemoryUse use : kUses) row.push_back(format_bytes(arena.used(use)));
-    row.push_back(format_bytes(arena.used()));
-    table.rows.push_back(row);
+    table.rows.push_back({run.name});
+    for (const auto& [use, bytes] : memory_of(run)) table.rows.back().push_back(format_bytes(bytes));
   }
   return table;
 }
@@ -137,6 +140,7 @@ ReportTable differences_table(const std::vector<ReportedRun>& runs) {
   std::map<std::string, std::vector<std::string>> values;  // by setting, one a run
   for (size_t i = 1; i < runs.size(); ++i) {
     for (const ConfigDifference& difference : differences(runs[0].config, runs[i].config)) {
+      if (difference.key == "run.name" || difference.key == "run.directory") continue;
       auto& row = values[difference.key];
       if (row.empty()) row.assign(runs.size(), difference.before);
       row[i] = difference.after;

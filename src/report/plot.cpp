@@ -21,6 +21,13 @@ std::string quoted(const std::string& text) {
   return result + "'";
 }
 
+/// At an axis it also takes "%" for the start of a number.
+std::string quoted_tic(const std::string& text) {
+  std::string doubled;
+  for (char c : text) doubled += c == '%' ? "%%" : std::string(1, c);
+  return quoted(doubled);
+}
+
 std::string header(const std::string& id, int width, int height, const std::string& x_label,
                    const std::string& y_label) {
   return fmt::format(
@@ -68,14 +75,37 @@ std::string data_of(const std::vector<Curve>& curves) {
   return script;
 }
 
+/// A logarithmic axis ends where the curves end; where it spans little more than a decade it has more numbers.
+std::string log_y_range(const std::vector<Curve>& curves) {
+  double lowest = HUGE_VAL, highest = 0;
+  for (const Curve& curve : curves) {
+    for (const auto& point : curve.points) {
+      lowest = std::min(lowest, point.second);
+      highest = std::max(highest, point.second);
+    }
+  }
+  std::string script = fmt::format("set logscale y\nset yrange [{}:{}]\n", 0.95 * lowest, 1.05 * highest);
+  if (highest > 30 * lowest) return script;
+  const double decade = std::pow(10.0, std::floor(std::log10(lowest)));
+  script += "set ytics (";
+  for (int tens = 0; tens < 3; ++tens) {
+    for (double digit : {1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0}) {
+      script += fmt::format("{}{:.6g}", tens == 0 && digit == 1.0 ? "" : ", ", digit * decade * std::pow(10.0, tens));
+    }
+  }
+  return script + ")\n";
+}
+
 std::string plot_command(const std::vector<Curve>& curves) {
   std::string command = "plot ";
   for (size_t i = 0; i < curves.size(); ++i) {
     const Curve& curve = curves[i];
-    command += fmt::format("{}$curve{} with {} lw 2 {}lc rgb '{}' {}", i == 0 ? "" : ", ", i,
-                           curve.marked || curve.points.size() == 1 ? "linespoints" : "lines",
-                           curve.marked || curve.points.size() == 1 ? "pt 7 ps 0.45 " : "", curve_mark(curve.colour),
-                           curve.name.empty() ? "notitle" : "title " + quoted(curve.name));
+    const bool dots = curve.marked || curve.points.size() == 1;
+    const std::string mark = curve_mark(curve.colour);
+    command +=
+        fmt::format("{}$curve{} with {} lw {} {}lc rgb '{}' {}", i == 0 ? "" : ", ", i, dots ? "linespoints" : "lines",
+                    curve.faint ? 1 : 2, dots ? "pt 7 ps 0.45 " : "", curve.faint ? "#b8" + mark.substr(1) : mark,
+                    curve.name.empty() ? "notitle" : "title " + quoted(curve.name));
   }
   return command + "\n";
 }
@@ -88,10 +118,9 @@ std::string draw(const Plot& plot) {
   std::string script = header(plot.id, plot.width, plot.height, plot.x_label, plot.y_label);
   script += fmt::format("set border 3 lc rgb '{}'\nset grid lc rgb '{}' lt 1 lw 0.6\n", kAxisMark, kGridMark);
   script += fmt::format("set key outside top left horizontal Left reverse samplen 2 textcolor rgb '{}'\n", kTextMark);
-  script += "set format x '%.0s%c'\n";
-  if (!plot.log_y) script += "set format y '%.4s%c'\n";
-  if (plot.log_x) script += "set logscale x\n";
-  if (plot.log_y) script += "set logscale y\n";
+  script += "set format '%g'\n";
+  if (plot.log_x) script += "set logscale x\nset autoscale xfix\n";
+  if (plot.log_y) script += log_y_range(curves);
   if (plot.y_top) script += fmt::format("set yrange [*:{}]\n", *plot.y_top);
   return themed(run_gnuplot(script + marks_of(plot) + data_of(curves) + plot_command(curves)), plot.id);
 }
@@ -101,9 +130,9 @@ std::string draw(const HeatMap& map) {
   std::string script = header(map.id, 140 + 80 * columns, 110 + 44 * rows, map.x_label, map.y_label);
   script += "unset border\nunset key\nset tics scale 0\n";
   script += fmt::format("set xrange [0:{}]\nset yrange [{}:0]\nset xtics (", columns, rows);
-  for (int c = 0; c < columns; ++c) script += fmt::format("{}{} {}", c ? ", " : "", quoted(map.columns[c]), c + 0.5);
+  for (int c = 0; c < columns; ++c) script += fmt::format("{}{} {}", c ? ", " : "", quoted_tic(map.columns[c]), c + 0.5);
   script += ")\nset ytics (";
-  for (int r = 0; r < rows; ++r) script += fmt::format("{}{} {}", r ? ", " : "", quoted(map.rows[r]), r + 0.5);
+  for (int r = 0; r < rows; ++r) script += fmt::format("{}{} {}", r ? ", " : "", quoted_tic(map.rows[r]), r + 0.5);
   script += ")\n";
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
@@ -117,6 +146,29 @@ std::string draw(const HeatMap& map) {
     }
   }
   return themed(run_gnuplot(script + "plot NaN notitle\n"), map.id);
+}
+
+std::string draw(const StackedBars& bars) {
+  std::string script = header(bars.id, 540, 320, "", bars.y_label);
+  script += fmt::format("set border 3 lc rgb '{}'\nset grid ytics lc rgb '{}' lt 1 lw 0.6\n", kAxisMark, kGridMark);
+  script += fmt::format("set key outside right top Left reverse samplen 1 invert textcolor rgb '{}'\n", kTextMark);
+  script += "set style data histograms\nset style histogram rowstacked\nset style fill solid 0.85 noborder\n";
+  script +=
+      "set boxwidth 0.6\nset yrange [0:*]\nset format y '%g'\nset xtics scale 0 rotate by 15 right\n$bars << END\n";
+  for (size_t bar = 0; bar < bars.bars.size(); ++bar) {
+    for (double value : bars.values[bar]) script += fmt::format("{:.9g} ", value);
+    script += "\n";
+  }
+  script += "END\nset xtics (";
+  for (size_t bar = 0; bar < bars.bars.size(); ++bar) {
+    script += fmt::format("{}{} {}", bar ? ", " : "", quoted_tic(bars.bars[bar]), bar);
+  }
+  script += ")\nplot ";
+  for (size_t part = 0; part < bars.parts.size(); ++part) {
+    script += fmt::format("{}$bars using {} lc rgb '{}' title {}", part ? ", " : "", part + 1,
+                          curve_mark(static_cast<int>(part)), quoted(bars.parts[part]));
+  }
+  return themed(run_gnuplot(script + "\n"), bars.id);
 }
 
 Points thinned(const Points& points, size_t most, bool logarithmic) {

@@ -21,7 +21,7 @@ struct Axis {
 
   template <typename Metrics>
   double operator()(const Metrics& metrics) const {
-    return time ? metrics.seconds * scale : static_cast<double>(metrics.tokens);
+    return scale * (time ? metrics.seconds : static_cast<double>(metrics.tokens));
   }
 };
 
@@ -33,7 +33,25 @@ Axis time_axis(const std::vector<ReportedRun>& runs) {
   return {"seconds of training", 1, true};
 }
 
-const Axis kTokens{"tokens", 1, false};
+/// 1, a thousand, a million, ...: the largest that leaves 1 or more of `value`.
+struct Unit {
+  double size;
+  const char* name;
+};
+Unit unit_of(double value) {
+  for (const Unit& unit :
+       {Unit{1e12, "trillion "}, Unit{1e9, "billion "}, Unit{1e6, "million "}, Unit{1e3, "thousand "}}) {
+    if (value >= unit.size) return unit;
+  }
+  return {1, ""};
+}
+
+Axis tokens_axis(const std::vector<ReportedRun>& runs) {
+  int64_t most = 0;
+  for (const ReportedRun& run : runs) most = std::max(most, run.history.steps.back().tokens);
+  const Unit unit = unit_of(static_cast<double>(most));
+  return {fmt::format("{}tokens", unit.name), 1 / unit.size, false};
+}
 
 std::vector<Mark> switches_of(const std::vector<ReportedRun>& runs, const Axis& axis) {
   std::vector<Mark> marks;
@@ -47,22 +65,46 @@ std::vector<Mark> switches_of(const std::vector<ReportedRun>& runs, const Axis& 
   return marks;
 }
 
+/// Means over a hundredth of the run around each step, within its stage: the jump at a switch stays one.
+Points smoothed(const std::vector<StepMetrics>& steps, const Points& points) {
+  const auto size = static_cast<int64_t>(points.size()), reach = std::max<int64_t>(2, size / 100);
+  const auto stage = [&](int64_t i) -> const std::string& { return steps[static_cast<size_t>(i)].stage; };
+  Points result;
+  for (int64_t i = 0; i < size; ++i) {
+    double sum = 0;
+    int64_t count = 0;
+    for (int64_t j = std::max<int64_t>(0, i - reach); j <= std::min(size - 1, i + reach); ++j) {
+      const double y = points[static_cast<size_t>(j)].second;
+      if (stage(j) != stage(i) || !std::isfinite(y)) continue;
+      sum += y;
+      ++count;
+    }
+    if (count > 0) result.emplace_back(points[static_cast<size_t>(i)].first, sum / static_cast<double>(count));
+  }
+  return result;
+}
+
 using StepValue = std::function<double(const StepMetrics&)>;
 
 Plot step_plot(const std::vector<ReportedRun>& runs, const std::string& id, const Axis& axis,
-               const std::string& y_label, const StepValue& value, bool log_x) {
+               const std::string& y_label, const StepValue& value, bool log_x, bool smooth_too) {
   Plot plot;
   plot.id = id;
   plot.x_label = axis.label;
   plot.y_label = y_label;
   plot.log_x = log_x;
   for (size_t i = 0; i < runs.size(); ++i) {
+    const auto& steps = runs[i].history.steps;
     Points points;
-    for (const StepMetrics& step : runs[i].history.steps) {
-      if (!step.skipped) points.emplace_back(axis(step), value(step));
-    }
-    plot.curves.push_back({runs[i].name, static_cast<int>(i), thinned(points, kMostPoints, log_x)});
+    for (const StepMetrics& step : steps) points.emplace_back(axis(step), step.skipped ? NAN : value(step));
+    const auto colour = static_cast<int>(i);
+    Points smooth = smooth_too ? thinned(smoothed(steps, points), kMostPoints, log_x) : Points{};
+    std::erase_if(points, [](const auto& point) { return !std::isfinite(point.second); });
+    plot.curves.push_back(
+        {smooth_too ? "" : runs[i].name, colour, thinned(points, kMostPoints, log_x), false, smooth_too});
+    if (smooth_too) plot.curves.push_back({runs[i].name, colour, std::move(smooth)});
   }
+  std::stable_partition(plot.curves.begin(), plot.curves.end(), [](const Curve& curve) { return curve.faint; });
   plot.marks = switches_of(runs, axis);
   return plot;
 }
@@ -85,16 +127,16 @@ std::optional<double> top_of(const Plot& plot) {
 
 Figure loss_figure(const std::vector<ReportedRun>& runs) {
   Figure figure{"Training loss",
-                "in the attention of each step; means over neighbouring steps. On linear axes the first steps are cut "
-                "off. Dashed: a change of stage",
+                "in the attention of each step; faint: step by step, strong: the mean over a hundredth of the run. On "
+                "linear axes the first steps are cut off. Dashed: a change of stage",
                 true,
                 {}};
   const auto loss = [](const StepMetrics& step) { return step.loss; };
   const Axis time = time_axis(runs);
   for (const bool log : {false, true}) {
-    for (const Axis& axis : {kTokens, time}) {
+    for (const Axis& axis : {tokens_axis(runs), time}) {
       Plot plot = step_plot(runs, fmt::format("loss_{}_{}", axis.time ? "time" : "tokens", log ? "log" : "linear"),
-                            axis, "loss (nats per token)", loss, log);
+                            axis, "loss (nats per token)", loss, log, true);
       plot.width = 1120;
       plot.height = 460;
       plot.log_y = log;
@@ -124,7 +166,7 @@ Plot validation_plot(const std::vector<ReportedRun>& runs, const std::string& id
 Figure validation_figure(const std::vector<ReportedRun>& runs) {
   Figure figure{"Validation loss", "in dense attention, on text that was not trained on", true, {}};
   const Axis time = time_axis(runs);
-  for (const Axis& axis : {kTokens, time}) {
+  for (const Axis& axis : {tokens_axis(runs), time}) {
     const std::string name = axis.time ? "time" : "tokens";
     const std::string svg = draw(validation_plot(runs, "validation_" + name, axis));
     if (!svg.empty()) figure.views.push_back({name, svg});
@@ -133,8 +175,8 @@ Figure validation_figure(const std::vector<ReportedRun>& runs) {
 }
 
 Figure small_figure(const std::vector<ReportedRun>& runs, const std::string& id, const std::string& title,
-                    const std::string& unit, const StepValue& value, bool log_y) {
-  Plot plot = step_plot(runs, id, kTokens, unit, value, false);
+                    const std::string& unit, const StepValue& value, bool log_y = false) {
+  Plot plot = step_plot(runs, id, tokens_axis(runs), unit, value, false, log_y);
   plot.width = 540;
   plot.height = 320;
   plot.log_y = log_y;
@@ -145,22 +187,54 @@ Figure small_figure(const std::vector<ReportedRun>& runs, const std::string& id,
   return figure;
 }
 
+Figure throughput_figure(const std::vector<ReportedRun>& runs) {
+  double most = 0;
+  for (const ReportedRun& run : runs) {
+    for (const StepMetrics& step : run.history.steps) most = std::max(most, step.tokens_per_second);
+  }
+  const Unit unit = unit_of(most);
+  return small_figure(runs, "throughput", "Throughput", fmt::format("{}tokens per second", unit.name),
+                      [=](const StepMetrics& step) { return step.tokens_per_second / unit.size; });
+}
+
+Figure memory_figure(const std::vector<ReportedRun>& runs) {
+  constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+  double most = 0;
+  StackedBars bars{"memory", "", {}, {}, {}};
+  for (const ReportedRun& run : runs) {
+    const auto uses = memory_of(run);
+    bars.bars.push_back(run.name);
+    bars.parts.clear();
+    double all = 0;
+    std::vector<double> values;
+    for (const auto& [use, bytes] : uses) {
+      bars.parts.push_back(use);
+      values.push_back(static_cast<double>(bytes));
+      all += values.back();
+    }
+    most = std::max(most, all);
+    bars.values.push_back(values);
+  }
+  const double unit = most >= kGibibyte ? kGibibyte : kGibibyte / 1024;
+  bars.y_label = most >= kGibibyte ? "GiB" : "MiB";
+  for (auto& values : bars.values) {
+    for (double& value : values) value /= unit;
+  }
+  return {"Memory", "", false, {{"", draw(bars)}}};
+}
+
 }  // namespace
 
 std::vector<Figure> comparison_figures(const std::vector<ReportedRun>& runs) {
-  std::vector<Figure> figures{loss_figure(runs), validation_figure(runs)};
-  figures.push_back(small_figure(
-      runs, "throughput", "Throughput", "tokens per second",
-      [](const StepMetrics& step) { return step.tokens_per_second; }, false));
-  figures.push_back(small_figure(
-      runs, "mfu", "Model FLOPs utilisation", "percent of the device's peak",
-      [](const StepMetrics& step) { return 100 * step.mfu.value_or(NAN); }, false));
+  std::vector<Figure> figures{loss_figure(runs), validation_figure(runs), throughput_figure(runs)};
   figures.push_back(small_figure(
       runs, "norm", "Gradient norm", "L2 norm, before clipping",
       [](const StepMetrics& step) { return step.gradient_norm; }, true));
-  figures.push_back(small_figure(
-      runs, "rate", "Learning rate", "learning rate", [](const StepMetrics& step) { return step.learning_rate; },
-      false));
+  figures.push_back(small_figure(runs, "rate", "Learning rate", "learning rate",
+                                 [](const StepMetrics& step) { return step.learning_rate; }));
+  figures.push_back(memory_figure(runs));
+  figures.push_back(small_figure(runs, "mfu", "Utilisation", "model FLOPs, percent of the device's peak",
+                                 [](const StepMetrics& step) { return 100 * step.mfu.value_or(NAN); }));
   std::erase_if(figures, [](const Figure& figure) { return figure.views.empty(); });
   return figures;
 }

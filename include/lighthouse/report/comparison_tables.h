@@ -1,7 +1,9 @@
 // What `lighthouse compare` says about runs, as tables: for the terminal and for the page.
 #pragma once
 
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lighthouse/config/run_config.h"
@@ -28,7 +30,8 @@ struct ReportTable {
 /// At the end; at equal tokens; at equal time; stages; switches, if there are any.
 std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs);
 
-/// Device memory by what it is for, laid out again from the configs.
+/// Device memory in bytes by what it is for, laid out again from a run's config.
+std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run);
 ReportTable memory_table(const std::vector<ReportedRun>& runs);
 
 /// Settings in which a run differs from the first; no rows if none does.

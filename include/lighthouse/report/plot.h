@@ -16,6 +16,7 @@ struct Curve {
   int colour = 0;    // of kColours, in turn
   Points points;
   bool marked = false;  // a dot at each point
+  bool faint = false;   // behind another
 };
 
 /// A vertical line across the plot.
@@ -43,12 +44,21 @@ struct HeatMap {
   std::vector<double> values;  // row by row
 };
 
+/// Bars, each of parts one above another.
+struct StackedBars {
+  std::string id;
+  std::string y_label;
+  std::vector<std::string> bars, parts;
+  std::vector<std::vector<double>> values;  // of each bar, part by part
+};
+
 inline constexpr int kColours = 8;
 
 /// An <svg> element for a page whose style has plot_colours(). Points that an axis cannot show (not finite, or not
 /// above 0 on a logarithmic one) are left out. Throws InputError without gnuplot.
 std::string draw(const Plot& plot);
 std::string draw(const HeatMap& map);
+std::string draw(const StackedBars& bars);
 
 /// CSS: the colours of plots as variables, for light and dark.
 std::string plot_colours();
