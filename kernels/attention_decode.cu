@@ -10,6 +10,7 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
+#include "early_launch.cuh"
 #include "lighthouse/ops/decode_shapes.h"
 #include "profile_range.h"
 
@@ -191,6 +192,8 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   using Teams = Team<T, kLanes, kPacks>;
   __shared__ NewToken token;
   extern __shared__ float shared[];
+  let_next_begin();
+  wait_for_those_before();
   const int head = static_cast<int>(blockIdx.y), split = static_cast<int>(blockIdx.x);
   const int position = *o.position;
   // Whole turns of the block's teams, so that few of them have nothing to do.
@@ -224,6 +227,8 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
 /// out [H, D] from the parts of each head's positions.
 template <typename T>
 __global__ void __launch_bounds__(kThreads) combine_kernel(T* out, const float* parts, int splits, int head_dim) {
+  let_next_begin();
+  wait_for_those_before();
   const int head = static_cast<int>(blockIdx.x), width = head_dim + 2;
   const float* mine = parts + int64_t{head} * splits * width;
   float largest = -INFINITY;
@@ -244,21 +249,20 @@ __global__ void __launch_bounds__(kThreads) combine_kernel(T* out, const float* 
 }
 
 template <typename T, int kLanes, int kPacks>
-void launch_attend(const Stream& stream, const Operands<T>& o) {
+void launch_attend(const Stream& stream, bool early, const Operands<T>& o) {
   const size_t shared = sizeof(float) * static_cast<size_t>(kThreads / kLanes) * static_cast<size_t>(o.head_dim + 2);
   const dim3 grid(static_cast<unsigned>(o.splits), static_cast<unsigned>(o.heads));
-  attend_kernel<T, kLanes, kPacks><<<grid, kThreads, shared, native(stream)>>>(o);
-  LIGHTHOUSE_LAUNCHED("attention_decode");
+  launch(native(stream), early, grid, kThreads, shared, attend_kernel<T, kLanes, kPacks>, o);
 }
 
 /// The fewest lanes that hold a key with one pack each, or with two where a warp is not enough.
 template <typename T>
-void attend(const Stream& stream, const Operands<T>& o) {
+void attend(const Stream& stream, bool early, const Operands<T>& o) {
   const int packs = static_cast<int>(ceil_div(o.head_dim, Pack<T>::kSize));
-  if (packs <= 8) return launch_attend<T, 8, 1>(stream, o);
-  if (packs <= 16) return launch_attend<T, 16, 1>(stream, o);
-  if (packs <= 32) return launch_attend<T, 32, 1>(stream, o);
-  launch_attend<T, 32, 2>(stream, o);
+  if (packs <= 8) return launch_attend<T, 8, 1>(stream, early, o);
+  if (packs <= 16) return launch_attend<T, 16, 1>(stream, early, o);
+  if (packs <= 32) return launch_attend<T, 32, 1>(stream, early, o);
+  launch_attend<T, 32, 2>(stream, early, o);
 }
 
 }  // namespace
@@ -293,9 +297,9 @@ void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, cons
     o.head_dim = static_cast<int>(head_dim);
     o.splits = static_cast<int>(cuda_scratch::decode_splits(k_cache.size(0), heads));
     o.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
-    attend(stream, o);
-    combine_kernel<<<static_cast<unsigned>(heads), kThreads, 0, native(stream)>>>(o.out, o.parts, o.splits, o.head_dim);
-    LIGHTHOUSE_LAUNCHED("attention_decode");
+    attend(stream, launches_early(), o);
+    launch(native(stream), launches_early(), dim3(static_cast<unsigned>(heads)), kThreads, 0, combine_kernel<T>, o.out,
+           o.parts, o.splits, o.head_dim);
   });
 }
 

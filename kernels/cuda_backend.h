@@ -138,6 +138,8 @@ class CudaBackend final : public Backend {
   };
   using OwnedStream = std::unique_ptr<CUstream_st, DestroyStream>;
 
+  bool launches_early() const { return properties_.major >= 9; }
+
   CudaOptions options_;
   cudaDeviceProp properties_{};
   OwnedStream compute_, upload_, download_;

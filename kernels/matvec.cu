@@ -5,6 +5,7 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
+#include "early_launch.cuh"
 #include "matvec.h"
 
 namespace lighthouse::cuda {
@@ -23,6 +24,11 @@ __global__ void __launch_bounds__(kThreads)
   if (row >= outputs) return;
   const int lane = static_cast<int>(threadIdx.x) % kWarp;
   const T* weights = weight + row * inputs;
+  let_next_begin();
+  // The weights were there before: they come nearer while the kernel that makes x still runs.
+  constexpr int kLine = 128 / sizeof(T);
+  for (int column = lane * kLine; column < inputs; column += kWarp * kLine) prefetch(weights + column);
+  wait_for_those_before();
   float sum = 0;
   for (int begin = lane * kSize; begin < inputs; begin += kPacks * kWarp * kSize) {
     Words<T, kSize> w[kPacks], in[kPacks];
@@ -53,13 +59,13 @@ bool can_matvec(const Tensor& out, const Tensor& x, const Tensor& weight) {
          can_pack(x.size(1), {&x, &weight});
 }
 
-void matvec(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& weight) {
+void matvec(const Stream& stream, bool early, const Tensor& out, const Tensor& x, const Tensor& weight) {
   const int64_t outputs = weight.size(0);
+  const dim3 grid(static_cast<unsigned>(ceil_div(outputs, kRowsPerBlock)));
   with_float_type(out, [&](auto element) {
     using T = decltype(element);
-    matvec_kernel<T><<<static_cast<unsigned>(ceil_div(outputs, kRowsPerBlock)), kThreads, 0, native(stream)>>>(
-        data_of<T>(out), data_of<T>(x), data_of<T>(weight), outputs, static_cast<int>(x.size(1)));
-    LIGHTHOUSE_LAUNCHED("linear_forward");
+    launch(native(stream), early, grid, kThreads, 0, matvec_kernel<T>, data_of<T>(out), data_of<T>(x),
+           data_of<T>(weight), outputs, static_cast<int>(x.size(1)));
   });
 }
 

@@ -97,6 +97,15 @@ time_layer() {
     row "$name" "$(awk 'END {print $9, "ms forward,", $11, "ms with backward,", $18, "of dense"}' "$logs/out")"
 }
 
+# NAME OPTIONS...: text, token by token.
+time_generate() {
+    local name=$1
+    shift
+    say "$name"
+    "$build/bin/lighthouse" bench generate --device cuda "$@" | tee "$logs/out"
+    row "$name" "$(grep -o '[0-9]* tokens/s' "$logs/out" | head -n 1), $(grep -o '[0-9]*% of the data sheet' "$logs/out")"
+}
+
 time_peer --seq 4096 --batch 8
 time_dense_step "530M dense, 8 x 4,096" 4096 8 --breakdown
 time_dense_step "530M dense, 8 x 4,096, deterministic" 4096 8 --set run.deterministic=true
@@ -114,6 +123,9 @@ time_layer "layer, N = 98,304" --sequence-lengths 98304 --breakdown
 time_step "530M Lighthouse, four layers dense, 1 x 98,304" 98304 1 --steps 5 --breakdown
 time_step "530M Lighthouse, four layers dense, deterministic" 98304 1 --steps 3 --set run.deterministic=true
 time_step "530M Lighthouse, no layer dense, 1 x 98,304" 98304 1 --steps 5 --set 'attention.lighthouse.dense_layers=[]'
+
+time_generate "530M generating, 2,048 places"
+time_generate "530M generating after 30,000 tokens" --prompt 30000 --context 32768
 
 say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), $(date +%F)"
 printf '%s\n' "${table[@]}"

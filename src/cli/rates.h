@@ -7,9 +7,6 @@
 
 namespace lighthouse {
 
-/// Bytes read and written per second by a large copy within the device.
-double copy_rate(Backend& backend);
-
 /// Measures a large matrix product, a large copy, and attention of the model's heads over B sequences of N tokens.
 Rates measured_rates(Backend& backend, const ModelConfig& model, int64_t batch, int64_t sequence_length);
 
