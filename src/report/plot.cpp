@@ -130,7 +130,8 @@ std::string draw(const HeatMap& map) {
   std::string script = header(map.id, 140 + 80 * columns, 110 + 44 * rows, map.x_label, map.y_label);
   script += "unset border\nunset key\nset tics scale 0\n";
   script += fmt::format("set xrange [0:{}]\nset yrange [{}:0]\nset xtics (", columns, rows);
-  for (int c = 0; c < columns; ++c) script += fmt::format("{}{} {}", c ? ", " : "", quoted_tic(map.columns[c]), c + 0.5);
+  for (int c = 0; c < columns; ++c)
+    script += fmt::format("{}{} {}", c ? ", " : "", quoted_tic(map.columns[c]), c + 0.5);
   script += ")\nset ytics (";
   for (int r = 0; r < rows; ++r) script += fmt::format("{}{} {}", r ? ", " : "", quoted_tic(map.rows[r]), r + 0.5);
   script += ")\n";
