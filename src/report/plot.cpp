@@ -130,13 +130,15 @@ std::string draw(const HeatMap& map) {
   std::string script = header(map.id, 140 + 80 * columns, 110 + 44 * rows, map.x_label, map.y_label);
   script += "unset border\nunset key\nset tics scale 0\n";
   script += fmt::format("set xrange [0:{}]\nset yrange [{}:0]\nset xtics (", columns, rows);
-  for (int c = 0; c < columns; ++c) script += fmt::format("{}{} {}", c ? ", " : "", quoted_tic(map.columns[c]), c + 0.5);
+  for (int c = 0; c < columns; ++c)
+    script += fmt::format("{}{} {}", c ? ", " : "", quoted_tic(map.columns[c]), c + 0.5);
   script += ")\nset ytics (";
   for (int r = 0; r < rows; ++r) script += fmt::format("{}{} {}", r ? ", " : "", quoted_tic(map.rows[r]), r + 0.5);
   script += ")\n";
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
-      const double value = std::clamp(map.values[static_cast<size_t>(r * columns + c)], 0.0, 1.0);
+      const double value =
+          std::clamp(map.values[static_cast<size_t>(r) * map.columns.size() + static_cast<size_t>(c)], 0.0, 1.0);
       const int transparency = static_cast<int>(std::lround(255 * (1 - 0.75 * value)));
       script += fmt::format(
           "set object rect from {},{} to {},{} fc rgb '#{:02x}{}' fs solid 1 noborder\n"
