@@ -92,6 +92,7 @@ std::string html_of(const Figure& figure, size_t number) {
 
 std::string title_of(const std::vector<ReportedRun>& runs) {
   std::vector<std::string> names;
+  names.reserve(runs.size());
   for (const ReportedRun& run : runs) names.push_back(run.name);
   return join(names, ", ");
 }

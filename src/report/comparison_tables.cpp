@@ -102,6 +102,7 @@ std::string ReportTable::str() const {
 
 std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs) {
   std::vector<RunHistory> histories;
+  histories.reserve(runs.size());
   for (const ReportedRun& run : runs) histories.push_back(run.history);
   std::vector<ReportTable> tables{
       final_table(runs),

@@ -137,7 +137,8 @@ std::string draw(const HeatMap& map) {
   script += ")\n";
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < columns; ++c) {
-      const double value = std::clamp(map.values[static_cast<size_t>(r * columns + c)], 0.0, 1.0);
+      const double value =
+          std::clamp(map.values[static_cast<size_t>(r) * map.columns.size() + static_cast<size_t>(c)], 0.0, 1.0);
       const int transparency = static_cast<int>(std::lround(255 * (1 - 0.75 * value)));
       script += fmt::format(
           "set object rect from {},{} to {},{} fc rgb '#{:02x}{}' fs solid 1 noborder\n"
