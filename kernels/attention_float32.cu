@@ -15,7 +15,6 @@ namespace {
 constexpr int kRows = 4;    // of a block, a warp for each
 constexpr int kBlocks = 4;  // that must fit at a time: registers enough for every head dimension
 constexpr int64_t kMaxHeadDim = 256;
-constexpr unsigned kAllLanes = 0xffffffff;
 
 // [B, N, X, D], strided.
 struct Heads {

@@ -7,7 +7,7 @@
 
 namespace lighthouse::cuda {
 
-/// Throws RunError (InputError for a lack of memory) with the error's name, its text and the call, unless it is
+/// Throws RunError with the error's name, its text and the call, unless it is
 /// cudaSuccess.
 void check(cudaError_t status, std::string_view call);
 

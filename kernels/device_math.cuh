@@ -14,6 +14,7 @@ namespace lighthouse::cuda {
 using bfloat16 = __nv_bfloat16;
 
 inline constexpr int kWarp = 32;
+inline constexpr uint32_t kAllLanes = 0xffffffffu;
 
 /// Elements that one thread loads or stores at once: 16 bytes, or fewer where rows are not aligned for that.
 template <typename T, int kCount = 16 / sizeof(T)>
@@ -132,12 +133,12 @@ __device__ inline void store_words(T* to, const Words<T, kSize>& words) {
 
 template <typename T>
 __device__ inline T warp_sum(T x) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(0xffffffff, x, offset);
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) x += __shfl_xor_sync(kAllLanes, x, offset);
   return x;
 }
 
 __device__ inline float warp_max(float x) {
-  for (int offset = kWarp / 2; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(0xffffffff, x, offset));
+  for (int offset = kWarp / 2; offset > 0; offset /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, offset));
   return x;
 }
 
@@ -175,6 +176,12 @@ inline bool can_pack(int64_t width, std::initializer_list<const Tensor*> tensors
     if (!aligned || width * size_of(tensor->dtype()) % 16 != 0) return false;
   }
   return true;
+}
+
+/// Whether the rows of a strided [B, N, X, D] begin where packs do.
+inline bool strides_pack(const Tensor& x) {
+  const int64_t size = 16 / size_of(x.dtype());
+  return x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;
 }
 
 /// Calls function(T{}, std::integral_constant<int, n>{}) with T as with_float_type and n the elements of a pack of T; 1

@@ -31,6 +31,14 @@ __device__ inline void prefetch(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
+/// Whether the kernel was compiled for a GPU on which it waits; one made for an older GPU does not, wherever it runs.
+template <typename Kernel>
+bool waits(Kernel kernel) {
+  cudaFuncAttributes attributes{};
+  LIGHTHOUSE_CUDA(cudaFuncGetAttributes(&attributes, kernel));
+  return attributes.ptxVersion >= 90;
+}
+
 /// Launches `kernel`, early if `early`: it has to call wait_for_those_before().
 template <typename... Parameters, typename... Arguments>
 void launch(cudaStream_t stream, bool early, dim3 grid, unsigned threads, size_t shared, void (*kernel)(Parameters...),
@@ -44,7 +52,7 @@ void launch(cudaStream_t stream, bool early, dim3 grid, unsigned threads, size_t
   config.dynamicSmemBytes = shared;
   config.stream = stream;
   config.attrs = &attribute;
-  config.numAttrs = early ? 1 : 0;
+  config.numAttrs = early && waits(kernel) ? 1 : 0;
   LIGHTHOUSE_CUDA(cudaLaunchKernelEx(&config, kernel, Parameters(std::forward<Arguments>(arguments))...));
 }
 

@@ -13,8 +13,8 @@
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
 #include "lighthouse_pyramid.cuh"
+#include "pack_pair.cuh"
 #include "profile_range.h"
-#include "rotation.cuh"
 
 namespace lighthouse::cuda {
 namespace {
@@ -56,75 +56,17 @@ struct Operands {
   int half;           // D/2
   int parts = 0;      // of a sequence
 
-  __device__ const int* rows_of(int batch, int head) const {
+  /// The number of the selection that a head uses, over all batch entries.
+  __device__ int64_t selection_of(int batch, int head) const {
     const int group = head < queries ? head / (queries / groups) : (head - queries) % groups;
-    return rows + (int64_t{batch} * groups + group) * pyramid.all_entries();
+    return int64_t{batch} * groups + group;
+  }
+  __device__ const int* rows_of(int batch, int head) const {
+    return rows + selection_of(batch, head) * pyramid.all_entries();
   }
   /// A row of an entry is its tokens' mean, or the sum of what it wrote.
   __device__ float scale(int level) const {
     return shift == 0 ? 1.0f / static_cast<float>(pyramid.spans[level]) : 1.0f;
-  }
-};
-
-/// The same columns of both halves of a head, as they are in memory.
-template <typename T, int kSize>
-struct PackPair {
-  Words<T, kSize> first, second;
-
-  __device__ void clear() {
-    first.clear();
-    second.clear();
-  }
-  __device__ void load(const T* from, int half) {
-    first = load_words<T, kSize>(from);
-    second = load_words<T, kSize>(from + half);
-  }
-};
-
-template <int kSize>
-struct Floats {
-  float first[kSize] = {}, second[kSize] = {};
-
-  template <typename T>
-  __device__ void set(const PackPair<T, kSize>& pair) {
-#pragma unroll
-    for (int i = 0; i < kSize; ++i) {
-      first[i] = pair.first.at(i);
-      second[i] = pair.second.at(i);
-    }
-  }
-  __device__ void add(const Floats& other) {
-#pragma unroll
-    for (int i = 0; i < kSize; ++i) {
-      first[i] += other.first[i];
-      second[i] += other.second[i];
-    }
-  }
-  template <typename T>
-  __device__ void add(const PackPair<T, kSize>& pair, float factor) {
-#pragma unroll
-    for (int i = 0; i < kSize; ++i) {
-      first[i] += factor * pair.first.at(i);
-      second[i] += factor * pair.second.at(i);
-    }
-  }
-  /// `direction` is 1, or -1 to rotate back.
-  __device__ void rotate(const float* cos, const float* sin, float direction) {
-    Angles<kSize>(cos, sin, direction).rotate(first, second);
-  }
-  template <typename T>
-  __device__ void store(T* to, int half, float factor) const {
-    float scaled[2][kSize];
-#pragma unroll
-    for (int i = 0; i < kSize; ++i) {
-      scaled[0][i] = factor * first[i];
-      scaled[1][i] = factor * second[i];
-    }
-    PackPair<T, kSize> pair;
-    pair.first.set(scaled[0]);
-    pair.second.set(scaled[1]);
-    store_words(to, pair.first);
-    store_words(to + half, pair.second);
   }
 };
 
@@ -215,7 +157,7 @@ class Collector {
   /// Adds the closed entry of level 1 to the one above, and so on for each entry that ends with it: after `done`
   /// entries of level 1.
   __device__ void close_upper(int done) {
-#pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
+#pragma unroll
     for (int level = 2; level < kLevels; ++level) {
       if (level > top_) return;
       sums_[level - 1].add(sums_[level - 2]);
@@ -248,6 +190,41 @@ template <typename T, int kSize, int kLevels>
 __global__ void __launch_bounds__(kBlock, kCollectBlocks) collect_kernel(const __grid_constant__ Operands<T> operands) {
   for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
     Collector<T, kSize, kLevels>(operands, batch, part, head, column).run();
+  });
+}
+
+/// A row on its own, from all tokens under its entry: for pyramids of so many levels that a thread cannot hold the sums
+/// of all. A token is read once for each level.
+template <typename T, int kSize>
+__device__ void collect_row(const Operands<T>& o, const int* indices, int batch, int row, int head, int column) {
+  const int number = indices[o.selection_of(batch, head) * o.parts + row];
+  int level = 0;
+  while (number >= o.pyramid.offsets[level + 1]) ++level;
+  const int span = o.pyramid.spans[level];
+  const int first = (number - o.pyramid.offsets[level] + o.shift) * span - o.shift;
+  const int end = min(first + span, o.pyramid.length);
+  const T* __restrict__ from = o.from.at(batch, head, column);
+  Floats<kSize> sum;
+  for (int token = first; token < end; ++token) {
+    PackPair<T, kSize> pair;
+    pair.load(from + token * o.from.row_stride, o.half);
+    Floats<kSize> x;
+    x.set(pair);
+    if (head < o.rotated) {
+      const int64_t in_table = int64_t{token} * o.half + column;
+      x.rotate(o.cos + in_table, o.sin + in_table, 1.0f);
+    }
+    sum.add(x);
+  }
+  sum.store(o.to.at(batch, head, column) + row * o.to.row_stride, o.half, o.scale(level));
+}
+
+/// `indices` are [B, G, S]; a part is a row.
+template <typename T, int kSize>
+__global__ void __launch_bounds__(kBlock)
+    collect_rows_kernel(const __grid_constant__ Operands<T> operands, const int* indices) {
+  for_each_head(operands, kSize, [&](int batch, int row, int head, int column) {
+    collect_row<T, kSize>(operands, indices, batch, row, head, column);
   });
 }
 
@@ -343,10 +320,6 @@ struct Transfer {
   }
 
   bool packs() const {
-    const auto strides_pack = [](const Tensor& x) {
-      const int64_t size = 16 / size_of(x.dtype());
-      return x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;
-    };
     return can_pack(full().size(3) / 2, {&from, &to}) && strides_pack(from) && strides_pack(to) &&
            (cos.rank() == 0 || can_pack(full().size(3) / 2, {&cos, &sin}));
   }
@@ -388,11 +361,15 @@ dim3 block_for(int packs, int heads) {
 
 template <typename T, int kSize, int kLevels>
 void launch(const Stream& stream, const Transfer& t) {
-  const Operands<T> o = operands_of<T>(t);
+  Operands<T> o = operands_of<T>(t);
+  const bool by_row = t.direction == Direction::kCollect && kLevels > kFewLevels;
+  if (by_row) o.parts = static_cast<int>(t.gathered().size(1));
   const dim3 block = block_for(o.half / kSize, o.heads);
   const dim3 grid(static_cast<unsigned>(ceil_div(o.parts, block.z)), static_cast<unsigned>(t.full().size(0)));
-  if (t.direction == Direction::kCollect) {
-    collect_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
+  if (by_row) {
+    collect_rows_kernel<T, kSize><<<grid, block, 0, native(stream)>>>(o, t.selection.indices.data<int32_t>());
+  } else if (t.direction == Direction::kCollect) {
+    if constexpr (kLevels <= kFewLevels) collect_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   } else {
     spread_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   }

@@ -18,7 +18,6 @@ namespace {
 constexpr int kBlock = 256;
 constexpr int kWarps = kBlock / kWarp;
 constexpr int kRows = 2;  // that a thread loads before it uses the first
-constexpr uint32_t kAllLanes = 0xffffffffu;
 
 /// One tensor to score: x [B, N, X, D], of which X / G heads share a selection, and its scores [B, G, E'].
 template <typename T>
@@ -150,14 +149,11 @@ void launch(const Stream& stream, const std::vector<Scoring>& scorings, const Li
   LIGHTHOUSE_LAUNCHED("lighthouse scores of upper levels");
 }
 
-bool packs(const Tensor& x) {
-  const int64_t size = 16 / size_of(x.dtype());
-  return can_pack(x.size(3), {&x}) && x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;
-}
-
 void pool_norms(const Stream& stream, const std::vector<Scoring>& scorings, const LighthouseShape& shape) {
   bool all_pack = true;
-  for (const Scoring& scoring : scorings) all_pack = all_pack && packs(scoring.x);
+  for (const Scoring& scoring : scorings) {
+    all_pack = all_pack && can_pack(scoring.x.size(3), {&scoring.x}) && strides_pack(scoring.x);
+  }
   with_float_pack(scorings[0].x, all_pack, [&](auto element, auto size) {
     using T = decltype(element);
     constexpr int kSize = decltype(size)::value;

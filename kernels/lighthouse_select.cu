@@ -20,7 +20,6 @@ namespace {
 
 constexpr int kMaxBlock = 1024;
 constexpr int kKeyBits = 32;
-constexpr uint32_t kAllLanes = 0xffffffffu;
 
 __host__ __device__ constexpr int words_for(int bits) {
   return (bits + kWarp - 1) / kWarp;
@@ -329,7 +328,8 @@ void CudaBackend::lighthouse_select(const Stream& stream, const LighthouseSelect
              static_cast<int>(shape.tile),
              static_cast<int>(shape.gathered()),
              shape.cover_prefix};
-  const auto limit = static_cast<int64_t>(properties_.sharedMemPerBlockOptin);
+  constexpr int64_t kStatic = 1024;  // bytes of shared memory that are spoken for
+  const auto limit = static_cast<int64_t>(properties_.sharedMemPerBlockOptin) - kStatic;
   int64_t words = selection_words(o);
   o.caches_keys = 4 * (words + o.most_candidates()) <= limit;
   if (o.caches_keys) words += o.most_candidates();

@@ -106,11 +106,6 @@ void launch(const Stream& stream, const char* operation, const Tensor& x, const 
   LIGHTHOUSE_LAUNCHED(operation);
 }
 
-bool strides_pack(const Tensor& x) {
-  const int64_t size = 16 / size_of(x.dtype());
-  return x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;
-}
-
 // `direction` is 1 to rotate and -1 to rotate back.
 void rotate(const Stream& stream, const char* operation, const Tensor& x, const Tensor& cos, const Tensor& sin,
             float direction) {

@@ -60,7 +60,8 @@ def run(options, name, arm, steps, learning_rate, seed=42):
         command += ["--set", f"{key}={value}"]
     print("+", *command, flush=True)
     with open(options.out / f"{name}.log", "w") as log:
-        subprocess.run(command, check=True, stdout=log, stderr=log)
+        if subprocess.run(command, stdout=log, stderr=log).returncode != 0:
+            sys.exit(f"{name} failed: {log.name} says why")
     trained, validated = metrics_of(directory)
     result = {"name": name, "arm": arm, "learning_rate": learning_rate, "seed": seed, "steps": steps,
               "tokens": trained[-1]["tokens"], "seconds": trained[-1]["seconds"],

@@ -1,6 +1,8 @@
 // Attention alone, timed: what a layer is measured by.
 #pragma once
 
+#include <algorithm>
+
 #include "lighthouse/model/attention/attention.h"
 
 namespace lighthouse {
@@ -9,7 +11,7 @@ struct AttentionSeconds {
   double forward = 0;
   double both = 0;  // forward, then backward
 
-  double backward() const { return both - forward; }
+  double backward() const { return std::max(both - forward, 1e-9); }  // noise, where both are tiny
 };
 
 /// The backend's causal attention on random q, k, v of this shape, without RoPE: the best of `repeats`.

@@ -56,26 +56,20 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given) {
   return make_cpu_backend();
 }
 
-std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype) {
-  RunConfig config;
-  config.run.device = device;
-  config.run.dtype = dtype;
-  return make_backend(config);
-}
-
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype) {
   command.add_option("--device", device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--dtype", dtype, "auto, float32 or bfloat16")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
 }
 
-std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype) {
-  return make_backend(device == "cuda"  ? DeviceChoice::kCuda
-                      : device == "cpu" ? DeviceChoice::kCpu
-                                        : DeviceChoice::kAuto,
-                      dtype == "float32"    ? DTypeChoice::kFloat32
-                      : dtype == "bfloat16" ? DTypeChoice::kBFloat16
-                                            : DTypeChoice::kAuto);
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype, bool deterministic) {
+  RunConfig config;
+  if (device == "cuda") config.run.device = DeviceChoice::kCuda;
+  if (device == "cpu") config.run.device = DeviceChoice::kCpu;
+  if (dtype == "float32") config.run.dtype = DTypeChoice::kFloat32;
+  if (dtype == "bfloat16") config.run.dtype = DTypeChoice::kBFloat16;
+  config.run.deterministic = deterministic;
+  return make_backend(config);
 }
 
 }  // namespace lighthouse

@@ -174,16 +174,6 @@ LighthouseSettings settings_at(const Options& options, int64_t n) {
   return settings;
 }
 
-std::unique_ptr<Backend> backend_of(const Options& options) {
-  RunConfig config;
-  if (options.device == "cpu") config.run.device = DeviceChoice::kCpu;
-  if (options.device == "cuda") config.run.device = DeviceChoice::kCuda;
-  if (options.dtype == "float32") config.run.dtype = DTypeChoice::kFloat32;
-  if (options.dtype == "bfloat16") config.run.dtype = DTypeChoice::kBFloat16;
-  config.run.deterministic = options.deterministic;
-  return make_backend(config);
-}
-
 Row measure(const Options& options, int64_t n, Backend& backend) {
   AttentionShape shape = options.shape;
   shape.sequence_length = n;
@@ -205,7 +195,7 @@ Row measure(const Options& options, int64_t n, Backend& backend) {
 }
 
 void bench_attention(const Options& given) {
-  const auto backend = backend_of(given);
+  const auto backend = make_backend(given.device, given.dtype, given.deterministic);
   const Options options = with_defaults(given, *backend);
   for (const int64_t n : options.sequence_lengths) settings_at(options, n);  // refuses before anything runs
   const AttentionShape& s = options.shape;
@@ -235,9 +225,7 @@ void bench_attention(const Options& given) {
 void add_bench_attention_command(CLI::App& bench) {
   CLI::App* command = bench.add_subcommand("attention", "One layer, dense and Lighthouse, forward and backward");
   auto o = std::make_shared<Options>();
-  command->add_option("--device", o->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
-  command->add_option("--dtype", o->dtype, "auto, float32 or bfloat16")
-      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  add_device_options(*command, o->device, o->dtype);
   command->add_flag("--deterministic", o->deterministic, "Attention's backward with the same bits on every call");
   command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...")->delimiter(',')->check(CLI::PositiveNumber);
   command->add_option("--batch", o->shape.batch, "B")->check(CLI::PositiveNumber)->capture_default_str();

@@ -36,10 +36,9 @@ RunConfig with_device(RunConfig config);
 /// The backend that a config asks for, its `auto`s replaced as above. Throws InputError for a device that this build or
 /// machine does not have, and for what the device cannot do.
 std::unique_ptr<Backend> make_backend(const RunConfig& config);
-std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype = DTypeChoice::kAuto);
 
 /// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype);
-std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype);
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype, bool deterministic = false);
 
 }  // namespace lighthouse

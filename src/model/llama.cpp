@@ -265,7 +265,10 @@ void Llama::recompute_block(const Stream& stream, Layer& layer, const LayerParam
 
 void Llama::backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
                          const LayerParameters& gradients) {
-  if (!keeps(Recompute::kNorms)) recompute_norm(stream, layer.middle, weights.post_attention_layernorm);
+  // A block that was just made again has it.
+  if (keeps(Recompute::kBlock) && !keeps(Recompute::kNorms)) {
+    recompute_norm(stream, layer.middle, weights.post_attention_layernorm);
+  }
   for_chunks_of_tokens(mlp_chunk(), [&](int64_t begin, int64_t end) {
     const Tensor gate_up = gate_up_of(layer, begin, end), normed = layer.middle.normed.slice(0, begin, end);
     const Tensor d_out = d_residual_.slice(0, begin, end), d_gate_up = d_gate_up_.slice(0, 0, end - begin);
@@ -282,7 +285,7 @@ void Llama::backward_mlp(const Stream& stream, Layer& layer, const LayerParamete
 void Llama::backward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights,
                                const LayerParameters& gradients) {
   const Shape rows{tokens(), weights.o_proj.size(1)};
-  layer.attention->restore_output(stream, layer.attended);
+  if (keeps(Recompute::kBlock)) layer.attention->restore_output(stream, layer.attended);
   linear_backward(stream, d_attended_.view(rows), gradients.o_proj, d_residual_, layer.attended.view(rows),
                   weights.o_proj);
   layer.attention->backward(stream, d_qkv_, d_attended_, layer.attended, layer.qkv);

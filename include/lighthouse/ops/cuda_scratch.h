@@ -64,8 +64,15 @@ constexpr int64_t reduction(int64_t numel) {
   return sum_blocks(numel) * size_of(DType::kFloat64);
 }
 
-/// q [B, N, H, D].
-inline int64_t attention_forward(DType dtype, const Shape& /*q*/, int64_t /*kv_heads*/) {
+constexpr int64_t kMaxHeadDim = 256;
+
+/// q [B, N, H, D]. Throws InputError if no GPU kernel takes heads of that size.
+inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads*/) {
+  if (q[3] > kMaxHeadDim) {
+    throw InputError("a head has " + std::to_string(q[3]) + " elements, and on a GPU at most " +
+                     std::to_string(kMaxHeadDim) +
+                     " work; set model.num_attention_heads to more, or run.device to cpu");
+  }
   return dtype == DType::kFloat32 ? 0 : kMebibyte;
 }
 

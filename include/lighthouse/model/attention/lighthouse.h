@@ -15,7 +15,7 @@ class LighthouseAttention final : public Attention {
   bool keeps_full_length() const override { return false; }
   void lay_out_kept(Arena& arena) override;
   void lay_out_scratch(Arena& arena) override;
-  /// select(), then attend().
+  /// As select() and attend().
   void forward(const Stream& stream, const Tensor& out, const Tensor& qkv) override;
   void restore_output(const Stream& stream, const Tensor& out) override;
   void backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
