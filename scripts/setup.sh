@@ -10,11 +10,11 @@ packages=(
     libopenmpi-dev openmpi-bin       # for training with many processes
     libgtest-dev libbenchmark-dev    # for the tests
 )
-optional=()
+optional=(libsentencepiece-dev)  # for SentencePiece tokenizers
 while [ $# -gt 0 ]; do
     if [ "$1" = --optional ]; then
         shift
-        optional=("$@")
+        optional+=("$@")
         break
     fi
     packages+=("$1")

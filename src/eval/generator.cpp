@@ -78,9 +78,9 @@ void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfi
   if (context < 1) throw InputError(fmt::format("the context is {} tokens; expected at least 1", context));
   if (prompt.empty()) throw InputError("the prompt is empty; give at least one character");
   for (int32_t token : prompt) {
-    if (token < 0 || token >= config.vocab_size) {
+    if (token < 0 || token >= config.token_count()) {
       throw InputError(
-          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.vocab_size - 1));
+          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.token_count() - 1));
     }
   }
   if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
@@ -129,7 +129,7 @@ void generate(const ModelConfig& config, const Parameters& weights, Backend& bac
     const auto length = static_cast<int64_t>(tokens.size());
     if (length > context) tokens.erase(tokens.begin(), tokens.begin() + (length - context));
     const std::vector<float> logits = model.next_logits(tokens);
-    const int32_t token = sample(logits.data(), config.vocab_size, options, static_cast<uint64_t>(i));
+    const int32_t token = sample(logits.data(), config.token_count(), options, static_cast<uint64_t>(i));
     if (token == end_token) return;
     tokens.push_back(token);
     emit(token);

@@ -133,7 +133,7 @@ void Llama::lay_out_mlp_scratch(Arena& arena) {
 }
 
 void Llama::prepare(const Stream& stream) {
-  backend_.rope_table(stream, rope_.cos, rope_.sin, settings_.rope_theta);
+  backend_.rope_table(stream, rope_.cos, rope_.sin, {settings_.rope_theta, config_.rope_scaling});
 }
 
 // ---- Forward ----
@@ -192,7 +192,7 @@ void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& 
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward(stream, losses_.slice(0, begin, end), chunk,
-                                   targets.view({tokens()}).slice(0, begin, end), config_.vocab_size);
+                                   targets.view({tokens()}).slice(0, begin, end), config_.token_count());
   });
 }
 
@@ -202,7 +202,7 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward_backward(stream, losses_.slice(0, begin, end), chunk,
-                                            targets.view({tokens()}).slice(0, begin, end), config_.vocab_size, scale);
+                                            targets.view({tokens()}).slice(0, begin, end), config_.token_count(), scale);
     // `chunk` now holds the gradient of the logits.
     linear_backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
                     output_.normed.slice(0, begin, end), weights.lm_head);

@@ -162,8 +162,8 @@ void MeteredBackend::swiglu_backward(const Stream& stream, const Tensor& dgate_u
 
 // ---- Rotary position embedding ----
 
-void MeteredBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) {
-  meter(stream, traffic("rope", bytes_of(cos, sin)), [&] { inner_.rope_table(stream, cos, sin, theta); });
+void MeteredBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
+  meter(stream, traffic("rope", bytes_of(cos, sin)), [&] { inner_.rope_table(stream, cos, sin, rope); });
 }
 
 void MeteredBackend::rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {

@@ -24,6 +24,7 @@
 #include "lighthouse/core/memory.h"
 #include "lighthouse/core/tensor.h"
 #include "lighthouse/ops/lighthouse_shape.h"
+#include "lighthouse/ops/rope.h"
 #include "lighthouse/ops/stream.h"
 
 namespace lighthouse {
@@ -151,8 +152,8 @@ class Backend {
 
   // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama) ----
 
-  /// cos, sin [N, D/2]: of position * theta^(-2 i / D), computed in float64.
-  virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) = 0;
+  /// cos, sin [N, D/2]: of position * scaled_frequency(theta^(-2 i / D)), computed in float64.
+  virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) = 0;
   /// Rotates x [B, N, H, D] in place: (a, b) -> (a cos - b sin, b cos + a sin), a and b the halves of a head.
   virtual void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) = 0;
   /// Its transpose, in place on a gradient: the rotation back.

@@ -97,7 +97,7 @@ class MeteredBackend : public Backend {
                        const Tensor& gate_up) override;
 
   // Rotary position embedding
-  void rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) override;
+  void rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) override;
   void rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) override;
   void rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 

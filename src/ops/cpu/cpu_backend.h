@@ -65,7 +65,7 @@ class CpuBackend final : public Backend {
                        const Tensor& gate_up) override;
 
   // Rotary position embedding, half
-  void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) override;
+  void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) override;
   void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) override;
   void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 

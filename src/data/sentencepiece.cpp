@@ -1,0 +1,105 @@
+#include "lighthouse/data/sentencepiece.h"
+
+#include <fmt/format.h>
+
+#include "lighthouse/core/error.h"
+
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+#include <sentencepiece_processor.h>
+
+#include "lighthouse/core/file.h"
+#include "piece.h"
+#endif
+
+namespace lighthouse {
+
+namespace fs = std::filesystem;
+
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+namespace {
+
+// Parts of a serialized model of one type add up, and the last value of a field holds: what a protocol buffer says
+// about messages that are put one behind the other. This one is ModelProto.normalizer_spec.add_dummy_prefix = false.
+constexpr std::string_view kWithoutPrefix("\x1A\x02\x18\x00", 4);
+
+class SentencePieceTokenizer final : public Tokenizer {
+ public:
+  explicit SentencePieceTokenizer(const fs::path& path) : path_(path) {
+    std::string model = read_file(path);
+    load(model_, model);
+    load(continuing_, model.append(kWithoutPrefix));
+    if (model_.eos_id() < 0) {
+      throw refuse("it has no piece for the end of a sentence, which end of text needs; train it with one");
+    }
+  }
+
+  std::string name() const override { return path_.string(); }
+  int64_t vocab_size() const override { return model_.GetPieceSize(); }
+  int32_t end_of_text() const override { return model_.eos_id(); }
+  void encode(std::string_view text, std::vector<int32_t>& tokens) const override { encode(model_, text, tokens); }
+  void encode_more(std::string_view text, std::vector<int32_t>& tokens) const override {
+    encode(continuing_, text, tokens);
+  }
+  bool takes_text_alone() const override { return true; }
+
+  std::string decode(int32_t token) const override {
+    if (token < 0 || token >= vocab_size() || model_.IsControl(token)) return "";
+    if (model_.IsUnknown(token)) return "\xEF\xBF\xBD";
+    return bytes_of_piece(model_.IdToPiece(token));
+  }
+
+ private:
+  using Processor = sentencepiece::SentencePieceProcessor;
+
+  InputError refuse(const std::string& why) const {
+    return InputError(fmt::format("{} cannot be used as a SentencePiece model: {}", path_.string(), why));
+  }
+
+  void load(Processor& processor, const std::string& model) const {
+    const auto status = model.empty() ? sentencepiece::util::Status(sentencepiece::util::StatusCode::kDataLoss, "empty")
+                                      : processor.LoadFromSerializedProto(model);
+    if (!status.ok()) throw refuse(std::string(status.message()));
+  }
+
+  void encode(const Processor& processor, std::string_view text, std::vector<int32_t>& tokens) const {
+    std::vector<int> ids;
+    const auto status = processor.Encode(text, &ids);
+    if (!status.ok()) throw InputError(fmt::format("{} cannot encode: {}", path_.string(), status.message()));
+    tokens.insert(tokens.end(), ids.begin(), ids.end());
+  }
+
+  fs::path path_;
+  Processor model_;
+  Processor continuing_;  // without the space that some models put before a text
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
+  return std::make_unique<SentencePieceTokenizer>(path);
+}
+
+#else
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& what) {
+  throw InputError(
+      fmt::format("{} needs SentencePiece, which this program was built without; install libsentencepiece-dev "
+                  "and build again (scripts/setup.sh does)",
+                  what));
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
+  refuse(path.string());
+}
+
+void train_sentencepiece(const SentencePieceTraining& /*training*/) {
+  refuse("training a tokenizer");
+}
+
+#endif
+
+}  // namespace lighthouse
