@@ -62,6 +62,8 @@ int run_command_line(int argc, char** argv) {
   add_train_command(program);
   add_prepare_command(program);
   add_tokenizer_command(program);
+  add_export_command(program);
+  add_import_command(program);
   add_config_command(program);
   add_plan_command(program);
   add_generate_command(program);

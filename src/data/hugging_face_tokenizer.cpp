@@ -83,10 +83,12 @@ class HuggingFaceTokenizer final : public Tokenizer {
 
   void read(const Json& json) {
     const Json& vocabulary = json.at("model").at("vocab");
-    if (!vocabulary.is_object()) throw refuse("its vocabulary is not one of BPE");
     const bool byte_level = is_byte_level(json);
-    for (const auto& [piece, id] : vocabulary.items()) {
-      place(id.get<int64_t>(), byte_level ? bytes_of(piece) : bytes_of_piece(piece));
+    const auto decoded = [&](const std::string& piece) { return byte_level ? bytes_of(piece) : bytes_of_piece(piece); };
+    if (vocabulary.is_object()) {
+      for (const auto& [piece, id] : vocabulary.items()) place(id.get<int64_t>(), decoded(piece));
+    } else {  // Unigram: pairs of piece and score, in the order of their numbers
+      for (const Json& entry : vocabulary) place(vocab_size(), decoded(entry.at(0).get<std::string>()));
     }
     for (const Json& added : json.value("added_tokens", Json::array())) {
       const auto id = added.at("id").get<int64_t>();

@@ -36,6 +36,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   std::string name() const override { return path_.string(); }
   int64_t vocab_size() const override { return model_.GetPieceSize(); }
   int32_t end_of_text() const override { return model_.eos_id(); }
+  int32_t begin_of_text() const override { return model_.bos_id() < 0 ? model_.eos_id() : model_.bos_id(); }
   void encode(std::string_view text, std::vector<int32_t>& tokens) const override { encode(model_, text, tokens); }
   void encode_more(std::string_view text, std::vector<int32_t>& tokens) const override {
     encode(continuing_, text, tokens);
@@ -75,6 +76,10 @@ class SentencePieceTokenizer final : public Tokenizer {
 
 }  // namespace
 
+bool has_sentencepiece() {
+  return true;
+}
+
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
   return std::make_unique<SentencePieceTokenizer>(path);
 }
@@ -91,6 +96,10 @@ namespace {
 }
 
 }  // namespace
+
+bool has_sentencepiece() {
+  return false;
+}
 
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
   refuse(path.string());

@@ -32,8 +32,11 @@ bool names_a_file(const std::string& name) {
 }
 
 std::unique_ptr<Tokenizer> of_folder(const fs::path& folder) {
-  if (fs::exists(folder / "tokenizer.model")) return make_sentencepiece_tokenizer(folder / "tokenizer.model");
-  if (fs::exists(folder / "tokenizer.json")) return make_hugging_face_tokenizer(folder / "tokenizer.json");
+  const bool json = fs::exists(folder / "tokenizer.json");
+  if (fs::exists(folder / "tokenizer.model") && (has_sentencepiece() || !json)) {
+    return make_sentencepiece_tokenizer(folder / "tokenizer.model");
+  }
+  if (json) return make_hugging_face_tokenizer(folder / "tokenizer.json");
   throw InputError(fmt::format("the folder {} holds neither a tokenizer.model nor a tokenizer.json", folder.string()));
 }
 

@@ -11,6 +11,9 @@
 
 namespace lighthouse {
 
+/// Whether this program was built with the library.
+bool has_sentencepiece();
+
 /// Of a ".model" file. Its end-of-sentence piece is end of text. Throws InputError if the file is missing or damaged,
 /// or has no such piece.
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::filesystem::path& path);

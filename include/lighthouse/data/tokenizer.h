@@ -17,6 +17,8 @@ class Tokenizer {
   virtual int64_t vocab_size() const = 0;
   /// The token that `prepare` writes between documents.
   virtual int32_t end_of_text() const = 0;
+  /// What a text of nothing begins with: end of text, where there is no token of its own for it.
+  virtual int32_t begin_of_text() const { return end_of_text(); }
   /// Appends the tokens of `text`, a document or its beginning, to `tokens`. May be called by many threads at once.
   /// Throws InputError if it can only decode.
   virtual void encode(std::string_view text, std::vector<int32_t>& tokens) const = 0;
