@@ -37,6 +37,7 @@ void add_tokenizer_command(CLI::App& program) {
   training
       ->add_option("--max-lines", options->max_sentences, "Lines to look at, drawn at random if there are more; 0: all")
       ->capture_default_str();
+  training->add_flag("--skip-broken", options->skip_broken, "Leave out lines that are not UTF-8");
   training->callback([options] { train(*options); });
 }
 

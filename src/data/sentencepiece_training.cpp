@@ -11,6 +11,7 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/utf8.h"
+#include "text_check.h"
 
 namespace sentencepiece {
 void SetRandomGeneratorSeed(unsigned int seed);
@@ -27,45 +28,52 @@ constexpr int64_t kMostPieces = 1'000'000;
 /// Hands out the lines of files. Longer ones, which the trainer would leave out, come in parts.
 class Lines final : public sentencepiece::SentenceIterator {
  public:
-  explicit Lines(const std::vector<fs::path>& files) : files_(files) { Next(); }
+  explicit Lines(const SentencePieceTraining& training) : training_(training) { Next(); }
 
   bool done() const override { return done_; }
-  const std::string& value() const override { return line_; }
+  const std::string& value() const override { return part_; }
   sentencepiece::util::Status status() const override { return {}; }
 
   void Next() override {
-    while (rest_.empty()) {
-      if (next_file_ == files_.size()) {
+    while (line_.empty()) {
+      if (!next_line()) {
         done_ = true;
         return;
       }
-      open(files_[next_file_++]);
     }
     constexpr size_t kLongest = 4000;
-    size_t length = std::min(rest_.find('\n'), rest_.size());
+    size_t length = line_.size();
     if (length > kLongest) {
-      const size_t space = rest_.rfind(' ', kLongest);
-      length = space == std::string_view::npos || space == 0 ? whole_characters(rest_.substr(0, kLongest)) : space;
+      const size_t space = line_.rfind(' ', kLongest);
+      length = space == std::string_view::npos || space == 0 ? whole_characters(line_.substr(0, kLongest)) : space;
     }
-    line_.assign(rest_.substr(0, length));
-    rest_.remove_prefix(std::min(rest_.size(), length + (length < rest_.size() && rest_[length] == '\n' ? 1 : 0)));
+    part_.assign(line_.substr(0, length));
+    line_.remove_prefix(length);
   }
 
  private:
-  void open(const fs::path& path) {
-    file_ = std::make_unique<MappedFile>(path);
-    rest_ = {reinterpret_cast<const char*>(file_->bytes().data()), file_->bytes().size()};
-    const size_t broken = first_broken_utf8(rest_);
-    if (broken == std::string_view::npos) return;
-    const auto line = std::count(rest_.begin(), rest_.begin() + static_cast<ptrdiff_t>(broken), '\n') + 1;
-    throw InputError(fmt::format("{}, line {}: this is not UTF-8", path.string(), line));
+  /// Reads on to the next sound line, which may be empty. Returns whether there is one.
+  bool next_line() {
+    while (rest_.empty()) {
+      if (next_file_ == training_.files.size()) return false;
+      const fs::path& path = training_.files[next_file_++];
+      file_ = std::make_unique<MappedFile>(path);
+      check_ = std::make_unique<TextCheck>(path, training_.skip_broken);
+      rest_ = {reinterpret_cast<const char*>(file_->bytes().data()), file_->bytes().size()};
+    }
+    const size_t end = std::min(rest_.find('\n'), rest_.size() - 1) + 1;
+    line_ = check_->sound(rest_.substr(0, end));
+    if (line_.ends_with('\n')) line_.remove_suffix(1);
+    rest_.remove_prefix(end);
+    return true;
   }
 
-  const std::vector<fs::path>& files_;
+  const SentencePieceTraining& training_;
   size_t next_file_ = 0;
   std::unique_ptr<MappedFile> file_;
-  std::string_view rest_;
-  std::string line_;
+  std::unique_ptr<TextCheck> check_;
+  std::string_view rest_, line_;
+  std::string part_;
   bool done_ = false;
 };
 
@@ -102,7 +110,7 @@ std::unordered_map<std::string, std::string> arguments_of(const SentencePieceTra
 
 void train_sentencepiece(const SentencePieceTraining& training) {
   check(training);
-  Lines lines(training.files);
+  Lines lines(training);
   std::string model;
   sentencepiece::SetRandomGeneratorSeed(42);
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments_of(training), &lines, &model);

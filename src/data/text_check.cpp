@@ -23,8 +23,8 @@ std::string_view TextCheck::sound(std::string_view piece) {
     line_ += std::count(piece.begin(), piece.begin() + static_cast<ptrdiff_t>(begin), '\n');
     if (!skip_) {
       throw InputError(
-          fmt::format("{}, line {}: byte {} of the line, 0x{:02X}, is not UTF-8, and this tokenizer takes text alone; "
-                      "--skip-broken leaves such lines out",
+          fmt::format("{}, line {}: byte {} of the line, 0x{:02X}, is not UTF-8, and tokenizers other than bytes take "
+                      "text alone; --skip-broken leaves such lines out",
                       path_.string(), line_, broken - begin + 1, static_cast<unsigned char>(piece[broken])));
     }
     ++skipped_;

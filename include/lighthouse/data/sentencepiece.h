@@ -25,6 +25,7 @@ struct SentencePieceTraining {
   std::filesystem::path output;              // the model
   int64_t vocab_size = 32000;                // 300 to 1,000,000
   SentencePieceKind kind = SentencePieceKind::kBpe;
+  bool skip_broken = false;           // leave out lines that are not UTF-8, which are refused otherwise
   int64_t max_sentences = 2'000'000;  // lines looked at, drawn at random if there are more; 0: all
 };
 
