@@ -50,7 +50,7 @@ TEST_F(Hub, InspectFindsBadShards) {
   write_text(at("cut.bin"), cut.substr(0, cut.size() - 3));
   write_text(at("outside.bin"), shard_bytes({20240520, 1, 3}, {1, 300, 2}));
   const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});
-  EXPECT_EQ(outcome.code, 2);
+  EXPECT_EQ(outcome.exit_code, 2);
   for (const char* word : {"cut.bin: cut short", "outside.bin: 1 tokens are outside", "2 of these shards"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }

@@ -24,7 +24,7 @@ TEST(Utf8Test, FindsTheFirstBrokenByteWhereverItLies) {
         std::string("\xF4\x90\x80\x80"), std::string("\xF5\x80\x80\x80"), std::string("\xC3"), std::string("\xE2\x82"),
         std::string("\xF0\x9F\x98"), std::string("\xC3("), std::string("\xE2\x82(")}) {
     for (size_t before = 0; before < 20; ++before) {
-      for (const std::string& after : {"", "and more text"}) {
+      for (const char* after : {"", "and more text"}) {
         EXPECT_EQ(first_broken_utf8(std::string(before, 'a') + broken + after), before)
             << testing::PrintToString(broken);
       }
