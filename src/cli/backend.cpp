@@ -15,6 +15,11 @@ bool has_lighthouse_stage(const RunConfig& config) {
 }
 
 #ifdef LIGHTHOUSE_HAS_CUDA
+bool masks_documents(const RunConfig& config) {
+  return std::any_of(config.stages.begin(), config.stages.end(),
+                     [](const StageSection& stage) { return stage.data.document_mask == DocumentMask::kAttention; });
+}
+
 bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
@@ -24,6 +29,11 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
     throw InputError(
         "run.device is cuda, and Lighthouse Attention runs on the CPU only so far; use dense stages (--set "
         "stages.0.attention=dense) or --set run.device=cpu");
+  }
+  if (masks_documents(config) && config.run.dtype != DTypeChoice::kFloat32) {
+    throw InputError(
+        "data.document_mask is attention, which on a GPU runs in float32 only; use --set run.dtype=float32, or "
+        "--set data.document_mask=none");
   }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;

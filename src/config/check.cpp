@@ -105,6 +105,13 @@ class Checker {
                          "steps; or attention: dense",
                          path));
     }
+    if (stage.data.document_mask != DocumentMask::kNone) {
+      refuse(
+          path + ".data.document_mask",
+          fmt::format("{}.data.document_mask is attention, but a Lighthouse stage pools across documents; it belongs "
+                      "in a stage with attention: dense",
+                      path));
+    }
     check_lighthouse(stage, path);
   }
 
