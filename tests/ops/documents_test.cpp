@@ -48,12 +48,15 @@ TEST_F(DocumentsTest, AttendAsIfEachWereAlone) {
     const Shape q_alone{1, length, heads, d}, kv_alone{1, length, kv_heads, d};
     Floats out1(q_alone), lse1({1, heads, length}), dq1(q_alone), dk1(kv_alone), dv1(kv_alone);
     backend_->attention_forward(stream_, out1, lse1, scratch, alone(q), alone(k), alone(v));
-    backend_->attention_backward(stream_, dq1, dk1, dv1, scratch, alone(dout), out1, lse1, alone(q), alone(k), alone(v));
+    backend_->attention_backward(stream_, dq1, dk1, dv1, scratch, alone(dout), out1, lse1, alone(q), alone(k),
+                                 alone(v));
     EXPECT_TRUE(close(alone(out), values_of(out1), 1e-6)) << begin;
     EXPECT_TRUE(close(alone(dk), values_of(dk1), 1e-5)) << begin;
     EXPECT_TRUE(close(alone(dv), values_of(dv1), 1e-5)) << begin;
     // The gradient of the queries of a document of one token is zero but for rounding.
-    if (length > 1) EXPECT_TRUE(close(alone(dq), values_of(dq1), 1e-5)) << begin;
+    if (length > 1) {
+      EXPECT_TRUE(close(alone(dq), values_of(dq1), 1e-5)) << begin;
+    }
     begin += length;
   }
 }
@@ -76,8 +79,9 @@ TEST_F(DocumentsTest, RefusesStartsThatAreNone) {
   const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1));
   for (std::vector<int32_t> starts :
        {std::vector<int32_t>{0, 2, 2, 2}, std::vector<int32_t>{0, 1, 0, 0}, std::vector<int32_t>{-1, 0, 0, 0}}) {
-    EXPECT_THROW(backend_->attention_forward(stream_, out, lse, scratch, x, x, x, {starts.data(), {1, 4}, DType::kInt32}),
-                 std::logic_error);
+    EXPECT_THROW(
+        backend_->attention_forward(stream_, out, lse, scratch, x, x, x, {starts.data(), {1, 4}, DType::kInt32}),
+        std::logic_error);
   }
 }
 
