@@ -26,7 +26,7 @@ void check_shapes(const char* operation, const Tensor& q, const Tensor& k, const
 }
 
 AttentionProblem::Strides strides_of(const Tensor& x) {
-  return {x.stride(0), x.stride(1)};
+  return {x.stride(0), x.stride(1), x.stride(2)};
 }
 
 AttentionProblem forward_problem(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out) {

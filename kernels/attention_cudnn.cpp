@@ -74,7 +74,7 @@ class CudnnAttention::Plan {
     return fe::graph::Tensor_attributes()
         .set_uid(id)
         .set_dim({problem_.batch, heads, length, problem_.head_dim})
-        .set_stride({strides.batch, problem_.head_dim, strides.position, 1});
+        .set_stride({strides.batch, strides.head, strides.position, 1});
   }
   fe::graph::Tensor_attributes lse() const {
     return fe::graph::Tensor_attributes()

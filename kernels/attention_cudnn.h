@@ -18,9 +18,9 @@ struct AttentionProblem {
   int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_dim = 0;
   bool backward = false;
   bool deterministic = false;
-  // Elements from one batch entry to the next, and from one position to the next, of each tensor [B, N, heads, D].
+  // Elements from one batch entry, position and head to the next, of each tensor [B, N, heads, D].
   struct Strides {
-    int64_t batch = 0, position = 0;
+    int64_t batch = 0, position = 0, head = 0;
     friend auto operator<=>(const Strides&, const Strides&) = default;
   };
   Strides q, k, v, out, dout, dq, dk, dv;

@@ -91,6 +91,11 @@ class CudaBackend final : public Backend {
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
                           const Tensor& v, const Tensor& starts) override;
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
+  void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) override;
+  void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                        const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                        const Tensor& position) override;
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override;
 
   // Lighthouse Attention
   void lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q, const Tensor& k,
@@ -100,18 +105,18 @@ class CudaBackend final : public Backend {
                                  const LighthouseShape& shape) override;
   int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t dilation,
                                             const LighthouseShape& shape) const override;
-  void lighthouse_select(const Stream&, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
+  void lighthouse_select(const Stream&, const LighthouseSelection& selection, const Tensor& s_q, const Tensor& s_k,
                          const LighthouseShape& shape) override;
-  void lighthouse_invert(const Stream&, const Tensor& rows, const Tensor& indices,
-                         const LighthouseShape& shape) override;
-  void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& x, const Tensor& indices,
-                         const LighthouseShape& shape) override;
-  void lighthouse_gather_backward(const Stream&, const Tensor& dx, const Tensor& dgathered, const Tensor& rows,
+  void lighthouse_invert(const Stream&, const LighthouseSelection& selection, const LighthouseShape& shape) override;
+  void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv, const LighthouseSelection& selection,
+                         const Tensor& cos, const Tensor& sin, const LighthouseShape& shape) override;
+  void lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
+                                  const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                   const LighthouseShape& shape) override;
-  void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered, const Tensor& rows,
-                          const LighthouseShape& shape) override;
-  void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout, const Tensor& indices,
-                                   const LighthouseShape& shape) override;
+  void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
+                          const LighthouseSelection& selection, const LighthouseShape& shape) override;
+  void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
+                                   const LighthouseSelection& selection, const LighthouseShape& shape) override;
 
   // Loss
   void cross_entropy_forward(const Stream&, const Tensor& losses, const Tensor& logits, const Tensor& targets,
@@ -133,6 +138,8 @@ class CudaBackend final : public Backend {
     void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
   };
   using OwnedStream = std::unique_ptr<CUstream_st, DestroyStream>;
+
+  bool launches_early() const { return properties_.major >= 9; }
 
   CudaOptions options_;
   cudaDeviceProp properties_{};

@@ -9,6 +9,7 @@
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
 #include "profile_range.h"
+#include "rotation.cuh"
 
 namespace lighthouse::cuda {
 namespace {
@@ -40,32 +41,15 @@ struct Operands {
   int tokens_per_block = 0;  // a token is the work of packs * groups threads
 };
 
-template <int kSize>
-struct Angles {
-  float cos[kSize], sin[kSize];
-
-  __device__ Angles(const float* cos_row, const float* sin_row, float direction) {
-    constexpr int kStep = kSize == 1 ? 1 : 4;
-#pragma unroll
-    for (int i = 0; i < kSize; i += kStep) {
-      const auto c = load_pack<float, kStep>(cos_row + i), s = load_pack<float, kStep>(sin_row + i);
-#pragma unroll
-      for (int j = 0; j < kStep; ++j) {
-        cos[i + j] = c.values[j];
-        sin[i + j] = direction * s.values[j];
-      }
-    }
-  }
-};
-
 template <typename T, int kSize>
 __device__ void rotate(Words<T, kSize>& first, Words<T, kSize>& second, const Angles<kSize>& angles) {
   float a[kSize], b[kSize];
 #pragma unroll
   for (int i = 0; i < kSize; ++i) {
-    a[i] = first.at(i) * angles.cos[i] - second.at(i) * angles.sin[i];
-    b[i] = second.at(i) * angles.cos[i] + first.at(i) * angles.sin[i];
+    a[i] = first.at(i);
+    b[i] = second.at(i);
   }
+  angles.rotate(a, b);
   first.set(a);
   second.set(b);
 }

@@ -52,7 +52,7 @@ check() {
 
 check "kernel tests" "$build/bin/test_kernels" --gtest_brief=1
 check "training tests" "$build/bin/test_gpu" --gtest_brief=1
-for case in tests/golden/cases/llama_dense*.safetensors; do
+for case in tests/golden/cases/*.safetensors; do
     for dtype in float32 bfloat16; do
         check "golden $(basename "$case" .safetensors) in $dtype" \
             "$build/bin/lighthouse-golden" --device cuda --dtype $dtype "$case"
@@ -65,20 +65,22 @@ if $sanitize; then
     done
 fi
 
-# NAME SEQUENCE BATCH OPTIONS...: a dense step of the paper's model; beside it, if asked for, the peer's.
+# NAME SEQUENCE BATCH OPTIONS...: a step of the paper's model, or of what the options make of it.
 time_step() {
     local name=$1 sequence=$2 batch=$3
     shift 3
     say "$name"
-    if ! "$build/bin/lighthouse" bench step configs/paper-530m-98k.yaml --set stages.0.attention=dense \
-        --set batch.sequence_length="$sequence" --set batch.micro_batch_size="$batch" \
-        --set batch.global_batch_size="$batch" --set hardware.memory=74 "$@" | tee "$logs/out"; then
+    if ! "$build/bin/lighthouse" bench step configs/paper-530m-98k.yaml --set batch.sequence_length="$sequence" \
+        --set batch.micro_batch_size="$batch" --set batch.global_batch_size="$batch" --set hardware.memory=74 \
+        "$@" | tee "$logs/out"; then
         row "$name" FAILED
         failed=1
         return
     fi
     row "$name" "$(grep -o '[0-9,]* tokens/s, MFU [0-9.]*' "$logs/out")"
 }
+time_dense_step() { time_step "$@" --set stages.0.attention=dense; }
+# Beside it, if asked for, the peer's.
 time_peer() {
     [ -n "$peer" ] || return 0
     say "the peer, $*"
@@ -86,18 +88,44 @@ time_peer() {
     row "  the peer, $*" "$(grep -o '"tokens_per_s": [0-9]*' "$logs/out" || echo FAILED)"
 }
 
+# NAME OPTIONS...: one layer; its last line is a row.
+time_layer() {
+    local name=$1
+    shift
+    say "$name"
+    "$build/bin/lighthouse" bench attention --device cuda "$@" | tee "$logs/out"
+    row "$name" "$(awk 'END {print $9, "ms forward,", $11, "ms with backward,", $18, "of dense"}' "$logs/out")"
+}
+
+# NAME OPTIONS...: text, token by token.
+time_generate() {
+    local name=$1
+    shift
+    say "$name"
+    "$build/bin/lighthouse" bench generate --device cuda "$@" | tee "$logs/out"
+    row "$name" "$(grep -o '[0-9]* tokens/s' "$logs/out" | head -n 1), $(grep -o '[0-9]*% of the data sheet' "$logs/out")"
+}
+
 time_peer --seq 4096 --batch 8
-time_step "530M dense, 8 x 4,096" 4096 8 --breakdown
-time_step "530M dense, 8 x 4,096, deterministic" 4096 8 --set run.deterministic=true
+time_dense_step "530M dense, 8 x 4,096" 4096 8 --breakdown
+time_dense_step "530M dense, 8 x 4,096, deterministic" 4096 8 --set run.deterministic=true
 time_peer --seq 8192 --batch 4
-time_step "530M dense, 4 x 8,192" 8192 4
+time_dense_step "530M dense, 4 x 8,192" 8192 4
 time_peer --seq 98304 --batch 1 --checkpoint --steps 3
-time_step "530M dense, 1 x 98,304" 98304 1 --steps 3
-time_step "530M dense, 1 x 98,304, deterministic" 98304 1 --steps 2 --set run.deterministic=true
-time_step "1.5B (28 x 1,536, grouped), 32 x 1,024, 4 accumulated" 1024 32 --steps 4 \
+time_dense_step "530M dense, 1 x 98,304" 98304 1 --steps 3
+time_dense_step "530M dense, 1 x 98,304, deterministic" 98304 1 --steps 2 --set run.deterministic=true
+time_dense_step "1.5B (28 x 1,536, grouped), 32 x 1,024, 4 accumulated" 1024 32 --steps 4 \
     --set batch.global_batch_size=128 --set model.hidden_size=1536 --set model.num_hidden_layers=28 \
     --set model.num_attention_heads=12 --set model.num_key_value_heads=2 --set model.intermediate_size=8960 \
     --set model.vocab_size=151936 --set model.tie_word_embeddings=true --set optimizer.state_dtype=bfloat16
+time_layer "layer, N = 32,768" --sequence-lengths 32768 --breakdown
+time_layer "layer, N = 98,304" --sequence-lengths 98304 --breakdown
+time_step "530M Lighthouse, four layers dense, 1 x 98,304" 98304 1 --steps 5 --breakdown
+time_step "530M Lighthouse, four layers dense, deterministic" 98304 1 --steps 3 --set run.deterministic=true
+time_step "530M Lighthouse, no layer dense, 1 x 98,304" 98304 1 --steps 5 --set 'attention.lighthouse.dense_layers=[]'
+
+time_generate "530M generating, 2,048 places"
+time_generate "530M generating after 30,000 tokens" --prompt 30000 --context 32768
 
 say "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1), $(date +%F)"
 printf '%s\n' "${table[@]}"

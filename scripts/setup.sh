@@ -8,6 +8,7 @@ packages=(
     libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
     libopenblas-openmp-dev
     libopenmpi-dev openmpi-bin       # for training with many processes
+    gnuplot-nox                      # draws what compare and eval show
     libgtest-dev libbenchmark-dev    # for the tests
 )
 optional=(libsentencepiece-dev)  # for SentencePiece tokenizers

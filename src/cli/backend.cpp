@@ -1,3 +1,4 @@
+#include <CLI/CLI.hpp>
 #include <algorithm>
 
 #include "commands.h"
@@ -8,11 +9,6 @@
 
 namespace lighthouse {
 namespace {
-
-bool has_lighthouse_stage(const RunConfig& config) {
-  return std::any_of(config.stages.begin(), config.stages.end(),
-                     [](const StageSection& stage) { return stage.attention == AttentionKind::kLighthouse; });
-}
 
 #ifdef LIGHTHOUSE_HAS_CUDA
 bool masks_documents(const RunConfig& config) {
@@ -25,11 +21,6 @@ bool gpu_is_there() {
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
-  if (has_lighthouse_stage(config)) {
-    throw InputError(
-        "run.device is cuda, and Lighthouse Attention runs on the CPU only so far; use dense stages (--set "
-        "stages.0.attention=dense) or --set run.device=cpu");
-  }
   if (masks_documents(config) && config.run.dtype != DTypeChoice::kFloat32) {
     throw InputError(
         "data.document_mask is attention, which on a GPU runs in float32 only; use --set run.dtype=float32, or "
@@ -59,7 +50,7 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/) {
 RunConfig with_device(RunConfig config) {
   RunSection& run = config.run;
   if (run.device == DeviceChoice::kAuto) {
-    run.device = gpu_is_there() && !has_lighthouse_stage(config) ? DeviceChoice::kCuda : DeviceChoice::kCpu;
+    run.device = gpu_is_there() ? DeviceChoice::kCuda : DeviceChoice::kCpu;
   }
   const bool gpu = run.device == DeviceChoice::kCuda;
   if (run.dtype == DTypeChoice::kAuto) run.dtype = gpu ? DTypeChoice::kBFloat16 : DTypeChoice::kFloat32;
@@ -81,6 +72,21 @@ std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype) {
   config.run.device = device;
   config.run.dtype = dtype;
   return make_backend(config);
+}
+
+void add_device_options(CLI::App& command, std::string& device, std::string& dtype) {
+  command.add_option("--device", device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command.add_option("--dtype", dtype, "auto, float32 or bfloat16")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype) {
+  return make_backend(device == "cuda"  ? DeviceChoice::kCuda
+                      : device == "cpu" ? DeviceChoice::kCpu
+                                        : DeviceChoice::kAuto,
+                      dtype == "float32"    ? DTypeChoice::kFloat32
+                      : dtype == "bfloat16" ? DTypeChoice::kBFloat16
+                                            : DTypeChoice::kAuto);
 }
 
 }  // namespace lighthouse

@@ -22,7 +22,7 @@ struct Options {
   std::string config;
   std::vector<std::string> settings;
   int64_t stage = 0;
-  int64_t steps = 10;
+  int64_t steps = 10, warmup = 3;
   bool breakdown = false;
 };
 
@@ -119,6 +119,15 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// The rows that the stage's longest attention is over.
+int64_t attended_length(const RunConfig& config) {
+  const StageSection& stage = config.stages[0];
+  const int64_t length = stage.batch.sequence_length;
+  const auto layers = attention_of_layers(stage.attention, config.lighthouse, config.model.num_hidden_layers);
+  const bool all_sparse = std::find(layers.begin(), layers.end(), AttentionKind::kDense) == layers.end();
+  return all_sparse ? config.lighthouse.shape(length).gathered() : length;
+}
+
 double flops_per_step(const RunConfig& config) {
   const StageSection& stage = config.stages[0];
   return training_flops_per_token(config.model, config.lighthouse, stage.attention, stage.batch.sequence_length) *
@@ -172,13 +181,13 @@ void bench_step(const Options& options) {
              name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
              stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
 
-  const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, stage.batch.sequence_length);
+  const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, attended_length(config));
   fmt::print("ceilings: product {}FLOP/s, attention {} and {}FLOP/s, copy {}B/s\n", format_si(rates.product_flops),
              format_si(rates.attention_forward_flops), format_si(rates.attention_backward_flops),
              format_si(rates.bytes_per_second));
   {
     StepBench bench(config, *backend);
-    bench.run(3);
+    bench.run(options.warmup);
     const std::vector<double> seconds = bench.run(options.steps);
     const double typical = median(seconds);
     const double best = *std::min_element(seconds.begin(), seconds.end());
@@ -207,6 +216,9 @@ void add_bench_step_command(CLI::App& bench) {
   add_config_options(*command, options->config, options->settings);
   command->add_option("--stage", options->stage, "Which stage's step, from 0")->capture_default_str();
   command->add_option("--steps", options->steps, "Steps to time")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--warmup", options->warmup, "Steps before them")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
   command->add_flag("--breakdown", options->breakdown, "Time, floor and share of each kind of operation");
   command->callback([options] { bench_step(*options); });
 }

@@ -67,6 +67,7 @@ int run_command_line(int argc, char** argv) {
   add_import_command(program);
   add_config_command(program);
   add_plan_command(program);
+  add_eval_command(program);
   add_generate_command(program);
   add_compare_command(program);
   add_bench_command(program);

@@ -22,10 +22,13 @@ void add_export_command(CLI::App& program);
 void add_import_command(CLI::App& program);
 void add_config_command(CLI::App& program);
 void add_plan_command(CLI::App& program);
+void add_eval_command(CLI::App& program);
 void add_generate_command(CLI::App& program);
 void add_compare_command(CLI::App& program);
 void add_bench_command(CLI::App& program);
+void add_bench_attention_command(CLI::App& bench);
 void add_bench_step_command(CLI::App& bench);
+void add_bench_generate_command(CLI::App& bench);
 
 /// Adds CONFIG and --set, which train, plan and config share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);
@@ -38,5 +41,9 @@ RunConfig with_device(RunConfig config);
 /// machine does not have, and for what the device cannot do.
 std::unique_ptr<Backend> make_backend(const RunConfig& config);
 std::unique_ptr<Backend> make_backend(DeviceChoice device, DTypeChoice dtype = DTypeChoice::kAuto);
+
+/// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
+void add_device_options(CLI::App& command, std::string& device, std::string& dtype);
+std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype);
 
 }  // namespace lighthouse

@@ -1,17 +1,16 @@
 // lighthouse generate: text from a checkpoint.
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "commands.h"
-#include "lighthouse/config/load.h"
 #include "lighthouse/core/stop_signal.h"
+#include "lighthouse/core/text.h"
 #include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
-#include "lighthouse/ops/transfer.h"
-#include "lighthouse/train/checkpoint.h"
-#include "lighthouse/train/schedule.h"
+#include "trained_model.h"
 
 namespace lighthouse {
 namespace {
@@ -19,40 +18,19 @@ namespace {
 struct Options {
   std::string checkpoint;
   std::string prompt = "\n";
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int64_t context = 0;  // 0: the run's sequence length
   SamplingOptions sampling;
-};
-
-/// A checkpoint's weights on the device, of the backend's type.
-struct Weights {
-  Weights(const std::filesystem::path& checkpoint, const ModelConfig& model, Backend& backend) {
-    Arena measuring;
-    lay_out_parameters(measuring, MemoryUse::kWeights, model);
-    Arena host(measuring.used());
-    const Parameters loaded = lay_out_parameters(host, MemoryUse::kWeights, model);
-    load_weights(checkpoint, loaded, model);
-    arena = Arena(backend.allocate(2 * measuring.used()));
-    const Parameters master = lay_out_parameters(arena, MemoryUse::kWeights, model);
-    tensors = lay_out_parameters(arena, MemoryUse::kWeights, model, backend.dtype());
-    upload(backend, master.flat, loaded.flat);
-    backend.copy(backend.compute_stream(), tensors.flat, master.flat);
-  }
-
-  Arena arena;
-  Parameters tensors;
 };
 
 void run(const Options& options) {
   const StopSignal stop;
-  const std::filesystem::path checkpoint = find_checkpoint(options.checkpoint);
-  verify_checkpoint(checkpoint);
-  const CheckpointState state = load_state(checkpoint);
-  RunConfig config = parse_config(state.config, (checkpoint / "state.json").string());
-  const StageSection& stage = config.stages[static_cast<size_t>(stage_of_step(config, state.step - 1).stage)];
-  config.model.rope_theta = stage.rope_theta;
-  const auto backend = make_backend(DeviceChoice::kAuto);
-  const Weights weights(checkpoint, config.model, *backend);
+  const ModelCard card = read_model_card(options.checkpoint);
+  const auto backend = make_backend(options.device, options.dtype);
+  const DeviceWeights weights(card, *backend);
 
-  const auto tokenizer = make_tokenizer(config.model.tokenizer);
+  const auto tokenizer = make_tokenizer(card.model.tokenizer);
   std::vector<int32_t> prompt;
   tokenizer->encode(options.prompt, prompt);
   bool begun = false;
@@ -60,15 +38,21 @@ void run(const Options& options) {
     if (!begun) fmt::print("{}", options.prompt);
     begun = true;
   };
-  generate(config.model, weights.tensors, *backend, prompt, stage.batch.sequence_length, tokenizer->end_of_text(),
-           options.sampling, [&](int32_t token) {
-             stop.check();
-             begin();
-             fmt::print("{}", tokenizer->decode(token));
-             std::fflush(stdout);
-           });
+  const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;
+  const GenerationTimes times = generate(card.model, weights.parameters(), *backend, prompt, context,
+                                         tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
+                                           stop.check();
+                                           begin();
+                                           fmt::print("{}", tokenizer->decode(token));
+                                           std::fflush(stdout);
+                                         });
   begin();
   fmt::print("\n");
+  std::fflush(stdout);
+  if (times.tokens > 0) {
+    spdlog::info("prompt: {} tokens in {}; then {:.1f} tokens/s", format_count(times.prompt_tokens),
+                 format_seconds(times.prompt_seconds), static_cast<double>(times.tokens) / times.seconds);
+  }
 }
 
 }  // namespace
@@ -84,6 +68,13 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--top-k", options->sampling.top_k, "Choose among the k likeliest tokens; 0: among all")
       ->capture_default_str();
+  command
+      ->add_option("--top-p", options->sampling.top_p,
+                   "And among the fewest of them that together have this probability")
+      ->capture_default_str();
+  command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
+      ->check(CLI::PositiveNumber);
+  add_device_options(*command, options->device, options->dtype);
   command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();
   command->callback([options] { run(*options); });
 }

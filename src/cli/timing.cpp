@@ -4,7 +4,6 @@
 #include <chrono>
 
 #include "lighthouse/core/arena.h"
-#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/core/random.h"
 #include "lighthouse/ops/transfer.h"
 
@@ -26,15 +25,36 @@ double best_seconds(int64_t repeats, const std::function<void()>& work) {
   return best;
 }
 
+double seconds_on(Backend& backend, int64_t repeats, const std::function<void()>& work) {
+  constexpr double kLongEnough = 0.02;
+  const Stream stream = backend.compute_stream();
+  work();  // libraries choose their algorithms now, which cannot be recorded
+  backend.wait(stream);
+  const auto graph = backend.capture(stream, work);
+  const auto measure = [&](int64_t runs) {
+    return seconds_of([&] {
+      for (int64_t i = 0; i < runs; ++i) graph ? graph->launch(stream) : work();
+      backend.wait(stream);
+    });
+  };
+  double best = measure(1);
+  const auto runs = std::clamp<int64_t>(static_cast<int64_t>(kLongEnough / best), 1, 100);
+  for (int64_t i = 0; i < repeats; ++i) best = std::min(best, measure(runs) / static_cast<double>(runs));
+  return best;
+}
+
 void fill_random(Backend& backend, const Tensor& tensor, const char* name) {
+  constexpr int64_t kDrawn = int64_t{1} << 24, kChunk = kDrawn / 4;
   const RandomStream random(1, name);
-  std::vector<float> values(static_cast<size_t>(tensor.numel()));
+  std::vector<float> values(static_cast<size_t>(std::min(tensor.numel(), kDrawn)));
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(random.normal(i));
-  const Tensor host(values.data(), tensor.shape(), DType::kFloat32);
-  if (tensor.dtype() == DType::kFloat32) return upload(backend, tensor, host);
-  std::vector<BFloat16> rounded(values.size());
-  std::transform(values.begin(), values.end(), rounded.begin(), to_bfloat16);
-  upload(backend, tensor, {rounded.data(), tensor.shape(), DType::kBFloat16});
+  const Tensor flat = tensor.view({tensor.numel()});
+  if (tensor.numel() <= kDrawn) return upload_rounded(backend, flat, {values.data(), flat.shape(), DType::kFloat32});
+  for (int64_t begin = 0; begin < flat.numel(); begin += kChunk) {
+    const int64_t count = std::min(kChunk, flat.numel() - begin);
+    const int64_t from = begin * 7919 / 3 % (kDrawn - kChunk);  // no multiple of a row, so that rows differ
+    upload_rounded(backend, flat.slice(0, begin, begin + count), {values.data() + from, {count}, DType::kFloat32});
+  }
 }
 
 double product_flops(Backend& backend, int64_t size) {

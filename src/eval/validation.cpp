@@ -8,13 +8,13 @@
 
 namespace lighthouse {
 
-double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
-                       const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend) {
+int64_t evaluate_windows(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
+                         const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend,
+                         const WindowLosses& visit) {
   const Stream stream = backend.compute_stream();
   const int64_t batch = inputs.size(0);
   const int64_t n = inputs.size(1);
   const int64_t count = std::min(windows, source.windows());
-  double sum = 0;
   for (int64_t begin = 0; begin < count; begin += batch) {
     const int64_t rows = std::min(batch, count - begin);
     std::vector<int32_t> tokens(static_cast<size_t>(rows * (n + 1)));
@@ -26,9 +26,20 @@ double validation_loss(Llama& model, const Parameters& weights, const WindowedSo
     model.forward(stream, weights, inputs);
     model.loss(stream, weights, targets);
     const std::vector<float> losses = download<float>(backend, model.losses());
-    sum = std::accumulate(losses.begin(), losses.begin() + rows * n, sum);
+    for (int64_t row = 0; row < rows; ++row) {
+      visit(std::span(losses).subspan(static_cast<size_t>(row * n), static_cast<size_t>(n)));
+    }
   }
-  return sum / static_cast<double>(count * n);
+  return count;
+}
+
+double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
+                       const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend) {
+  double sum = 0;
+  const int64_t count = evaluate_windows(
+      model, weights, source, windows, inputs, targets, feed, backend,
+      [&](std::span<const float> losses) { sum = std::accumulate(losses.begin(), losses.end(), sum); });
+  return sum / static_cast<double>(count * inputs.size(1));
 }
 
 }  // namespace lighthouse

@@ -5,9 +5,13 @@
 namespace lighthouse {
 namespace {
 
-/// Tokens whose logits are in memory together: as many as fit into `bytes`, at least 128, in chunks of about one size.
-int64_t tokens_per_chunk(int64_t tokens, int64_t bytes_per_token, int64_t bytes) {
-  const int64_t fitting = std::max<int64_t>(128, bytes / bytes_per_token / 128 * 128);
+/// Tokens whose feed-forward part is in memory together: enough for products to be fast, few enough for a sequence of a
+/// million.
+constexpr int64_t kMlpTokens = 65536;
+
+/// The size of chunks of at most `most` tokens, a multiple of 128, and about even.
+int64_t tokens_per_chunk(int64_t tokens, int64_t most) {
+  const int64_t fitting = std::max<int64_t>(128, most / 128 * 128);
   const int64_t chunks = (tokens + fitting - 1) / fitting;
   const int64_t even = (tokens + chunks - 1) / chunks;
   return std::min(tokens, (even + 127) / 128 * 128);
@@ -68,7 +72,8 @@ void Llama::lay_out_layer(Arena& arena, Layer& layer) {
   layer.middle.sum = kept(of_block, shared_middle_.sum);
   layer.middle.normed = kept(keeps(Recompute::kNorms), shared_middle_.normed);
   layer.middle.rstd = kept(of_block, shared_middle_.rstd);
-  layer.gate_up = kept(keeps(Recompute::kMlp), gate_up_);
+  if (!keeps(Recompute::kMlp)) return;
+  layer.gate_up = activation(arena, MemoryUse::kActivations, {tokens(), 2 * config_.intermediate_size});
 }
 
 void Llama::lay_out_scratch(Arena& arena) {
@@ -94,11 +99,11 @@ void Llama::lay_out_scratch(Arena& arena) {
   // A block that is made again has both halves in use at once; otherwise they take turns.
   if (!keeps(Recompute::kBlock)) {
     lay_out_full_length(arena);
-    gate_up_ = scratch({t, 2 * config_.intermediate_size});
+    gate_up_ = scratch({mlp_chunk(), 2 * config_.intermediate_size});
   }
   const auto loss = [&] {
     const int64_t v = config_.padded_vocab_size();
-    logits_ = scratch({tokens_per_chunk(t, v * size_of(backend_.dtype()), backend_.logits_bytes()), v});
+    logits_ = scratch({tokens_per_chunk(t, backend_.logits_bytes() / (v * size_of(backend_.dtype()))), v});
   };
   const auto embedding = [&] {
     if (settings_.backward) embedding_scratch_ = bytes(backend_.embedding_backward_scratch(t, config_.hidden_size));
@@ -123,13 +128,14 @@ void Llama::lay_out_attention_scratch(Arena& arena) {
   arena.overlay(of_layers);
 }
 
+int64_t Llama::mlp_chunk() const {
+  return tokens_per_chunk(tokens(), kMlpTokens);
+}
+
 void Llama::lay_out_mlp_scratch(Arena& arena) {
-  const Shape wide{tokens(), config_.intermediate_size};
-  const Shape both{tokens(), 2 * config_.intermediate_size};
-  if (keeps(Recompute::kBlock)) {
-    Arena none;
-    gate_up_ = activation(keeps(Recompute::kMlp) ? none : arena, MemoryUse::kScratch, both);
-  }
+  const Shape wide{mlp_chunk(), config_.intermediate_size};
+  const Shape both{mlp_chunk(), 2 * config_.intermediate_size};
+  if (keeps(Recompute::kBlock) && !keeps(Recompute::kMlp)) gate_up_ = activation(arena, MemoryUse::kScratch, both);
   activated_ = activation(arena, MemoryUse::kScratch, wide);
   if (!settings_.backward) return;
   d_activated_ = activation(arena, MemoryUse::kScratch, wide);
@@ -152,6 +158,7 @@ void Llama::forward(const Stream& stream, const Parameters& weights, const Tenso
     if (layer_hook_) layer_hook_(static_cast<int64_t>(i));
     const bool last = i + 1 == layers_.size();
     forward_attention(stream, layers_[i], weights.layers[i]);
+    if (qkv_hook_) qkv_hook_(static_cast<int64_t>(i), layers_[i].qkv);
     forward_mlp(stream, layers_[i], weights.layers[i], last ? output_ : layers_[i + 1].input,
                 last ? weights.norm : weights.layers[i + 1].input_layernorm);
   }
@@ -170,10 +177,17 @@ void Llama::forward_attention(const Stream& stream, Layer& layer, const LayerPar
 
 void Llama::forward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights, const Residual& output,
                         const Tensor& next_norm) {
-  linear(stream, layer.gate_up, layer.middle.normed, weights.gate_up);
-  backend_.swiglu_forward(stream, activated_, layer.gate_up);
-  linear(stream, projected_, activated_, weights.down_proj);
+  for_chunks_of_tokens(mlp_chunk(), [&](int64_t begin, int64_t end) {
+    const Tensor gate_up = gate_up_of(layer, begin, end), activated = activated_.slice(0, 0, end - begin);
+    linear(stream, gate_up, layer.middle.normed.slice(0, begin, end), weights.gate_up);
+    backend_.swiglu_forward(stream, activated, gate_up);
+    linear(stream, projected_.slice(0, begin, end), activated, weights.down_proj);
+  });
   add_projected(stream, output, layer.middle, next_norm);
+}
+
+Tensor Llama::gate_up_of(const Layer& layer, int64_t begin, int64_t end) const {
+  return keeps(Recompute::kMlp) ? layer.gate_up.slice(0, begin, end) : gate_up_.slice(0, 0, end - begin);
 }
 
 void Llama::add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm) {
@@ -183,8 +197,7 @@ void Llama::add_projected(const Stream& stream, const Residual& to, const Residu
 
 // ---- Loss ----
 
-void Llama::for_chunks_of_tokens(const std::function<void(int64_t, int64_t)>& body) const {
-  const int64_t chunk = logits_.size(0);
+void Llama::for_chunks_of_tokens(int64_t chunk, const std::function<void(int64_t, int64_t)>& body) const {
   for (int64_t begin = 0; begin < tokens(); begin += chunk) body(begin, std::min(begin + chunk, tokens()));
 }
 
@@ -193,7 +206,7 @@ void Llama::logits(const Stream& stream, const Tensor& out, const Parameters& we
 }
 
 void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& targets) {
-  for_chunks_of_tokens([&](int64_t begin, int64_t end) {
+  for_chunks_of_tokens(logits_.size(0), [&](int64_t begin, int64_t end) {
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward(stream, losses_.slice(0, begin, end), chunk,
@@ -203,7 +216,7 @@ void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& 
 
 void Llama::loss_backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
                           const Tensor& targets, double scale) {
-  for_chunks_of_tokens([&](int64_t begin, int64_t end) {
+  for_chunks_of_tokens(logits_.size(0), [&](int64_t begin, int64_t end) {
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward_backward(stream, losses_.slice(0, begin, end), chunk,
@@ -259,11 +272,16 @@ void Llama::recompute_block(const Stream& stream, Layer& layer, const LayerParam
 void Llama::backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
                          const LayerParameters& gradients) {
   if (!keeps(Recompute::kNorms)) recompute_norm(stream, layer.middle, weights.post_attention_layernorm);
-  if (!keeps(Recompute::kMlp)) linear(stream, layer.gate_up, layer.middle.normed, weights.gate_up);
-  backend_.linear_backward_input(stream, d_activated_, linear_scratch_, d_residual_, weights.down_proj);
-  backend_.swiglu_backward(stream, d_gate_up_, activated_, d_activated_, layer.gate_up);
-  backend_.linear_backward_weight(stream, gradients.down_proj, linear_scratch_, d_residual_, activated_);
-  linear_backward(stream, d_normed_, gradients.gate_up, d_gate_up_, layer.middle.normed, weights.gate_up);
+  for_chunks_of_tokens(mlp_chunk(), [&](int64_t begin, int64_t end) {
+    const Tensor gate_up = gate_up_of(layer, begin, end), normed = layer.middle.normed.slice(0, begin, end);
+    const Tensor d_out = d_residual_.slice(0, begin, end), d_gate_up = d_gate_up_.slice(0, 0, end - begin);
+    const Tensor activated = activated_.slice(0, 0, end - begin), d_activated = d_activated_.slice(0, 0, end - begin);
+    if (!keeps(Recompute::kMlp)) linear(stream, gate_up, normed, weights.gate_up);
+    backend_.linear_backward_input(stream, d_activated, linear_scratch_, d_out, weights.down_proj);
+    backend_.swiglu_backward(stream, d_gate_up, activated, d_activated, gate_up);
+    backend_.linear_backward_weight(stream, gradients.down_proj, linear_scratch_, d_out, activated);
+    linear_backward(stream, d_normed_.slice(0, begin, end), gradients.gate_up, d_gate_up, normed, weights.gate_up);
+  });
   backward_norm(stream, layer.middle, weights.post_attention_layernorm, gradients.post_attention_layernorm);
 }
 

@@ -37,6 +37,11 @@ int64_t bytes_of_rows(const Tensor& weight, const Tensor& tokens) {
   return weight.slice(0, 0, std::min(weight.size(0), tokens.numel())).bytes();
 }
 
+/// Of cosines and sines, which may be empty.
+int64_t bytes_of_rotation(const Tensor& cos, const Tensor& sin) {
+  return cos.rank() == 0 ? 0 : bytes_of(cos, sin);
+}
+
 }  // namespace
 
 MeteredBackend::MeteredBackend(Backend& inner, Mode mode, const Rates& rates)
@@ -52,6 +57,7 @@ MeteredBackend::MeteredBackend(Backend& inner, Mode mode, const Rates& rates)
 
 void MeteredBackend::meter(const Stream& stream, OperationCost call, const std::function<void()>& run) {
   if (mode_ == Mode::kTime) call.seconds = std::max(0.0, seconds_of(stream, run) - empty_seconds_);
+  if (mode_ == Mode::kTimeRepeated) call.seconds = seconds_of_one(stream, run);
   call.floor_seconds = floor_seconds(call, rates_);
   add(call);
 }
@@ -63,6 +69,18 @@ double MeteredBackend::seconds_of(const Stream& stream, const std::function<void
   run();
   inner_.wait(stream);
   return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+double MeteredBackend::seconds_of_one(const Stream& stream, const std::function<void()>& run) {
+  constexpr int kRepeats = 10;
+  const auto repeat = [&] {
+    for (int i = 0; i < kRepeats; ++i) run();
+  };
+  run();  // libraries choose their algorithms now
+  const auto graph = inner_.capture(stream, repeat);
+  const auto measured = [&] { graph ? graph->launch(stream) : repeat(); };
+  measured();
+  return std::max(0.0, seconds_of(stream, measured) - empty_seconds_) / kRepeats;
 }
 
 void MeteredBackend::add(const OperationCost& call) {
@@ -200,6 +218,18 @@ void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, 
         [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts); });
 }
 
+void MeteredBackend::cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {
+  meter(stream, traffic("cache rows", twice(x)), [&] { inner_.cache_rows(stream, cache, x); });
+}
+
+void MeteredBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
+                                      const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv,
+                                      const Tensor& cos, const Tensor& sin, const Tensor& position) {
+  // The position is not known here: a full cache.
+  meter(stream, traffic("attention decode", bytes_of(out, k_cache, v_cache, qkv)),
+        [&] { inner_.attention_decode(stream, out, k_cache, v_cache, scratch, qkv, cos, sin, position); });
+}
+
 // ---- Lighthouse Attention ----
 
 void MeteredBackend::lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
@@ -218,40 +248,43 @@ void MeteredBackend::lighthouse_dilated_scores(const Stream& stream, const Tenso
         [&] { inner_.lighthouse_dilated_scores(stream, s_q, s_k, scratch, q, k, v, dilation, shape); });
 }
 
-void MeteredBackend::lighthouse_select(const Stream& stream, const Tensor& indices, const Tensor& s_q,
+void MeteredBackend::lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
                                        const Tensor& s_k, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse select", bytes_of(indices, s_q, s_k)),
-        [&] { inner_.lighthouse_select(stream, indices, s_q, s_k, shape); });
+  meter(stream, traffic("lighthouse select", bytes_of(selection.indices, selection.rows, s_q, s_k)),
+        [&] { inner_.lighthouse_select(stream, selection, s_q, s_k, shape); });
 }
 
-void MeteredBackend::lighthouse_invert(const Stream& stream, const Tensor& rows, const Tensor& indices,
+void MeteredBackend::lighthouse_invert(const Stream& stream, const LighthouseSelection& selection,
                                        const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse invert", bytes_of(rows, indices)),
-        [&] { inner_.lighthouse_invert(stream, rows, indices, shape); });
+  meter(stream, traffic("lighthouse invert", bytes_of(selection.indices, selection.rows)),
+        [&] { inner_.lighthouse_invert(stream, selection, shape); });
 }
 
-void MeteredBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& x,
-                                       const Tensor& indices, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse gather", bytes_of(gathered, x, indices)),
-        [&] { inner_.lighthouse_gather(stream, gathered, x, indices, shape); });
+void MeteredBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
+                                       const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                       const LighthouseShape& shape) {
+  meter(stream, traffic("lighthouse gather", bytes_of(gathered, qkv, selection.rows) + bytes_of_rotation(cos, sin)),
+        [&] { inner_.lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape); });
 }
 
-void MeteredBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dx, const Tensor& dgathered,
-                                                const Tensor& rows, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse gather backward", bytes_of(dx, dgathered, rows)),
-        [&] { inner_.lighthouse_gather_backward(stream, dx, dgathered, rows, shape); });
+void MeteredBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
+                                                const LighthouseSelection& selection, const Tensor& cos,
+                                                const Tensor& sin, const LighthouseShape& shape) {
+  meter(stream,
+        traffic("lighthouse gather backward", bytes_of(dqkv, dgathered, selection.rows) + bytes_of_rotation(cos, sin)),
+        [&] { inner_.lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape); });
 }
 
 void MeteredBackend::lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                                        const Tensor& rows, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse scatter", bytes_of(out, gathered, rows)),
-        [&] { inner_.lighthouse_scatter(stream, out, gathered, rows, shape); });
+                                        const LighthouseSelection& selection, const LighthouseShape& shape) {
+  meter(stream, traffic("lighthouse scatter", bytes_of(out, gathered, selection.rows)),
+        [&] { inner_.lighthouse_scatter(stream, out, gathered, selection, shape); });
 }
 
 void MeteredBackend::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
-                                                 const Tensor& indices, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse scatter backward", bytes_of(dgathered, dout, indices)),
-        [&] { inner_.lighthouse_scatter_backward(stream, dgathered, dout, indices, shape); });
+                                                 const LighthouseSelection& selection, const LighthouseShape& shape) {
+  meter(stream, traffic("lighthouse scatter backward", bytes_of(dgathered, dout, selection.rows)),
+        [&] { inner_.lighthouse_scatter_backward(stream, dgathered, dout, selection, shape); });
 }
 
 // ---- Loss ----
@@ -327,12 +360,12 @@ class PlannedCudaBackend final : public MeteredBackend {
     return cuda_scratch::attention_backward(planned_.dtype, q, kv_heads, planned_.deterministic,
                                             planned_.attention_workspace);
   }
-  /// The output of one attention and the log-sum-exponentials of its shortest stream.
-  int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t dilation,
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
+    return cuda_scratch::attention_decode(cache, heads);
+  }
+  int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t /*dilation*/,
                                             const LighthouseShape&) const override {
-    const int64_t rows = q[0] * q[2] * q[1];
-    return cuda_scratch::aligned(rows * q[3] * size_of(planned_.dtype)) +
-           cuda_scratch::aligned(rows / dilation * size_of(DType::kFloat32)) + attention_forward_scratch(q, kv_heads);
+    return cuda_scratch::dilated_scores(planned_.dtype, q, kv_heads);
   }
   int64_t reduction_scratch(int64_t numel) const override { return cuda_scratch::reduction(numel); }
 

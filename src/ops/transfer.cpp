@@ -22,6 +22,14 @@ void upload(Backend& backend, const Tensor& out, const Tensor& host) {
   backend.wait(backend.compute_stream());
 }
 
+void upload_rounded(Backend& backend, const Tensor& out, const Tensor& host) {
+  if (out.dtype() == host.dtype()) return upload(backend, out, host);
+  const float* values = host.data<float>();
+  std::vector<BFloat16> rounded(static_cast<size_t>(host.numel()));
+  std::transform(values, values + host.numel(), rounded.begin(), to_bfloat16);
+  upload(backend, out, {rounded.data(), host.shape(), DType::kBFloat16});
+}
+
 template <>
 std::vector<float> download(Backend& backend, const Tensor& tensor) {
   if (tensor.dtype() != DType::kBFloat16) return copied<float>(backend, tensor);

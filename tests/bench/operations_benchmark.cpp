@@ -93,12 +93,14 @@ void lighthouse_gather(benchmark::State& state) {
   Bench bench;
   const int64_t n = state.range(0), h = 4, d = 64;
   const LighthouseShape shape{n, 3, 4, n / 64, std::min<int64_t>(128, n / 64), true};
-  const Tensor x = bench.tensor({1, n, h, d}), gathered = bench.tensor({1, shape.gathered(), h, d});
+  const Tensor qkv = bench.tensor({1, n, 3 * h, d}), gathered = bench.tensor({1, shape.gathered(), 3 * h, d});
+  const Tensor cos = bench.tensor({n, d / 2}), sin = bench.tensor({n, d / 2});
   const Tensor s_q = bench.tensor({1, h, shape.scored_entries()}), s_k = bench.tensor({1, h, shape.scored_entries()});
-  const Tensor indices = bench.integers({1, h, shape.gathered()});
-  bench.backend().lighthouse_select({}, indices, s_q, s_k, shape);
-  for (auto _ : state) bench.backend().lighthouse_gather({}, gathered, x, indices, shape);
-  count_bytes(state, x.bytes() + gathered.bytes());
+  const LighthouseSelection selection{bench.integers({1, h, shape.gathered()}),
+                                      bench.integers({1, h, shape.all_entries()})};
+  bench.backend().lighthouse_select({}, selection, s_q, s_k, shape);
+  for (auto _ : state) bench.backend().lighthouse_gather({}, gathered, qkv, selection, cos, sin, shape);
+  count_bytes(state, qkv.bytes() + gathered.bytes());
 }
 BENCHMARK(lighthouse_gather)->Arg(16384)->UseRealTime();
 

@@ -56,16 +56,45 @@ TEST_F(Generate, GreedyIsTheLikeliestOfAModelWithoutPadding) {
   }
 }
 
+TEST_F(Generate, EachTokenEqualsThatOfAModelWithoutACache) {
+  std::vector<int32_t> tokens = random_tokens(5, 50, 3);
+  for (int32_t token : continue_prompt(tokens, greedy(60))) {
+    EXPECT_EQ(token, likeliest_after(tokens)) << "after " << tokens.size() << " tokens";
+    tokens.push_back(token);
+  }
+  EXPECT_EQ(tokens.size(), 65U);
+}
+
 TEST_F(Generate, SeesTheLastTokensOfItsContext) {
+  // A quarter of three is none: every token is predicted from exactly the last three.
   std::vector<int32_t> tokens = random_tokens(20, 50, 9);
-  const std::vector<int32_t> generated = continue_prompt(tokens, greedy(6), 5);
+  const std::vector<int32_t> generated = continue_prompt(tokens, greedy(6), 3);
   bool limited = false;
   for (int32_t token : generated) {
-    EXPECT_EQ(token, likeliest_after({tokens.end() - 5, tokens.end()}));
+    EXPECT_EQ(token, likeliest_after({tokens.end() - 3, tokens.end()}));
     limited = limited || token != likeliest_after(tokens);
     tokens.push_back(token);
   }
   EXPECT_TRUE(limited) << "the context makes no difference here: the test shows nothing";
+}
+
+TEST_F(Generate, ForgetsAQuarterOfAFullContext) {
+  std::vector<int32_t> tokens = random_tokens(6, 50, 9);
+  int64_t seen = 6;
+  for (int32_t token : continue_prompt(tokens, greedy(12), 8)) {
+    EXPECT_EQ(token, likeliest_after({tokens.end() - seen, tokens.end()})) << "from " << seen;
+    tokens.push_back(token);
+    seen = seen < 8 ? seen + 1 : 6;
+  }
+}
+
+TEST_F(Generate, TimesWhatItDid) {
+  const GenerationTimes times =
+      generate(weights_.config, weights_.weights, *weights_.backend, {1, 2, 3}, 100, kNoEnd, greedy(5), [](int32_t) {});
+  EXPECT_EQ(times.prompt_tokens, 3);
+  EXPECT_EQ(times.tokens, 4);
+  EXPECT_GT(times.prompt_seconds, 0);
+  EXPECT_GT(times.seconds, 0);
 }
 
 TEST_F(Generate, StopsBeforeTheEndToken) {
@@ -97,6 +126,11 @@ TEST_F(Generate, RefusesWhatCannotBe) {
     SamplingOptions options;
     options.temperature = temperature;
     EXPECT_THROW(continue_prompt({1}, options), InputError) << temperature;
+  }
+  for (double top_p : {0.0, -1.0, 1.5, std::numeric_limits<double>::quiet_NaN()}) {
+    SamplingOptions options;
+    options.top_p = top_p;
+    EXPECT_THROW(continue_prompt({1}, options), InputError) << top_p;
   }
   SamplingOptions options;
   options.top_k = -1;

@@ -76,6 +76,31 @@ TEST(Sample, TopKKeepsTheLikeliest) {
   EXPECT_EQ(frequencies(logs(p), at_temperature(1, 4))[4], 0);
 }
 
+TEST(Sample, TopPKeepsTheFewestThatSuffice) {
+  const std::vector<double> p{0.05, 0.3, 0.1, 0.5, 0.05};
+  SamplingOptions options;
+  options.top_p = 0.7;  // 0.5 is not enough, 0.5 and 0.3 are
+  expect_distribution(frequencies(logs(p), options), {0, 0.375, 0, 0.625, 0});
+  options.top_p = 0.92;  // of equal ones the first
+  expect_distribution(frequencies(logs(p), options), {0.05 / 0.95, 0.3 / 0.95, 0.1 / 0.95, 0.5 / 0.95, 0});
+  options.top_p = 1e-9;
+  EXPECT_EQ(frequencies(logs(p), options)[3], 1);
+  options.top_p = 0.4;
+  options.top_k = 2;  // of what top_k left
+  EXPECT_EQ(frequencies(logs(p), options)[3], 1);
+}
+
+TEST(Sample, TopPOverManyTokensLeavesOutTheTail) {
+  std::vector<double> p(1000, 0.1 / 998);
+  p[17] = 0.5;
+  p[500] = 0.4;
+  SamplingOptions options;
+  options.top_p = 0.89;
+  const std::vector<double> drawn = frequencies(logs(p), options);
+  EXPECT_EQ(drawn[17] + drawn[500], 1);
+  EXPECT_NEAR(drawn[17], 5 / 9.0, 0.02);
+}
+
 TEST(Sample, NeverDrawsPadding) {
   const std::vector<float> logits{0, 0, 50};
   for (uint64_t i = 0; i < 1000; ++i) EXPECT_LT(sample(logits.data(), 2, at_temperature(1), i), 2);

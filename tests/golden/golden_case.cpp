@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <functional>
 #include <stdexcept>
 
+#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/core/error.h"
 
 namespace lighthouse::golden {
@@ -61,10 +63,35 @@ double relative_error(const Tensor& actual, const Tensor& reference) {
   return difference == 0 ? 0 : std::sqrt(difference / norm);
 }
 
+double worst_row_error(const Tensor& actual, const Tensor& reference) {
+  const float* a = actual.data<float>();
+  const float* r = reference.data<float>();
+  const int64_t width = reference.size(reference.rank() - 1), rows = reference.numel() / width;
+  std::vector<double> errors(static_cast<size_t>(rows)), norms(static_cast<size_t>(rows));
+  int64_t element = 0;
+  for_each_pair(actual, reference, [&](int64_t at_a, int64_t at_r) {
+    const auto row = static_cast<size_t>(element++ / width);
+    errors[row] += std::pow(static_cast<double>(a[at_a]) - r[at_r], 2);
+    norms[row] += std::pow(static_cast<double>(r[at_r]), 2);
+  });
+  double mean = 0, worst = 0;
+  for (const double norm : norms) mean += std::sqrt(norm) / static_cast<double>(rows);
+  for (size_t row = 0; row < norms.size(); ++row) {
+    const double error = std::sqrt(errors[row]) / std::max(std::sqrt(norms[row]), mean);
+    worst = error <= worst ? worst : error;  // a NaN stays
+  }
+  return worst;
+}
+
 void copy_elements(const Tensor& to, const Tensor& from) {
   float* t = to.data<float>();
   const float* f = from.data<float>();
   for_each_pair(to, from, [&](int64_t at_t, int64_t at_f) { t[at_t] = f[at_f]; });
+}
+
+void round_to_bfloat16(const Tensor& tensor) {
+  float* values = tensor.data<float>();
+  for_each_pair(tensor, tensor, [&](int64_t at, int64_t) { values[at] = static_cast<float>(to_bfloat16(values[at])); });
 }
 
 }  // namespace lighthouse::golden

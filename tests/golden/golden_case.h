@@ -36,8 +36,15 @@ Scorer scorer_of(const Json& settings);
 /// Norm of the difference over norm of the reference, both float32; the views may be strided.
 double relative_error(const Tensor& actual, const Tensor& reference);
 
+/// Of rows along the last dimension: the largest norm of a difference over the larger of the row's own and the mean
+/// row's norm.
+double worst_row_error(const Tensor& actual, const Tensor& reference);
+
 /// Copies element by element between views of the same shape, whatever their strides.
 void copy_elements(const Tensor& to, const Tensor& from);
+
+/// Rounds a float32 view's elements to what bfloat16 can hold, whatever its strides.
+void round_to_bfloat16(const Tensor& tensor);
 
 /// Runs one Lighthouse Attention layer forward and backward on the file's q, k, v, dout.
 std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& settings, const RunOptions& options,

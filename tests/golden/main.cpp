@@ -29,9 +29,6 @@ std::vector<Check> run_case(const std::string& path, const RunOptions& options, 
       return run_hugging_face_case(file, settings, path, backend);
     }
     if (settings.contains("vocab_size")) return run_model_case(file, settings, backend);
-    if (backend.device().kind != DeviceKind::kCpu) {
-      throw InputError(path + ": Lighthouse Attention runs on the CPU only so far");
-    }
     return run_attention_case(file, settings, options, backend);
   } catch (const Json::exception& error) {
     throw InputError(fmt::format("{}: the metadata lacks a setting: {}", path, error.what()));

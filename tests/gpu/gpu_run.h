@@ -1,4 +1,4 @@
-// Tiny dense runs on a GPU, whole and a step at a time. Without a GPU their tests are skipped.
+// Tiny runs on a GPU, whole and a step at a time. Without a GPU their tests are skipped.
 #pragma once
 
 #include "lighthouse/kernels/cuda.h"
@@ -60,6 +60,19 @@ inline RunConfig dense_run(const TemporaryFolder& folder, const std::string& nam
   return config;
 }
 
+/// The same run, of which the first stage is Lighthouse, but for its second and fourth step.
+inline RunConfig lighthouse_run(const TemporaryFolder& folder, const std::string& name = "run", int64_t length = 64) {
+  RunConfig config = dense_run(folder, name, length);
+  config.stages[0].attention = AttentionKind::kLighthouse;
+  config.stages[0].dense_every = 2;
+  return config;
+}
+
+inline RunConfig run_of(AttentionKind kind, const TemporaryFolder& folder, const std::string& name = "run",
+                        int64_t length = 64) {
+  return kind == AttentionKind::kDense ? dense_run(folder, name, length) : lighthouse_run(folder, name, length);
+}
+
 /// One stage whose steps do not depend on how many follow.
 inline RunConfig one_stage_run(const TemporaryFolder& folder, int64_t steps, const std::string& name = "run") {
   RunConfig config = dense_run(folder, name);
@@ -117,7 +130,7 @@ struct Steps {
     memory.round_weights();
   }
 
-  Pass& pass() { return memory.training_pass(0, AttentionKind::kDense); }
+  Pass& pass() { return memory.training_pass(0, config.stages[0].attention); }
 
   StepResult run() {
     const auto next = [&](std::span<int32_t> windows) {

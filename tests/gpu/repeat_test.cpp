@@ -9,6 +9,7 @@ struct Case {
   const char* name;
   int64_t length;
   int64_t attention_workspace;  // bytes
+  AttentionKind attention = AttentionKind::kDense;
 };
 
 class GpuRepeat : public GpuRun, public testing::WithParamInterface<Case> {
@@ -29,8 +30,8 @@ class GpuRepeat : public GpuRun, public testing::WithParamInterface<Case> {
     expect_same_checkpoint(again_, first_, 9);
   }
 
-  RunConfig first_ = dense_run(folder_, "first", GetParam().length);
-  RunConfig again_ = dense_run(folder_, "again", GetParam().length);
+  RunConfig first_ = run_of(GetParam().attention, folder_, "first", GetParam().length);
+  RunConfig again_ = run_of(GetParam().attention, folder_, "again", GetParam().length);
 };
 
 TEST_P(GpuRepeat, TheSameConfigGivesTheSameRun) {
@@ -82,10 +83,11 @@ TEST(GpuRepeatCases, TheSmallWorkspaceTakesAttentionInChunks) {
   EXPECT_EQ(cuda_scratch::query_chunk(kTwoSequences, kSmallWorkspace), 128);
 }
 
-INSTANTIATE_TEST_SUITE_P(Attention, GpuRepeat,
-                         testing::Values(Case{"Whole", 64, CudaOptions().attention_workspace},
-                                         Case{"InChunks", kLong, kSmallWorkspace}),
-                         [](const auto& tested) { return std::string(tested.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    Attention, GpuRepeat,
+    testing::Values(Case{"Whole", 64, CudaOptions().attention_workspace}, Case{"InChunks", kLong, kSmallWorkspace},
+                    Case{"Lighthouse", 64, CudaOptions().attention_workspace, AttentionKind::kLighthouse}),
+    [](const auto& tested) { return std::string(tested.param.name); });
 
 }  // namespace
 }  // namespace lighthouse

@@ -11,8 +11,9 @@ class LinearTest : public KernelTest {
  protected:
   /// In bfloat16 features come in eights.
   static std::vector<LinearSizes> sizes() {
-    std::vector<LinearSizes> result = {{1, 8, 8},     {17, 72, 384},   {128, 1024, 72}, {257, 384, 1024},
-                                       {1000, 72, 8}, {1000, 8, 1024}, {128, 72, 72},   {1000, 1024, 1024}};
+    std::vector<LinearSizes> result = {{1, 8, 8},       {1, 1027, 1536},   {1, 3072, 1024}, {17, 72, 384},
+                                       {128, 1024, 72}, {257, 384, 1024},  {1000, 72, 8},   {1000, 8, 1024},
+                                       {128, 72, 72},   {1000, 1024, 1024}};
     if (type() == DType::kFloat32) result.insert(result.end(), {{1, 1, 1}, {7, 5, 3}, {65, 53, 131}, {257, 1001, 77}});
     return result;
   }

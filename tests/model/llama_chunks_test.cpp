@@ -1,4 +1,5 @@
-// The loss of a vocabulary so large that the logits of all tokens are not in memory together.
+// What is not in memory for all tokens together: the logits of a large vocabulary, the feed-forward part of many
+// tokens.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -71,6 +72,36 @@ TEST_P(LargeVocabulary, LossesAreThoseOfAPlainModel) {
   const int32_t* targets = chunked.targets.data<int32_t>();
   const Values expected = reference.losses({inputs, inputs + 140}, {targets, targets + 140});
   for (size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(actual[t], expected[t], 1e-4) << t;
+}
+
+// 70,400 tokens go through the feed-forward part in two chunks, halves of them in one.
+TEST(ManyTokens, ChunksOfTheFeedForwardPartMakeNoDifference) {
+  ModelConfig config = tiny_config();
+  config.num_hidden_layers = 1;
+  constexpr int64_t kBatch = 1100, kLength = 64;
+  for (const Recompute recompute : {Recompute::kNone, Recompute::kBlock}) {
+    PassSettings all = dense_pass(kBatch, kLength), half = dense_pass(kBatch / 2, kLength);
+    all.recompute = half.recompute = recompute;
+    TinyLlama chunked(config, all), single(config, half);
+    chunked.forward_backward();
+    const int64_t tokens = kBatch / 2 * kLength;
+    for (int64_t part = 0; part < 2; ++part) {
+      const int32_t* inputs = chunked.inputs.data<int32_t>() + part * tokens;
+      const int32_t* targets = chunked.targets.data<int32_t>() + part * tokens;
+      single.set_batch({inputs, inputs + tokens}, {targets, targets + tokens});
+      single.model.forward(single.stream, single.weights, single.inputs);
+      single.model.loss_backward(single.stream, single.weights, single.gradients, single.targets,
+                                 0.5 / static_cast<double>(tokens));
+      single.model.backward(single.stream, single.weights, single.gradients, single.inputs);
+    }
+    const std::vector<float> expected = floats_of(single.gradients.flat), actual = floats_of(chunked.gradients.flat);
+    double difference = 0, norm = 0;
+    for (size_t i = 0; i < expected.size(); ++i) {
+      difference += std::pow(static_cast<double>(actual[i]) - expected[i], 2);
+      norm += std::pow(static_cast<double>(expected[i]), 2);
+    }
+    EXPECT_LT(std::sqrt(difference / norm), 1e-5);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(TiedAndNot, LargeVocabulary, testing::Bool());

@@ -87,12 +87,13 @@ TEST_F(LighthouseSelectTest, AgreesWithBruteForce) {
     const LighthouseCase c = random_lighthouse_case(seed);
     const Shape scores{c.batch, c.groups, c.shape.scored_entries()};
     const Floats s_q = tied_scores(scores, seed + 1000), s_k = tied_scores(scores, seed + 2000);
-    Ints indices({c.batch, c.groups, c.shape.gathered()});
-    backend_->lighthouse_select(stream_, indices, s_q, s_k, c.shape);
+    const Selected selected(c);
+    backend_->lighthouse_select(stream_, selected, s_q, s_k, c.shape);
     for (int64_t sequence = 0; sequence < c.batch * c.groups; ++sequence) {
       const int64_t at = sequence * c.shape.scored_entries(), from = sequence * c.shape.gathered();
       const std::vector<int32_t> expected = BruteForce(c.shape, &s_q[at], &s_k[at]).select();
-      const std::vector<int32_t> actual(&indices[from], &indices[from] + c.shape.gathered());
+      const int32_t* indices = &selected.indices[from];
+      const std::vector<int32_t> actual(indices, indices + c.shape.gathered());
       ASSERT_EQ(actual, expected) << "seed " << seed;
     }
   }
@@ -102,18 +103,19 @@ TEST_F(LighthouseSelectTest, IndicesAreDistinctAndInvertible) {
   for (uint32_t seed = 0; seed < 50; ++seed) {
     const LighthouseCase c = random_lighthouse_case(seed);
     const Shape scores{c.batch, c.groups, c.shape.scored_entries()};
-    Ints indices({c.batch, c.groups, c.shape.gathered()}), rows({c.batch, c.groups, c.shape.all_entries()});
+    const Selected selected(c), inverted(c);
     const Floats nothing = constant_floats(scores, std::numeric_limits<float>::quiet_NaN());
-    backend_->lighthouse_select(stream_, indices, nothing, tied_scores(scores, seed), c.shape);
-    backend_->lighthouse_invert(stream_, rows, indices, c.shape);
+    backend_->lighthouse_select(stream_, selected, nothing, tied_scores(scores, seed), c.shape);
+    backend_->lighthouse_invert(stream_, {selected.indices, inverted.rows}, c.shape);
+    ASSERT_EQ(inverted.rows.values, selected.rows.values);
     for (int64_t sequence = 0; sequence < c.batch * c.groups; ++sequence) {
       int64_t found = 0;
       for (int64_t entry = 0; entry < c.shape.all_entries(); ++entry) {
-        const int64_t row = rows[sequence * c.shape.all_entries() + entry];
+        const int64_t row = selected.rows[sequence * c.shape.all_entries() + entry];
         if (row == -1) continue;
         ++found;
         ASSERT_TRUE(row >= 0 && row < c.shape.gathered());
-        ASSERT_EQ(indices[sequence * c.shape.gathered() + row], entry);
+        ASSERT_EQ(selected.indices[sequence * c.shape.gathered() + row], entry);
       }
       ASSERT_EQ(found, c.shape.gathered());
     }
@@ -128,11 +130,11 @@ TEST_F(LighthouseSelectTest, CoverPrefixLeavesNoPositionUncovered) {
     for (const bool cover : {false, true}) {
       c.shape.cover_prefix = cover;
       const Shape scores{1, 1, c.shape.scored_entries()};
-      Ints indices({1, 1, c.shape.gathered()}), rows({1, 1, c.shape.all_entries()});
-      backend_->lighthouse_select(stream_, indices, tied_scores(scores, seed), tied_scores(scores, seed + 1), c.shape);
-      backend_->lighthouse_invert(stream_, rows, indices, c.shape);
+      const Selected selected(c.shape, 1, 1);
+      backend_->lighthouse_select(stream_, selected, tied_scores(scores, seed), tied_scores(scores, seed + 1), c.shape);
       Floats out({1, c.shape.sequence_length, 1, 8});
-      backend_->lighthouse_scatter(stream_, out, constant_floats({1, c.shape.gathered(), 1, 8}, 1.0f), rows, c.shape);
+      backend_->lighthouse_scatter(stream_, out, constant_floats({1, c.shape.gathered(), 1, 8}, 1.0f), selected,
+                                   c.shape);
       for (int64_t token = 0; token < c.shape.sequence_length; ++token) uncovered[cover] += out[token * 8] == 0.0f;
     }
   }

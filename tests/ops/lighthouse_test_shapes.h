@@ -32,6 +32,17 @@ inline LighthouseCase random_lighthouse_case(uint32_t seed) {
   return result;
 }
 
+/// A selection with memory of its own.
+struct Selected {
+  explicit Selected(const LighthouseCase& c) : Selected(c.shape, c.batch, c.groups) {}
+  Selected(const LighthouseShape& shape, int64_t batch, int64_t groups)
+      : indices({batch, groups, shape.gathered()}), rows({batch, groups, shape.all_entries()}) {}
+
+  operator LighthouseSelection() const { return {indices, rows}; }  // NOLINT(google-explicit-constructor)
+
+  Ints indices, rows;
+};
+
 /// Scores with many ties, and some NaN.
 inline Floats tied_scores(const Shape& shape, uint32_t seed) {
   Floats scores(shape);

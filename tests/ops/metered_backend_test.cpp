@@ -135,8 +135,9 @@ TEST_F(MeteredBackendTest, CountsLighthouse) {
   shape.tile = 4;
   const int64_t s = shape.gathered(), e = shape.all_entries(), scored = shape.scored_entries();
   const Tensor q = nowhere({1, 64, 4, 8}), k = nowhere({1, 64, 2, 8}), rows_of_q = nowhere({1, s, 4, 8});
-  const Tensor scores = nowhere({1, 2, scored}), indices = nowhere({1, 2, s}, DType::kInt32);
-  const Tensor rows = nowhere({1, 2, e}, DType::kInt32);
+  const Tensor qkv = nowhere({1, 64, 8, 8}), rows_of_qkv = nowhere({1, s, 8, 8}), angles = nowhere({64, 4});
+  const Tensor scores = nowhere({1, 2, scored});
+  const LighthouseSelection selection{nowhere({1, 2, s}, DType::kInt32), nowhere({1, 2, e}, DType::kInt32)};
   const auto full = 64.0 * 4 * 8, some = static_cast<double>(s) * 4 * 8, half = full / 2;
   const auto in_scores = 2.0 * static_cast<double>(scored);
   const auto in_indices = 2.0 * static_cast<double>(s), in_rows = 2.0 * static_cast<double>(e);
@@ -148,18 +149,20 @@ TEST_F(MeteredBackendTest, CountsLighthouse) {
   EXPECT_EQ(dilated.work, Work::kAttentionForward);
   EXPECT_EQ(dilated.flops, 2 * 16 * (4.0 * 4 * 8 * 4 * 4 / 2)) << "two attentions, 16 streams of 4 tokens";
   EXPECT_EQ(dilated.bytes, 4 * (2 * full + 2 * in_scores));
-  meter_.lighthouse_select(stream_, indices, scores, scores, shape);
-  expect_traffic("lighthouse select", 4 * (in_indices + 2 * in_scores));
-  meter_.lighthouse_invert(stream_, rows, indices, shape);
+  meter_.lighthouse_select(stream_, selection, scores, scores, shape);
+  expect_traffic("lighthouse select", 4 * (in_indices + in_rows + 2 * in_scores));
+  meter_.lighthouse_invert(stream_, selection, shape);
   expect_traffic("lighthouse invert", 4 * (in_indices + in_rows));
-  meter_.lighthouse_gather(stream_, rows_of_q, q, indices, shape);
-  expect_traffic("lighthouse gather", 4 * (full + some + in_indices));
-  meter_.lighthouse_gather_backward(stream_, q, rows_of_q, rows, shape);
-  expect_traffic("lighthouse gather backward", 4 * (full + some + in_rows));
-  meter_.lighthouse_scatter(stream_, q, rows_of_q, rows, shape);
+  meter_.lighthouse_gather(stream_, rows_of_qkv, qkv, selection, angles, angles, shape);
+  expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
+  meter_.lighthouse_gather(stream_, rows_of_qkv, qkv, selection, {}, {}, shape);
+  expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows));
+  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape);
+  expect_traffic("lighthouse gather backward", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
+  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape);
   expect_traffic("lighthouse scatter", 4 * (full + some + in_rows));
-  meter_.lighthouse_scatter_backward(stream_, rows_of_q, q, indices, shape);
-  expect_traffic("lighthouse scatter backward", 4 * (full + some + in_indices));
+  meter_.lighthouse_scatter_backward(stream_, rows_of_q, q, selection, shape);
+  expect_traffic("lighthouse scatter backward", 4 * (full + some + in_rows));
 }
 
 TEST_F(MeteredBackendTest, CountsOptimizerAndMemory) {

@@ -1,7 +1,7 @@
 // Results must be the same bits whatever the number of threads.
 #include <omp.h>
 
-#include "op_test.h"
+#include "lighthouse_test_shapes.h"
 
 namespace lighthouse {
 namespace {
@@ -119,10 +119,11 @@ TEST_F(ThreadsTest, LighthouseScoresAndRows) {
   expect_same_bits("norm_scores", scores,
                    [&](const Tensor& out) { backend_->lighthouse_norm_scores(stream_, out, s_k, x, x, s); });
   backend_->lighthouse_norm_scores(stream_, s_q, s_k, x, x, s);
-  expect_same_bits("gather", {1, s.gathered(), 2, 24}, [&](const Tensor& out) {
-    Ints indices({1, 2, s.gathered()});
-    backend_->lighthouse_select(stream_, indices, s_q, s_k, s);
-    backend_->lighthouse_gather(stream_, out, x, indices, s);
+  const Floats qkv = random_floats({1, 2048, 6, 24}, 2), cos = random_floats({2048, 12}, 3);
+  expect_same_bits("gather", {1, s.gathered(), 6, 24}, [&](const Tensor& out) {
+    const Selected selected(s, 1, 2);
+    backend_->lighthouse_select(stream_, selected, s_q, s_k, s);
+    backend_->lighthouse_gather(stream_, out, qkv, selected, cos, cos, s);
   });
 }
 

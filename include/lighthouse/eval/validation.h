@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <span>
 
 #include "lighthouse/data/batch.h"
 #include "lighthouse/data/loader.h"
@@ -9,8 +11,17 @@
 
 namespace lighthouse {
 
-/// Mean loss in nats per token over `windows` windows spread evenly over the source, the same ones at every call (all
-/// of them if there are no more). `inputs` and `targets`, int32 [B, N], are the batch memory of `model`.
+/// Is given the losses of one window [N], by position, in nats.
+using WindowLosses = std::function<void(std::span<const float> losses)>;
+
+/// Calls `visit` for each of `windows` windows spread evenly over the source, the same ones at every call (all of them
+/// if there are no more), and returns how many there were. `inputs` and `targets`, int32 [B, N], are the batch memory
+/// of `model`.
+int64_t evaluate_windows(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
+                         const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend,
+                         const WindowLosses& visit);
+
+/// Mean loss in nats per token over the windows of evaluate_windows().
 double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
                        const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend);
 

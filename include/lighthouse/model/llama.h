@@ -42,6 +42,9 @@ class Llama {
  public:
   /// Called before each layer's forward and backward. May throw, to give the pass up.
   using LayerHook = std::function<void(int64_t layer)>;
+  /// Called after each layer's forward attention with its qkv [B, N, (H + 2 G) D], rotated: what a cache is filled
+  /// from.
+  using QkvHook = std::function<void(int64_t layer, const Tensor& qkv)>;
 
   /// Throws InputError if the Lighthouse settings do not fit the sequence length. `backend` must outlive the model.
   Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend);
@@ -55,6 +58,7 @@ class Llama {
   void prepare(const Stream& stream);
 
   void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
+  void set_qkv_hook(QkvHook hook) { qkv_hook_ = std::move(hook); }
 
   /// Runs the layers. tokens int32 [B, N].
   void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
@@ -95,7 +99,7 @@ class Llama {
     Tensor qkv;       // [B, N, (H + 2 G) D], rotated; kept only if attention wants it
     Tensor attended;  // [B, N, H, D]; likewise
     Residual middle;
-    Tensor gate_up;  // [T, 2F]
+    Tensor gate_up;  // [T, 2F], if it is kept
   };
 
   void lay_out_layer(Arena& arena, Layer& layer);
@@ -123,13 +127,17 @@ class Llama {
   void add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm);
   /// d_residual_ += what flows back through a norm from d_normed_.
   void backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm);
-  void for_chunks_of_tokens(const std::function<void(int64_t begin, int64_t end)>& body) const;
+  void for_chunks_of_tokens(int64_t chunk, const std::function<void(int64_t begin, int64_t end)>& body) const;
+  /// Tokens whose feed-forward part is in memory together.
+  int64_t mlp_chunk() const;
+  Tensor gate_up_of(const Layer& layer, int64_t begin, int64_t end) const;
   int64_t tokens() const { return settings_.batch * settings_.sequence_length; }
 
   ModelConfig config_;
   PassSettings settings_;
   Backend& backend_;
   LayerHook layer_hook_;
+  QkvHook qkv_hook_;
 
   RopeTable rope_;
   Tensor starts_;  // int32 [B, N], of documents; undefined without
@@ -138,9 +146,10 @@ class Llama {
   Tensor losses_;    // [T]
   // Scratch.
   Residual shared_input_, shared_middle_;  // of layers that do not keep theirs: what of them is not kept
-  Tensor qkv_, attended_, gate_up_;        // likewise
+  Tensor qkv_, attended_;                  // likewise
+  Tensor gate_up_;                         // likewise [MLP chunk, 2F]
   Tensor projected_;                       // what a half-layer adds to the residual stream [T, C]
-  Tensor activated_;                       // [T, F]
+  Tensor activated_;                       // [MLP chunk, F]
   Tensor logits_;                          // [chunk, V']
   Tensor d_residual_;                      // the gradient that runs down the residual stream [T, C]
   Tensor d_normed_;                        // [T, C]

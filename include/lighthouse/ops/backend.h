@@ -56,6 +56,13 @@ struct AdamSettings {
   double weight_decay = 0.1;
 };
 
+/// What Lighthouse Attention gathers, for each batch entry and key/value head. Query head h uses the selection of its
+/// key/value head, h / (H / G).
+struct LighthouseSelection {
+  Tensor indices;  // int32 [B, G, S]: the numbers of the gathered entries, in causal order
+  Tensor rows;     // int32 [B, G, E]: the row of each entry among the gathered, -1 where it is not gathered
+};
+
 /// What a device can do, by its data sheet; 0 where that is not known.
 struct Hardware {
   std::string name;
@@ -177,6 +184,19 @@ class Backend {
                                   const Tensor& starts = Tensor()) = 0;
   virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
 
+  // ---- Attention of one new token; keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated
+  // ----
+
+  /// Rows [0, N) of cache [M, G, D] = x [N, G, D], which may be strided as q, k, v are.
+  virtual void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) = 0;
+  /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees those up to itself. Its
+  /// fused qkv [H + 2 G, D] is not rotated yet, and is left so; cos, sin [M, D/2] are rope_table's. Its rotated k and
+  /// its v become row `position` of the caches.
+  virtual void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                                const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                                const Tensor& position) = 0;
+  virtual int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const = 0;
+
   // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries()) ----
 
   /// s_q, s_k [B, G, E'] of the levels above 0 (entry (l, i) at offset(l) + i - N) from q [B, N, H, D], k [B, N, G, D]
@@ -189,26 +209,28 @@ class Backend {
                                          const LighthouseShape& shape) = 0;
   virtual int64_t lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t dilation,
                                                     const LighthouseShape& shape) const = 0;
-  /// indices int32 [B, G, S]: the numbers of the gathered entries, in causal order. A NaN score ranks last.
-  virtual void lighthouse_select(const Stream&, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
+  /// Chooses the entries by their scores, and writes both of `selection`. A NaN score ranks last.
+  virtual void lighthouse_select(const Stream&, const LighthouseSelection& selection, const Tensor& s_q,
+                                 const Tensor& s_k, const LighthouseShape& shape) = 0;
+  /// selection.rows from selection.indices.
+  virtual void lighthouse_invert(const Stream&, const LighthouseSelection& selection, const LighthouseShape& shape) = 0;
+  /// gathered [B, S, H + 2 G, D]: the mean of the fused qkv [B, N, H + 2 G, D] over the tokens of each gathered entry.
+  /// With cos and sin [N, D/2], q and k are rotated as by rope_forward before they are averaged; with empty tensors
+  /// they are taken as they are.
+  virtual void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv,
+                                 const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                  const LighthouseShape& shape) = 0;
-  /// rows int32 [B, G, E]: the row of each entry among the gathered, -1 where it is not gathered.
-  virtual void lighthouse_invert(const Stream&, const Tensor& rows, const Tensor& indices,
-                                 const LighthouseShape& shape) = 0;
-  /// gathered [B, S, X, D]: the mean of x [B, N, X, D] over the tokens of each gathered entry. X is H or G; head x uses
-  /// selection x / (X / G).
-  virtual void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& x, const Tensor& indices,
-                                 const LighthouseShape& shape) = 0;
-  /// dx [B, N, X, D] from dgathered [B, S, X, D]: the transpose of lighthouse_gather.
-  virtual void lighthouse_gather_backward(const Stream&, const Tensor& dx, const Tensor& dgathered, const Tensor& rows,
+  /// dqkv [B, N, H + 2 G, D] from dgathered [B, S, H + 2 G, D]: the transpose of lighthouse_gather.
+  virtual void lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
+                                          const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                           const LighthouseShape& shape) = 0;
   /// out [B, N, H, D] from gathered [B, S, H, D]: each row written over the positions its entry may speak for, one
   /// entry's length later (spec, section 5), summed over the levels.
-  virtual void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered, const Tensor& rows,
-                                  const LighthouseShape& shape) = 0;
+  virtual void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
+                                  const LighthouseSelection& selection, const LighthouseShape& shape) = 0;
   /// dgathered [B, S, H, D] from dout [B, N, H, D]: the transpose of lighthouse_scatter.
   virtual void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
-                                           const Tensor& indices, const LighthouseShape& shape) = 0;
+                                           const LighthouseSelection& selection, const LighthouseShape& shape) = 0;
 
   // ---- Loss ----
 

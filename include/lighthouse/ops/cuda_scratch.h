@@ -103,4 +103,20 @@ inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads,
          aligned(q[0] * q[2] * chunk * size_of(DType::kFloat32)) + aligned(workspace);
 }
 
+/// The outputs of one of the two attentions, its log-sum-exponentials of one batch entry, and what attention takes.
+inline int64_t dilated_scores(DType dtype, const Shape& q, int64_t kv_heads) {
+  return aligned(q.numel() * size_of(dtype)) + aligned(q[1] * q[2] * size_of(DType::kFloat32)) +
+         attention_forward(dtype, q, kv_heads);
+}
+
+/// Parts of the cache [M, G, D] that blocks of a query head attend to, each on its own: some two blocks for each
+/// multiprocessor of the largest GPUs, of 64 positions or more.
+constexpr int64_t decode_splits(int64_t context, int64_t heads) {
+  return std::clamp<int64_t>(divide_up(264, heads), 1, divide_up(context, 64));
+}
+/// Of each head's parts the sum of values, the largest score and the sum of exponentials.
+inline int64_t attention_decode(const Shape& cache, int64_t heads) {
+  return heads * decode_splits(cache[0], heads) * (cache[2] + 2) * size_of(DType::kFloat32);
+}
+
 }  // namespace lighthouse::cuda_scratch

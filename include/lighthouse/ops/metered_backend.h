@@ -28,6 +28,10 @@ class MeteredBackend : public Backend {
     /// nothing overlaps, and a short operation's time is mostly that of its launch. What waiting for nothing takes (a
     /// few microseconds on a GPU) is measured beforehand and subtracted.
     kTime,
+    /// The same, but each operation runs many times in a row, as a recorded graph where there can be one: short ones
+    /// are
+    /// timed rightly, and what is added to or changed in place is so again and again. For what is run to be timed.
+    kTimeRepeated,
   };
 
   /// `inner` must outlive this. `rates` are what floors are reckoned with.
@@ -114,6 +118,13 @@ class MeteredBackend : public Backend {
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
     return inner_.attention_backward_scratch(q, kv_heads);
   }
+  void cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) override;
+  void attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                        const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                        const Tensor& position) override;
+  int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
+    return inner_.attention_decode_scratch(cache, heads);
+  }
 
   // Lighthouse Attention
   void lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
@@ -125,18 +136,20 @@ class MeteredBackend : public Backend {
                                             const LighthouseShape& shape) const override {
     return inner_.lighthouse_dilated_scores_scratch(q, kv_heads, dilation, shape);
   }
-  void lighthouse_select(const Stream& stream, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
+  void lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
+                         const Tensor& s_k, const LighthouseShape& shape) override;
+  void lighthouse_invert(const Stream& stream, const LighthouseSelection& selection,
                          const LighthouseShape& shape) override;
-  void lighthouse_invert(const Stream& stream, const Tensor& rows, const Tensor& indices,
+  void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
+                         const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                          const LighthouseShape& shape) override;
-  void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& x, const Tensor& indices,
-                         const LighthouseShape& shape) override;
-  void lighthouse_gather_backward(const Stream& stream, const Tensor& dx, const Tensor& dgathered, const Tensor& rows,
+  void lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
+                                  const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                   const LighthouseShape& shape) override;
-  void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered, const Tensor& rows,
-                          const LighthouseShape& shape) override;
+  void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
+                          const LighthouseSelection& selection, const LighthouseShape& shape) override;
   void lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
-                                   const Tensor& indices, const LighthouseShape& shape) override;
+                                   const LighthouseSelection& selection, const LighthouseShape& shape) override;
 
   // Loss
   void cross_entropy_forward(const Stream& stream, const Tensor& losses, const Tensor& logits, const Tensor& targets,
@@ -157,6 +170,7 @@ class MeteredBackend : public Backend {
   /// Runs `run` if operations are run, and adds `call` to its kind's entry.
   void meter(const Stream& stream, OperationCost call, const std::function<void()>& run);
   double seconds_of(const Stream& stream, const std::function<void()>& run);
+  double seconds_of_one(const Stream& stream, const std::function<void()>& run);
   void add(const OperationCost& call);
 
   Backend& inner_;

@@ -19,7 +19,7 @@ LighthouseAttention::LighthouseAttention(const LighthouseSettings& settings, con
 void LighthouseAttention::lay_out_kept(Arena& arena) {
   const int64_t b = full_.batch;
   const int64_t s = gathered_.sequence_length;
-  indices_ = arena.allocate(MemoryUse::kActivations, {b, full_.kv_heads, s}, DType::kInt32);
+  selection_.indices = arena.allocate(MemoryUse::kActivations, {b, full_.kv_heads, s}, DType::kInt32);
   gathered_qkv_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.qkv_size()}, backend_.dtype());
   gathered_out_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.heads, full_.head_dim}, backend_.dtype());
   lse_ = arena.allocate(MemoryUse::kActivations, {b, full_.heads, s});
@@ -32,7 +32,7 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   const Shape gathered_q{b, gathered_.sequence_length, full_.heads, full_.head_dim};
   s_q_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.scored_entries()});
   s_k_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.scored_entries()});
-  rows_ = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.all_entries()}, DType::kInt32);
+  selection_.rows = arena.allocate(MemoryUse::kScratch, {b, g, pyramid_.all_entries()}, DType::kInt32);
   d_gathered_qkv_ =
       arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()}, backend_.dtype());
   d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q, backend_.dtype());
@@ -44,51 +44,55 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   scratch_ = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
 }
 
+Tensor LighthouseAttention::fused(const Tensor& qkv) const {
+  return qkv.split(2, full_.heads + 2 * full_.kv_heads, full_.head_dim);
+}
+
 void LighthouseAttention::forward(const Stream& stream, const Tensor& out, const Tensor& qkv) {
   select(stream, qkv);
-  attend(stream, out, qkv);
+  attend_selected(stream, out, qkv);
 }
 
 void LighthouseAttention::select(const Stream& stream, const Tensor& qkv) {
   const QkvViews in(qkv, full_);
   if (settings_.scorer == Scorer::kNorm) {
     backend_.lighthouse_norm_scores(stream, s_q_, s_k_, in.q, in.k, pyramid_);
-  }
-  backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
-  if (settings_.scorer == Scorer::kDilated) {
+  } else {
+    backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
     backend_.lighthouse_dilated_scores(stream, s_q_, s_k_, scratch_, in.q, in.k, in.v, settings_.dilation, pyramid_);
   }
-  backend_.lighthouse_select(stream, indices_, s_q_, s_k_, pyramid_);
+  backend_.lighthouse_select(stream, selection_, s_q_, s_k_, pyramid_);
 }
 
 void LighthouseAttention::attend(const Stream& stream, const Tensor& out, const Tensor& qkv) {
-  const QkvViews in(qkv, full_);
+  backend_.lighthouse_invert(stream, selection_, pyramid_);
+  attend_selected(stream, out, qkv);
+}
+
+void LighthouseAttention::attend_selected(const Stream& stream, const Tensor& out, const Tensor& qkv) {
+  const bool rotated = settings_.scorer == Scorer::kDilated;
   const QkvViews rows(gathered_qkv_, gathered_);
-  backend_.lighthouse_gather(stream, rows.q, in.q, indices_, pyramid_);
-  backend_.lighthouse_gather(stream, rows.k, in.k, indices_, pyramid_);
-  backend_.lighthouse_gather(stream, rows.v, in.v, indices_, pyramid_);
+  backend_.lighthouse_gather(stream, fused(gathered_qkv_), fused(qkv), selection_, rotated ? Tensor() : rope_.cos,
+                             rotated ? Tensor() : rope_.sin, pyramid_);
   backend_.attention_forward(stream, gathered_out_, lse_, scratch_, rows.q, rows.k, rows.v);
-  restore_output(stream, out);
+  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_);
 }
 
 void LighthouseAttention::restore_output(const Stream& stream, const Tensor& out) {
-  backend_.lighthouse_invert(stream, rows_, indices_, pyramid_);
-  backend_.lighthouse_scatter(stream, out, gathered_out_, rows_, pyramid_);
+  backend_.lighthouse_invert(stream, selection_, pyramid_);
+  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_);
 }
 
 void LighthouseAttention::backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor&,
                                    const Tensor&) {
   const QkvViews rows(gathered_qkv_, gathered_);
   const QkvViews d_rows(d_gathered_qkv_, gathered_);
-  const QkvViews d(dqkv, full_);
-  backend_.lighthouse_scatter_backward(stream, d_gathered_out_, dout, indices_, pyramid_);
+  backend_.lighthouse_invert(stream, selection_, pyramid_);
+  backend_.lighthouse_scatter_backward(stream, d_gathered_out_, dout, selection_, pyramid_);
   backend_.attention_backward(stream, d_rows.q, d_rows.k, d_rows.v, scratch_, d_gathered_out_, gathered_out_, lse_,
                               rows.q, rows.k, rows.v);
-  backend_.lighthouse_invert(stream, rows_, indices_, pyramid_);
-  backend_.lighthouse_gather_backward(stream, d.q, d_rows.q, rows_, pyramid_);
-  backend_.lighthouse_gather_backward(stream, d.k, d_rows.k, rows_, pyramid_);
-  backend_.lighthouse_gather_backward(stream, d.v, d_rows.v, rows_, pyramid_);
-  backend_.rope_backward(stream, d.qk, rope_.cos, rope_.sin);
+  backend_.lighthouse_gather_backward(stream, fused(dqkv), fused(d_gathered_qkv_), selection_, rope_.cos, rope_.sin,
+                                      pyramid_);
 }
 
 }  // namespace lighthouse

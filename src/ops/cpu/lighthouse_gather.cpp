@@ -1,5 +1,6 @@
 // Gather and scatter between the sequence [B, N, X, D] and the gathered rows [B, S, X, D], and their transposes. Each
-// is written as a gather: every output row is the sum of a few input rows, in a fixed order.
+// is written as a gather: every output row is the sum of a few input rows, in a fixed order. X counts the heads of a
+// fused qkv, or the query heads alone.
 #include <algorithm>
 
 #include "cpu_backend.h"
@@ -52,6 +53,49 @@ void sum_run(const Row& out, ConstMatrix x, int64_t begin, int64_t end) {
   for (int64_t token = begin; token < end; ++token) out.add(x.data + token * x.stride, 1.0f);
 }
 
+// Rotary position embedding of single rows; none if it was made of empty tensors.
+class Rotation {
+ public:
+  Rotation(const Tensor& cos, const Tensor& sin) {
+    if (cos.rank() == 0) return;
+    cos_ = cos.data<float>();
+    sin_ = sin.data<float>();
+    half_ = cos.size(1);
+  }
+  explicit operator bool() const { return half_ > 0; }
+
+  // The sum of rows [begin, end) of a head, each rotated by its position.
+  void sum_run(const Row& out, ConstMatrix x, int64_t begin, int64_t end) const {
+    out.clear();
+    for (int64_t token = begin; token < end; ++token) add_rotated(out.data, x.data + token * x.stride, token);
+  }
+  // Back, in place.
+  void rotate_back(float* x, int64_t position) const {
+    const float *cos = cos_ + position * half_, *sin = sin_ + position * half_;
+    float* second = x + half_;
+#pragma omp simd
+    for (int64_t i = 0; i < half_; ++i) {
+      const float a = x[i], b = second[i];
+      x[i] = a * cos[i] + b * sin[i];
+      second[i] = b * cos[i] - a * sin[i];
+    }
+  }
+
+ private:
+  void add_rotated(float* out, const float* x, int64_t position) const {
+    const float *cos = cos_ + position * half_, *sin = sin_ + position * half_, *second = x + half_;
+    float* out_second = out + half_;
+#pragma omp simd
+    for (int64_t i = 0; i < half_; ++i) {
+      out[i] += x[i] * cos[i] - second[i] * sin[i];
+      out_second[i] += second[i] * cos[i] + x[i] * sin[i];
+    }
+  }
+
+  const float *cos_ = nullptr, *sin_ = nullptr;
+  int64_t half_ = 0;
+};
+
 // Calls function(batch, begin, end, head) for blocks of rows of every head, in parallel. A thread's block stays in its
 // cache while the levels of the pyramid read it again.
 template <typename Function>
@@ -65,65 +109,99 @@ void for_each_block(int64_t batches, int64_t rows, int64_t heads, const Function
   }
 }
 
-// full [B, N, X, D], gathered [B, S, X, D], index [B, G, S or E]; X a multiple of G.
-void check(const char* operation, const Tensor& full, const Tensor& gathered, const Tensor& index, int64_t entries,
+// full [B, N, X, D], gathered [B, S, X, D]; the selection is of G heads.
+void check(const char* operation, const Tensor& full, const Tensor& gathered, const LighthouseSelection& selection,
            const LighthouseShape& shape) {
+  const Tensor &indices = selection.indices, &rows = selection.rows;
   require(has_heads(full) && has_heads(gathered) && full.size(1) == shape.sequence_length &&
-              have_shape({full.size(0), shape.gathered(), full.size(2), full.size(3)}, gathered) && index.rank() == 3 &&
-              index.size(0) == full.size(0) && index.size(1) > 0 && full.size(2) % index.size(1) == 0 &&
-              index.size(2) == entries && contiguous(index) && shape.levels <= Pyramid::kMaxLevels,
-          operation, {&full, &gathered, &index});
+              have_shape({full.size(0), shape.gathered(), full.size(2), full.size(3)}, gathered) &&
+              indices.rank() == 3 && indices.size(1) > 0 &&
+              have_shape({full.size(0), indices.size(1), shape.gathered()}, indices) &&
+              have_shape({full.size(0), indices.size(1), shape.all_entries()}, rows) && contiguous(indices, rows) &&
+              shape.levels <= Pyramid::kMaxLevels,
+          operation, {&full, &gathered, &indices, &rows});
 }
 
-/// The selection that a head of `heads` uses.
-const int32_t* selection_of(const Tensor& index, int64_t batch, int64_t head, int64_t heads) {
-  return index.data<int32_t>() + (batch * index.size(1) + head / (heads / index.size(1))) * index.size(2);
+// `full` is a fused qkv, and its positions have angles, or none have.
+void check_fused(const char* operation, const Tensor& full, const LighthouseSelection& selection, const Tensor& cos,
+                 const Tensor& sin) {
+  const int64_t groups = selection.indices.size(1), heads = full.size(2) - 2 * groups;
+  const bool rotates = cos.rank() == 2 && full.size(3) % 2 == 0 && contiguous(cos, sin) &&
+                       have_shape({full.size(1), full.size(3) / 2}, cos, sin);
+  require(heads > 0 && heads % groups == 0 && (rotates || (cos.rank() == 0 && sin.rank() == 0)), operation,
+          {&full, &selection.indices, &cos, &sin});
+}
+
+// What a head of `full` uses of the selection: indices or rows of its key/value head.
+const int32_t* of_group(const Tensor& index, int64_t batch, int64_t group) {
+  return index.data<int32_t>() + (batch * index.size(1) + group) * index.size(2);
+}
+int64_t group_of_query(int64_t head, int64_t heads, int64_t groups) {
+  return head / (heads / groups);
+}
+int64_t group_of_fused(int64_t head, int64_t all, int64_t groups) {
+  const int64_t heads = all - 2 * groups;
+  return head < heads ? group_of_query(head, heads, groups) : (head - heads) % groups;
 }
 
 }  // namespace
 
-void CpuBackend::lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& x, const Tensor& indices,
+void CpuBackend::lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv,
+                                   const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                    const LighthouseShape& shape) {
-  check("lighthouse_gather", x, gathered, indices, shape.gathered(), shape);
+  check("lighthouse_gather", qkv, gathered, selection, shape);
+  check_fused("lighthouse_gather", qkv, selection, cos, sin);
   const Pyramid pyramid(shape);
-  for_each_block(x.size(0), gathered.size(1), x.size(2), [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
-    const int32_t* entry = selection_of(indices, batch, head, x.size(2));
-    const ConstMatrix from = const_head_of(x, batch, head, x.size(2));
+  const Rotation rotation(cos, sin);
+  const int64_t heads = qkv.size(2), groups = selection.indices.size(1);
+  for_each_block(qkv.size(0), gathered.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
+    const int32_t* entry = of_group(selection.indices, batch, group_of_fused(head, heads, groups));
+    const ConstMatrix from = const_head_of(qkv, batch, head, heads);
     for (int64_t m = begin; m < end; ++m) {
       const int level = pyramid.level_of(entry[m]);
       const int64_t span = pyramid.spans[level], first = (entry[m] - pyramid.offsets[level]) * span;
-      const Row row{rows_from(head_of(gathered, batch, head), m).data, x.size(3)};
-      sum_run(row, from, first, first + span);
+      const Row row{rows_from(head_of(gathered, batch, head), m).data, qkv.size(3)};
+      if (rotation && head < heads - groups) {
+        rotation.sum_run(row, from, first, first + span);
+      } else {
+        sum_run(row, from, first, first + span);
+      }
       row.scale(1.0f / static_cast<float>(span));
     }
   });
 }
 
-void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dx, const Tensor& dgathered,
-                                            const Tensor& rows, const LighthouseShape& shape) {
-  check("lighthouse_gather_backward", dx, dgathered, rows, shape.all_entries(), shape);
+void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
+                                            const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                            const LighthouseShape& shape) {
+  check("lighthouse_gather_backward", dqkv, dgathered, selection, shape);
+  check_fused("lighthouse_gather_backward", dqkv, selection, cos, sin);
   const Pyramid pyramid(shape);
-  for_each_block(dx.size(0), dx.size(1), dx.size(2), [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
-    const int32_t* row_of = selection_of(rows, batch, head, dx.size(2));
-    const ConstMatrix from = const_head_of(dgathered, batch, head, dx.size(2));
+  const Rotation rotation(cos, sin);
+  const int64_t heads = dqkv.size(2), groups = selection.indices.size(1);
+  for_each_block(dqkv.size(0), dqkv.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
+    const int32_t* row_of = of_group(selection.rows, batch, group_of_fused(head, heads, groups));
+    const ConstMatrix from = const_head_of(dgathered, batch, head, heads);
     for (int64_t token = begin; token < end; ++token) {
-      const Row out{rows_from(head_of(dx, batch, head), token).data, dx.size(3)};
+      const Row out{rows_from(head_of(dqkv, batch, head), token).data, dqkv.size(3)};
       out.clear();
       for (int level = 0; level < pyramid.levels; ++level) {
         const int64_t row = row_of[pyramid.offsets[level] + token / pyramid.spans[level]];
         if (row >= 0) out.add(from.data + row * from.stride, 1.0f / static_cast<float>(pyramid.spans[level]));
       }
+      if (rotation && head < heads - groups) rotation.rotate_back(out.data, token);
     }
   });
 }
 
-void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered, const Tensor& rows,
-                                    const LighthouseShape& shape) {
-  check("lighthouse_scatter", out, gathered, rows, shape.all_entries(), shape);
+void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
+                                    const LighthouseSelection& selection, const LighthouseShape& shape) {
+  check("lighthouse_scatter", out, gathered, selection, shape);
   const Pyramid pyramid(shape);
-  for_each_block(out.size(0), out.size(1), out.size(2), [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
-    const int32_t* row_of = selection_of(rows, batch, head, out.size(2));
-    const ConstMatrix from = const_head_of(gathered, batch, head, out.size(2));
+  const int64_t heads = out.size(2), groups = selection.indices.size(1);
+  for_each_block(out.size(0), out.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
+    const int32_t* row_of = of_group(selection.rows, batch, group_of_query(head, heads, groups));
+    const ConstMatrix from = const_head_of(gathered, batch, head, heads);
     for (int64_t token = begin; token < end; ++token) {
       const Row to{rows_from(head_of(out, batch, head), token).data, out.size(3)};
       to.clear();
@@ -137,12 +215,12 @@ void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tens
 }
 
 void CpuBackend::lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
-                                             const Tensor& indices, const LighthouseShape& shape) {
-  check("lighthouse_scatter_backward", dout, dgathered, indices, shape.gathered(), shape);
+                                             const LighthouseSelection& selection, const LighthouseShape& shape) {
+  check("lighthouse_scatter_backward", dout, dgathered, selection, shape);
   const Pyramid pyramid(shape);
-  const int64_t heads = dout.size(2);
+  const int64_t heads = dout.size(2), groups = selection.indices.size(1);
   for_each_block(dout.size(0), dgathered.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
-    const int32_t* entry = selection_of(indices, batch, head, heads);
+    const int32_t* entry = of_group(selection.indices, batch, group_of_query(head, heads, groups));
     const ConstMatrix from = const_head_of(dout, batch, head, heads);
     for (int64_t m = begin; m < end; ++m) {
       const int level = pyramid.level_of(entry[m]);

@@ -82,8 +82,9 @@ void select_tile(int32_t* segment, const float* s_q, const float* s_k, int64_t t
 
 }  // namespace
 
-void CpuBackend::lighthouse_select(const Stream&, const Tensor& indices, const Tensor& s_q, const Tensor& s_k,
-                                   const LighthouseShape& shape) {
+void CpuBackend::lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
+                                   const Tensor& s_k, const LighthouseShape& shape) {
+  const Tensor& indices = selection.indices;
   require(indices.rank() == 3 && indices.size(2) == shape.gathered() && contiguous(indices, s_q, s_k) &&
               have_shape({indices.size(0), indices.size(1), shape.scored_entries()}, s_q, s_k),
           "lighthouse_select", {&indices, &s_q, &s_k});
@@ -95,10 +96,11 @@ void CpuBackend::lighthouse_select(const Stream&, const Tensor& indices, const T
     const int64_t sequence = task / tiles;
     select_tile(out + task * segment, queries + sequence * scored, keys + sequence * scored, task % tiles, shape);
   }
+  lighthouse_invert(stream, selection, shape);
 }
 
-void CpuBackend::lighthouse_invert(const Stream&, const Tensor& rows, const Tensor& indices,
-                                   const LighthouseShape& shape) {
+void CpuBackend::lighthouse_invert(const Stream&, const LighthouseSelection& selection, const LighthouseShape& shape) {
+  const Tensor &rows = selection.rows, &indices = selection.indices;
   require(indices.rank() == 3 && indices.size(2) == shape.gathered() && contiguous(rows, indices) &&
               have_shape({indices.size(0), indices.size(1), shape.all_entries()}, rows),
           "lighthouse_invert", {&rows, &indices});

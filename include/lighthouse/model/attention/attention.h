@@ -52,7 +52,7 @@ class Attention {
   /// Lays out what forward and backward need while they run. All layers of a kind may share the same memory.
   virtual void lay_out_scratch(Arena& arena) = 0;
 
-  /// out [B, N, H, D] from the un-rotated, fused qkv [B, N, (H + 2 G) D], which is rotated in place.
+  /// out [B, N, H, D] from the un-rotated, fused qkv [B, N, (H + 2 G) D], which may be rotated in place.
   virtual void forward(const Stream& stream, const Tensor& out, const Tensor& qkv) = 0;
   /// Makes the forward's out again, for the gradient of the layer after it.
   virtual void restore_output(const Stream& stream, const Tensor& out) = 0;

@@ -1,0 +1,310 @@
+// Attention of one new token to a cache of keys and values. Each query head's positions are split among blocks; within
+// a block, teams of lanes take keys in turn, each with an online softmax of its own (Milakov and Gimelshein, 2018).
+// What they yield is put together in a fixed order: in a block, then by a second kernel over a head's blocks. Which
+// positions a block has follows from the token's position, which is read on the device, so that the launch can be
+// captured.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "cuda_backend.h"
+#include "cuda_check.h"
+#include "device_math.cuh"
+#include "early_launch.cuh"
+#include "lighthouse/ops/decode_shapes.h"
+#include "profile_range.h"
+
+namespace lighthouse::cuda {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kMaxHeadDim = 256;
+constexpr int kKeys = 4;  // that a team loads before it waits for the first
+
+template <typename T>
+struct Operands {
+  T* out;
+  T *k_cache, *v_cache;
+  float* parts;  // [H, splits, D + 2]
+  const T* qkv;
+  const float *cos, *sin;
+  const int32_t* position;
+  int heads, kv_heads, head_dim, splits;
+  float scale;
+};
+
+/// Element d of a head, rotated, as it is stored.
+template <typename T>
+__device__ float rotated(const T* head, const float* cos, const float* sin, int d, int half) {
+  const int i = d < half ? d : d - half;
+  const float a = to_float(head[i]), b = to_float(head[i + half]);
+  return to_float(from_float<T>(d < half ? a * cos[i] - b * sin[i] : b * cos[i] + a * sin[i]));
+}
+
+/// The softmax of the keys that a team has seen, and its lanes' share of their values.
+template <int kElements>
+struct Running {
+  float largest = -INFINITY, total = 0;
+  float sum[kElements] = {};
+
+  __device__ void make_room(float score) {
+    const float now = fmaxf(largest, score);
+    const float shrink = largest == -INFINITY ? 0.0f : __expf(largest - now);
+    largest = now;
+    total *= shrink;
+#pragma unroll
+    for (float& s : sum) s *= shrink;
+  }
+};
+
+/// kLanes lanes have a key together; each holds kPacks packs of it, kLanes packs apart.
+template <typename T, int kLanes, int kPacks>
+struct Team {
+  static constexpr int kSize = Pack<T>::kSize;
+  static constexpr int kElements = kPacks * kSize;
+  static constexpr int kCount = kThreads / kLanes;  // teams of a block
+
+  const int lane = static_cast<int>(threadIdx.x) % kLanes;
+  const int number = static_cast<int>(threadIdx.x) / kLanes;
+  const int head_dim;
+  float q[kElements];
+  Running<kElements> running;
+
+  __device__ Team(const float* query, int size) : head_dim(size) {
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) q[i] = element(i) < head_dim ? query[element(i)] : 0.0f;
+  }
+
+  __device__ int element(int i) const {
+    return (i / kSize * kLanes + lane) * kSize + i % kSize;
+  }
+
+  __device__ void load(const T* row, Words<T, kSize> (&packs)[kPacks], bool there) const {
+#pragma unroll
+    for (int p = 0; p < kPacks; ++p) {
+      packs[p].clear();
+      if (there && element(p * kSize) < head_dim) packs[p] = load_words<T, kSize>(row + element(p * kSize));
+    }
+  }
+
+  /// In every lane of the team.
+  __device__ float score(const Words<T, kSize> (&key)[kPacks]) const {
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) sum += q[i] * key[i / kSize].at(i % kSize);
+#pragma unroll
+    for (int offset = kLanes / 2; offset > 0; offset /= 2) sum += __shfl_xor_sync(0xffffffff, sum, offset);
+    return sum;
+  }
+
+  /// Keys first, first + kCount, ..., kKeys of them, as far as they lie before `end`. All lanes of a warp call it.
+  __device__ void absorb(const T* keys, const T* values, int64_t stride, int first, int end) {
+    Words<T, kSize> key[kKeys][kPacks], value[kKeys][kPacks];
+#pragma unroll
+    for (int j = 0; j < kKeys; ++j) load(keys + (first + j * kCount) * stride, key[j], first + j * kCount < end);
+#pragma unroll
+    for (int j = 0; j < kKeys; ++j) load(values + (first + j * kCount) * stride, value[j], first + j * kCount < end);
+    float scores[kKeys], largest = -INFINITY;
+#pragma unroll
+    for (int j = 0; j < kKeys; ++j) {
+      scores[j] = score(key[j]);
+      if (first + j * kCount >= end) scores[j] = -INFINITY;
+      largest = fmaxf(largest, scores[j]);
+    }
+    if (largest == -INFINITY) return;
+    running.make_room(largest);
+#pragma unroll
+    for (int j = 0; j < kKeys; ++j) {
+      const float weight = __expf(scores[j] - running.largest);
+      running.total += weight;
+#pragma unroll
+      for (int i = 0; i < kElements; ++i) running.sum[i] += weight * value[j][i / kSize].at(i % kSize);
+    }
+  }
+
+  /// A key whose score and value lie in shared memory.
+  __device__ void absorb_one(float its_score, const float* value) {
+    running.make_room(its_score);
+    const float weight = __expf(its_score - running.largest);
+    running.total += weight;
+#pragma unroll
+    for (int i = 0; i < kElements; ++i) {
+      if (element(i) < head_dim) running.sum[i] += weight * value[element(i)];
+    }
+  }
+};
+
+/// What the new token's own row is for a block: its query, and where the block has its position its key and value.
+struct NewToken {
+  float q[kMaxHeadDim], k[kMaxHeadDim], v[kMaxHeadDim];
+};
+
+template <typename T>
+__device__ void load_new_token(const Operands<T>& o, NewToken& token, int head, int position, bool owned) {
+  const int group = head / (o.heads / o.kv_heads), half = o.head_dim / 2;
+  const float *cos = o.cos + int64_t{position} * half, *sin = o.sin + int64_t{position} * half;
+  const T* q = o.qkv + head * o.head_dim;
+  const T* k = o.qkv + (o.heads + group) * o.head_dim;
+  const T* v = o.qkv + (o.heads + o.kv_heads + group) * o.head_dim;
+  const int64_t row = (int64_t{position} * o.kv_heads + group) * o.head_dim;
+  const bool writes = owned && head % (o.heads / o.kv_heads) == 0;  // the first of the heads that share it
+  for (int d = static_cast<int>(threadIdx.x); d < o.head_dim; d += kThreads) {
+    token.q[d] = o.scale * rotated(q, cos, sin, d, half);
+    if (!owned) continue;
+    token.k[d] = rotated(k, cos, sin, d, half);
+    token.v[d] = to_float(v[d]);
+    if (!writes) continue;
+    o.k_cache[row + d] = from_float<T>(token.k[d]);
+    o.v_cache[row + d] = v[d];
+  }
+  __syncthreads();
+}
+
+/// The teams' results of a block, in their order, as one part.
+template <typename T, int kLanes, int kPacks>
+__device__ void write_part(float* part, const Team<T, kLanes, kPacks>& team, float* shared) {
+  using Teams = Team<T, kLanes, kPacks>;
+  const int width = team.head_dim + 2;
+  float* mine = shared + team.number * width;
+#pragma unroll
+  for (int i = 0; i < Teams::kElements; ++i) {
+    if (team.element(i) < team.head_dim) mine[team.element(i)] = team.running.sum[i];
+  }
+  if (team.lane == 0) {
+    mine[team.head_dim] = team.running.largest;
+    mine[team.head_dim + 1] = team.running.total;
+  }
+  __syncthreads();
+  float largest = -INFINITY;
+  for (int t = 0; t < Teams::kCount; ++t) largest = fmaxf(largest, shared[t * width + team.head_dim]);
+  for (int d = static_cast<int>(threadIdx.x); d < width; d += kThreads) {
+    float sum = 0;
+    for (int t = 0; t < Teams::kCount; ++t) {
+      const float its = shared[t * width + team.head_dim];
+      if (its != -INFINITY) sum += __expf(its - largest) * shared[t * width + d];
+    }
+    part[d] = d == team.head_dim ? largest : sum;
+  }
+}
+
+template <typename T, int kLanes, int kPacks>
+__global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
+  using Teams = Team<T, kLanes, kPacks>;
+  __shared__ NewToken token;
+  extern __shared__ float shared[];
+  let_next_begin();
+  wait_for_those_before();
+  const int head = static_cast<int>(blockIdx.y), split = static_cast<int>(blockIdx.x);
+  const int position = *o.position;
+  // Whole turns of the block's teams, so that few of them have nothing to do.
+  constexpr int kTurn = Teams::kCount * kKeys;
+  const int turns = (position / kTurn + 1 + o.splits - 1) / o.splits;
+  const int begin = split * turns * kTurn, end = min(begin + turns * kTurn, position + 1);
+  const bool owned = begin <= position && position < end;
+  load_new_token(o, token, head, position, owned);
+
+  Teams team(token.q, o.head_dim);
+  const int group = head / (o.heads / o.kv_heads);
+  const int64_t stride = int64_t{o.kv_heads} * o.head_dim;
+  const T *keys = o.k_cache + group * o.head_dim, *values = o.v_cache + group * o.head_dim;
+  const int cached = min(end, position);  // the new token's own row comes from shared memory
+  for (int first = begin; first < cached; first += kTurn) {
+    team.absorb(keys, values, stride, first + team.number, cached);
+  }
+  if (owned) {
+    float own = 0;
+#pragma unroll
+    for (int i = 0; i < Teams::kElements; ++i) {
+      if (team.element(i) < o.head_dim) own += team.q[i] * token.k[team.element(i)];
+    }
+#pragma unroll
+    for (int offset = kLanes / 2; offset > 0; offset /= 2) own += __shfl_xor_sync(0xffffffff, own, offset);
+    if (team.number == 0) team.absorb_one(own, token.v);
+  }
+  write_part(o.parts + (int64_t{head} * o.splits + split) * (o.head_dim + 2), team, shared);
+}
+
+/// out [H, D] from the parts of each head's positions.
+template <typename T>
+__global__ void __launch_bounds__(kThreads) combine_kernel(T* out, const float* parts, int splits, int head_dim) {
+  let_next_begin();
+  wait_for_those_before();
+  const int head = static_cast<int>(blockIdx.x), width = head_dim + 2;
+  const float* mine = parts + int64_t{head} * splits * width;
+  float largest = -INFINITY;
+  for (int s = 0; s < splits; ++s) largest = fmaxf(largest, mine[s * width + head_dim]);
+  float total = 0;
+  for (int s = 0; s < splits; ++s) {
+    const float its = mine[s * width + head_dim];
+    if (its != -INFINITY) total += __expf(its - largest) * mine[s * width + head_dim + 1];
+  }
+  for (int d = static_cast<int>(threadIdx.x); d < head_dim; d += kThreads) {
+    float sum = 0;
+    for (int s = 0; s < splits; ++s) {
+      const float its = mine[s * width + head_dim];
+      if (its != -INFINITY) sum += __expf(its - largest) * mine[s * width + d];
+    }
+    out[head * head_dim + d] = from_float<T>(sum / total);
+  }
+}
+
+template <typename T, int kLanes, int kPacks>
+void launch_attend(const Stream& stream, bool early, const Operands<T>& o) {
+  const size_t shared = sizeof(float) * static_cast<size_t>(kThreads / kLanes) * static_cast<size_t>(o.head_dim + 2);
+  const dim3 grid(static_cast<unsigned>(o.splits), static_cast<unsigned>(o.heads));
+  launch(native(stream), early, grid, kThreads, shared, attend_kernel<T, kLanes, kPacks>, o);
+}
+
+/// The fewest lanes that hold a key with one pack each, or with two where a warp is not enough.
+template <typename T>
+void attend(const Stream& stream, bool early, const Operands<T>& o) {
+  const int packs = static_cast<int>(ceil_div(o.head_dim, Pack<T>::kSize));
+  if (packs <= 8) return launch_attend<T, 8, 1>(stream, early, o);
+  if (packs <= 16) return launch_attend<T, 16, 1>(stream, early, o);
+  if (packs <= 32) return launch_attend<T, 32, 1>(stream, early, o);
+  launch_attend<T, 32, 2>(stream, early, o);
+}
+
+}  // namespace
+
+void CudaBackend::cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {
+  const ProfileRange range("cache_rows");
+  require_cache_rows(cache, x);
+  const auto size = static_cast<size_t>(size_of(x.dtype()));
+  const size_t width = static_cast<size_t>(x.size(1) * x.size(2)) * size;
+  LIGHTHOUSE_CUDA(cudaMemcpy2DAsync(cache.raw(), width, x.raw(), static_cast<size_t>(x.stride(0)) * size, width,
+                                    static_cast<size_t>(x.size(0)), cudaMemcpyDeviceToDevice, native(stream)));
+}
+
+void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
+                                   const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv, const Tensor& cos,
+                                   const Tensor& sin, const Tensor& position) {
+  const ProfileRange range("attention_decode");
+  require_decode(out, k_cache, v_cache, qkv, cos, sin, position);
+  const int64_t heads = out.size(0), head_dim = out.size(1);
+  require(head_dim % 8 == 0 && head_dim <= kMaxHeadDim && heads <= 65535 &&
+              scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads) &&
+              can_pack(head_dim, {&k_cache, &v_cache}) && have_dtype(out.dtype(), k_cache, v_cache, qkv),
+          "attention_decode", {&out, &k_cache, &scratch});
+  with_float_type(out, [&](auto element) {
+    using T = decltype(element);
+    Operands<T> o{data_of<T>(out), data_of<T>(k_cache), data_of<T>(v_cache), data_of<float>(scratch), data_of<T>(qkv)};
+    o.cos = cos.data<float>();
+    o.sin = sin.data<float>();
+    o.position = position.data<int32_t>();
+    o.heads = static_cast<int>(heads);
+    o.kv_heads = static_cast<int>(k_cache.size(1));
+    o.head_dim = static_cast<int>(head_dim);
+    o.splits = static_cast<int>(cuda_scratch::decode_splits(k_cache.size(0), heads));
+    o.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
+    attend(stream, launches_early(), o);
+    launch(native(stream), launches_early(), dim3(static_cast<unsigned>(heads)), kThreads, 0, combine_kernel<T>, o.out,
+           o.parts, o.splits, o.head_dim);
+  });
+}
+
+int64_t CudaBackend::attention_decode_scratch(const Shape& cache, int64_t heads) const {
+  return cuda_scratch::attention_decode(cache, heads);
+}
+
+}  // namespace lighthouse::cuda

@@ -1,0 +1,444 @@
+// Between the sequence and the gathered rows. Two kernels: one collects rows from tokens (gather; scatter's backward),
+// one spreads rows over tokens (scatter; gather's backward). Both read and write every token once, in whatever order
+// the entries were gathered, without atomics.
+//
+// A gathered row of entry (l, i) is made of the tokens under it; its output goes to the same tokens, but one entry of
+// its level later, less one token. In places j' = j + 1 that is: to the places under entry (l, i + 1). So with `shift`
+// 0 for gathering and 1 for scattering, place j' = j + shift lies under entry (l, j' / p^l - shift) for both.
+#include <algorithm>
+#include <cstdint>
+
+#include "cuda_backend.h"
+#include "cuda_check.h"
+#include "device_math.cuh"
+#include "lighthouse/ops/check.h"
+#include "lighthouse_pyramid.cuh"
+#include "profile_range.h"
+#include "rotation.cuh"
+
+namespace lighthouse::cuda {
+namespace {
+
+// What is measured fastest on an H100: places that a thread asks for before it uses the first, and blocks that the
+// registers of a multiprocessor must do for.
+constexpr int kBlock = 128;  // threads, at most
+constexpr int kCollectAhead = 4, kCollectBlocks = 4;
+constexpr int kSpreadAhead = 2, kSpreadBlocks = 8;
+constexpr int kFewLevels = 6;  // up to which a thread keeps the sums of all levels in registers
+
+/// A tensor [B, N or S, X, D].
+template <typename T>
+struct Heads {
+  T* data;
+  int64_t batch_stride, row_stride, head_stride;
+
+  __device__ T* at(int batch, int head, int column) const {
+    return data + batch * batch_stride + head * head_stride + column;
+  }
+};
+
+template <typename T>
+Heads<T> heads_of(const Tensor& x) {
+  return {data_of<std::remove_const_t<T>>(x), x.stride(0), x.stride(1), x.stride(2)};
+}
+
+template <typename T>
+struct Operands {
+  Heads<const T> from;
+  Heads<T> to;
+  const int* rows;                             // [B, G, E]
+  const float *cos = nullptr, *sin = nullptr;  // [N, D/2]
+  Pyramid pyramid;
+  int shift;          // 0 to gather, 1 to scatter
+  int heads, groups;  // X, G
+  int queries;        // heads before this one are query heads; after them come the keys' and the values'
+  int rotated = 0;    // heads before this one are rotated
+  int half;           // D/2
+  int parts = 0;      // of a sequence
+
+  __device__ const int* rows_of(int batch, int head) const {
+    const int group = head < queries ? head / (queries / groups) : (head - queries) % groups;
+    return rows + (int64_t{batch} * groups + group) * pyramid.all_entries();
+  }
+  /// A row of an entry is its tokens' mean, or the sum of what it wrote.
+  __device__ float scale(int level) const {
+    return shift == 0 ? 1.0f / static_cast<float>(pyramid.spans[level]) : 1.0f;
+  }
+};
+
+/// The same columns of both halves of a head, as they are in memory.
+template <typename T, int kSize>
+struct PackPair {
+  Words<T, kSize> first, second;
+
+  __device__ void clear() {
+    first.clear();
+    second.clear();
+  }
+  __device__ void load(const T* from, int half) {
+    first = load_words<T, kSize>(from);
+    second = load_words<T, kSize>(from + half);
+  }
+};
+
+template <int kSize>
+struct Floats {
+  float first[kSize] = {}, second[kSize] = {};
+
+  template <typename T>
+  __device__ void set(const PackPair<T, kSize>& pair) {
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      first[i] = pair.first.at(i);
+      second[i] = pair.second.at(i);
+    }
+  }
+  __device__ void add(const Floats& other) {
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      first[i] += other.first[i];
+      second[i] += other.second[i];
+    }
+  }
+  template <typename T>
+  __device__ void add(const PackPair<T, kSize>& pair, float factor) {
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      first[i] += factor * pair.first.at(i);
+      second[i] += factor * pair.second.at(i);
+    }
+  }
+  /// `direction` is 1, or -1 to rotate back.
+  __device__ void rotate(const float* cos, const float* sin, float direction) {
+    Angles<kSize>(cos, sin, direction).rotate(first, second);
+  }
+  template <typename T>
+  __device__ void store(T* to, int half, float factor) const {
+    float scaled[2][kSize];
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      scaled[0][i] = factor * first[i];
+      scaled[1][i] = factor * second[i];
+    }
+    PackPair<T, kSize> pair;
+    pair.first.set(scaled[0]);
+    pair.second.set(scaled[1]);
+    store_words(to, pair.first);
+    store_words(to + half, pair.second);
+  }
+};
+
+/// Calls work(batch, part, head, column) for what this thread does: x walks the packs of half a head, y the heads, z
+/// the parts of a sequence.
+template <typename T, typename Work>
+__device__ void for_each_head(const Operands<T>& o, int size, const Work& work) {
+  const int part = static_cast<int>(blockIdx.x * blockDim.z + threadIdx.z);
+  if (part >= o.parts) return;
+  for (int head = static_cast<int>(threadIdx.y); head < o.heads; head += static_cast<int>(blockDim.y)) {
+    work(static_cast<int>(blockIdx.y), part, head, static_cast<int>(threadIdx.x) * size);
+  }
+}
+
+/// The rows of the entries under one entry of the coarsest level, that one included, for a pack of a head. What is read
+/// is asked for well before it is used.
+template <typename T, int kSize, int kLevels>
+class Collector {
+ public:
+  __device__ Collector(const Operands<T>& operands, int batch, int part, int head, int column)
+      : o_(operands),
+        top_(operands.pyramid.levels - 1),
+        first_(part * operands.pyramid.spans[top_]),
+        rotates_(head < operands.rotated),
+        column_(column),
+        rows_(operands.rows_of(batch, head)),
+        from_(operands.from.at(batch, head, column)),
+        to_(operands.to.at(batch, head, column)),
+        row_of_top_(row_of(top_, part - operands.shift)),
+        open_entry_(part * (operands.pyramid.spans[top_] / operands.pyramid.pooling) - operands.shift),
+        places_left_(operands.pyramid.pooling) {}
+
+  __device__ void run() {
+    const int places = o_.pyramid.spans[top_];
+    for (int begin = 0; begin < places; begin += kCollectAhead) {
+      Place ahead[kCollectAhead];
+#pragma unroll
+      for (int i = 0; i < kCollectAhead; ++i) look_up(ahead[i], begin + i, begin + i < places);
+#pragma unroll
+      for (int i = 0; i < kCollectAhead; ++i) {
+        if (begin + i < places) take(ahead[i], begin + i);
+      }
+    }
+  }
+
+ private:
+  /// What was read for a place.
+  struct Place {
+    PackPair<T, kSize> pair;
+    int row = -1;         // of the token's own entry
+    bool closes = false;  // an entry of level 1
+    int closed_row = -1;  // the row of that one
+  };
+
+  __device__ int row_of(int level, int entry) const {
+    return entry >= 0 && entry < o_.pyramid.entries(level) ? rows_[o_.pyramid.offsets[level] + entry] : -1;
+  }
+
+  __device__ void look_up(Place& place, int number, bool exists) {
+    place.pair.clear();
+    if (!exists) return;
+    const int token = first_ + number - o_.shift;
+    if (token >= 0 && token < o_.pyramid.length) {
+      place.row = rows_[token];
+      place.pair.load(from_ + token * o_.from.row_stride, o_.half);
+    }
+    if (--places_left_ > 0) return;
+    place.closes = true;
+    place.closed_row = row_of(1, open_entry_++);
+    places_left_ = o_.pyramid.pooling;
+  }
+
+  __device__ void take(const Place& place, int number) {
+    Floats<kSize> x;
+    x.set(place.pair);
+    if (rotates_) {
+      const int64_t in_table = int64_t{first_ + number - o_.shift} * o_.half + column_;
+      x.rotate(o_.cos + in_table, o_.sin + in_table, 1.0f);
+    }
+    store(x, place.row, 0);
+    sums_[0].add(x);
+    if (!place.closes) return;
+    store(sums_[0], place.closed_row, 1);
+    if (kLevels > 2) close_upper((number + 1) / o_.pyramid.pooling);
+    sums_[0] = {};
+  }
+
+  /// Adds the closed entry of level 1 to the one above, and so on for each entry that ends with it: after `done`
+  /// entries of level 1.
+  __device__ void close_upper(int done) {
+#pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
+    for (int level = 2; level < kLevels; ++level) {
+      if (level > top_) return;
+      sums_[level - 1].add(sums_[level - 2]);
+      if (level > 2) sums_[level - 2] = {};  // that of level 1 is the caller's
+      if (done % o_.pyramid.pooling != 0) return;
+      done /= o_.pyramid.pooling;
+      const int entry = first_ / o_.pyramid.spans[level] + done - 1 - o_.shift;
+      store(sums_[level - 1], level == top_ ? row_of_top_ : row_of(level, entry), level);
+    }
+  }
+
+  __device__ void store(const Floats<kSize>& x, int row, int level) const {
+    if (row >= 0) x.store(to_ + row * o_.to.row_stride, o_.half, o_.scale(level));
+  }
+
+  const Operands<T>& o_;
+  const int top_;    // level
+  const int first_;  // place
+  const bool rotates_;
+  const int column_;
+  const int* __restrict__ rows_;
+  const T* __restrict__ from_;
+  T* __restrict__ to_;
+  const int row_of_top_;
+  int open_entry_, places_left_;     // of level 1
+  Floats<kSize> sums_[kLevels - 1];  // of the open entries of level 1 and up
+};
+
+template <typename T, int kSize, int kLevels>
+__global__ void __launch_bounds__(kBlock, kCollectBlocks) collect_kernel(const __grid_constant__ Operands<T> operands) {
+  for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
+    Collector<T, kSize, kLevels>(operands, batch, part, head, column).run();
+  });
+}
+
+/// The tokens of one entry of level 1: all rows but the tokens' own are the same for them.
+template <typename T, int kSize, int kLevels>
+__device__ void spread(const Operands<T>& o, int batch, int part, int head, int column) {
+  const int* __restrict__ rows = o.rows_of(batch, head);
+  const T* __restrict__ from = o.from.at(batch, head, column);
+  T* __restrict__ to = o.to.at(batch, head, column);
+  int upper_rows[kLevels - 1];
+  int entry = part;
+#pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
+  for (int level = 1; level < kLevels; ++level) {
+    upper_rows[level - 1] = -1;
+    if (level >= o.pyramid.levels) continue;
+    const int own = entry - o.shift;
+    if (own >= 0 && own < o.pyramid.entries(level)) upper_rows[level - 1] = rows[o.pyramid.offsets[level] + own];
+    entry /= o.pyramid.pooling;
+  }
+  const int first = part * o.pyramid.pooling - o.shift;
+  const auto exists = [&](int token) { return token >= 0 && token < o.pyramid.length; };
+  Floats<kSize> shared;
+  for (int begin = 0; begin < o.pyramid.pooling; begin += kSpreadAhead) {
+    int own_rows[kSpreadAhead];
+#pragma unroll
+    for (int i = 0; i < kSpreadAhead; ++i) {
+      const int token = first + begin + i;
+      own_rows[i] = begin + i < o.pyramid.pooling && exists(token) ? rows[token] : -1;
+    }
+    if (begin == 0) {
+#pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
+      for (int level = 1; level < kLevels; ++level) {
+        if (upper_rows[level - 1] < 0) continue;
+        PackPair<T, kSize> pair;
+        pair.load(from + upper_rows[level - 1] * o.from.row_stride, o.half);
+        shared.add(pair, o.scale(level));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < kSpreadAhead; ++i) {
+      const int token = first + begin + i;
+      if (begin + i >= o.pyramid.pooling || !exists(token)) continue;
+      Floats<kSize> x = shared;
+      if (own_rows[i] >= 0) {
+        PackPair<T, kSize> pair;
+        pair.load(from + own_rows[i] * o.from.row_stride, o.half);
+        x.add(pair, 1.0f);
+      }
+      if (head < o.rotated) {
+        const int64_t in_table = int64_t{token} * o.half + column;
+        x.rotate(o.cos + in_table, o.sin + in_table, -1.0f);
+      }
+      x.store(to + token * o.to.row_stride, o.half, 1.0f);
+    }
+  }
+}
+
+template <typename T, int kSize, int kLevels>
+__global__ void __launch_bounds__(kBlock, kSpreadBlocks) spread_kernel(const __grid_constant__ Operands<T> operands) {
+  for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
+    spread<T, kSize, kLevels>(operands, batch, part, head, column);
+  });
+}
+
+enum class Direction : uint8_t { kCollect, kSpread };
+
+/// What the four operations have in common.
+struct Transfer {
+  const char* operation;
+  Direction direction;
+  int shift;
+  const Tensor &from, &to;
+  const LighthouseSelection& selection;
+  const LighthouseShape& shape;
+  bool fused;         // qkv, or query heads alone
+  const Tensor& cos;  // may be empty
+  const Tensor& sin;
+
+  const Tensor& full() const { return direction == Direction::kCollect ? from : to; }
+  const Tensor& gathered() const { return direction == Direction::kCollect ? to : from; }
+  int64_t groups() const { return selection.indices.size(1); }
+  int64_t queries() const { return full().size(2) - (fused ? 2 * groups() : 0); }
+
+  void check() const {
+    const Tensor& x = full();
+    const bool angles = cos.rank() == 2 && have_shape({x.size(1), x.size(3) / 2}, cos, sin) && contiguous(cos, sin);
+    require(has_heads(x) && has_heads(gathered()) && x.size(3) % 2 == 0 && x.size(3) <= 2 * kBlock &&
+                x.size(1) == shape.sequence_length &&
+                have_shape({x.size(0), shape.gathered(), x.size(2), x.size(3)}, gathered()) &&
+                from.dtype() == to.dtype() && fits(selection, x.size(0), shape) && queries() > 0 &&
+                queries() % groups() == 0 && (angles || cos.rank() == 0),
+            operation, {&from, &to, &selection.indices, &selection.rows, &cos, &sin});
+  }
+
+  bool packs() const {
+    const auto strides_pack = [](const Tensor& x) {
+      const int64_t size = 16 / size_of(x.dtype());
+      return x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;
+    };
+    return can_pack(full().size(3) / 2, {&from, &to}) && strides_pack(from) && strides_pack(to) &&
+           (cos.rank() == 0 || can_pack(full().size(3) / 2, {&cos, &sin}));
+  }
+};
+
+template <typename T>
+Operands<T> operands_of(const Transfer& t) {
+  Operands<T> o{.from = heads_of<const T>(t.from),
+                .to = heads_of<T>(t.to),
+                .rows = t.selection.rows.data<int32_t>(),
+                .pyramid = Pyramid(t.shape),
+                .shift = t.shift,
+                .heads = static_cast<int>(t.full().size(2)),
+                .groups = static_cast<int>(t.groups()),
+                .queries = static_cast<int>(t.queries()),
+                .half = static_cast<int>(t.full().size(3) / 2)};
+  if (t.cos.rank() > 0) {
+    o.cos = t.cos.data<float>();
+    o.sin = t.sin.data<float>();
+    o.rotated = o.queries + o.groups;
+  }
+  const int tokens = t.direction == Direction::kCollect ? o.pyramid.spans[o.pyramid.levels - 1] : o.pyramid.pooling;
+  o.parts = o.pyramid.length / tokens + t.shift;
+  return o;
+}
+
+/// As many threads as there may be, with no head left over; of equal ones the most heads of one part.
+dim3 block_for(int packs, int heads) {
+  dim3 best(static_cast<unsigned>(packs), 1, 1);
+  for (int y = 1; y <= heads && y * packs <= kBlock; ++y) {
+    if (heads % y != 0) continue;
+    const int z = std::min(kBlock / (packs * y), 64);  // a block has no more in this direction
+    if (static_cast<unsigned>(y * z) >= best.y * best.z) {
+      best = dim3(best.x, static_cast<unsigned>(y), static_cast<unsigned>(z));
+    }
+  }
+  return best;
+}
+
+template <typename T, int kSize, int kLevels>
+void launch(const Stream& stream, const Transfer& t) {
+  const Operands<T> o = operands_of<T>(t);
+  const dim3 block = block_for(o.half / kSize, o.heads);
+  const dim3 grid(static_cast<unsigned>(ceil_div(o.parts, block.z)), static_cast<unsigned>(t.full().size(0)));
+  if (t.direction == Direction::kCollect) {
+    collect_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
+  } else {
+    spread_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
+  }
+  LIGHTHOUSE_LAUNCHED(t.operation);
+}
+
+void run(const Stream& stream, const Transfer& t) {
+  t.check();
+  if (t.full().numel() == 0) return;
+  with_float_pack(t.full(), t.packs(), [&](auto element, auto size) {
+    using T = decltype(element);
+    constexpr int kSize = decltype(size)::value;
+    if (t.shape.levels <= 3) return launch<T, kSize, 3>(stream, t);
+    if (t.shape.levels == 4) return launch<T, kSize, 4>(stream, t);
+    if (t.shape.levels <= kFewLevels) return launch<T, kSize, kFewLevels>(stream, t);
+    launch<T, kSize, Pyramid::kMaxLevels>(stream, t);
+  });
+}
+
+}  // namespace
+
+void CudaBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
+                                    const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                    const LighthouseShape& shape) {
+  const ProfileRange range("lighthouse_gather");
+  run(stream, {"lighthouse_gather", Direction::kCollect, 0, qkv, gathered, selection, shape, true, cos, sin});
+}
+
+void CudaBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
+                                             const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                             const LighthouseShape& shape) {
+  const ProfileRange range("lighthouse_gather_backward");
+  run(stream, {"lighthouse_gather_backward", Direction::kSpread, 0, dgathered, dqkv, selection, shape, true, cos, sin});
+}
+
+void CudaBackend::lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
+                                     const LighthouseSelection& selection, const LighthouseShape& shape) {
+  const ProfileRange range("lighthouse_scatter");
+  run(stream, {"lighthouse_scatter", Direction::kSpread, 1, gathered, out, selection, shape, false, {}, {}});
+}
+
+void CudaBackend::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
+                                              const LighthouseSelection& selection, const LighthouseShape& shape) {
+  const ProfileRange range("lighthouse_scatter_backward");
+  run(stream,
+      {"lighthouse_scatter_backward", Direction::kCollect, 1, dout, dgathered, selection, shape, false, {}, {}});
+}
+
+}  // namespace lighthouse::cuda

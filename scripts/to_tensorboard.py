@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""Writes a run's metrics.jsonl as TensorBoard events: to_tensorboard.py RUN [--out DIR] [--follow]
+
+Needs the Python package tensorboardX. With --follow it goes on while the run does, until interrupted; after a resume
+that discarded steps it takes back what it wrote of them.
+"""
+import argparse
+import json
+import pathlib
+import sys
+import time
+
+NAMES = {
+    "loss": "train/loss",
+    "grad_norm": "train/gradient_norm",
+    "lr": "train/learning_rate",
+    "tokens_per_second": "speed/tokens_per_second",
+    "mfu": "speed/mfu",
+    "seconds": "progress/seconds",
+    "tokens": "progress/tokens",
+    "validation_loss": "validation/loss",
+    "validation_loss_dense": "validation/loss_dense",
+}
+
+
+def whole_lines(path):
+    """The lines that are complete: a running program may be writing the last one."""
+    text = path.read_text(encoding="utf-8")
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+class Events:
+    """What was written so far, and the writer that goes on from there."""
+
+    def __init__(self, directory, make_writer):
+        self.directory = str(directory)
+        self.make_writer = make_writer
+        self.lines = []
+        self.writer = make_writer(self.directory)
+
+    def update(self, lines):
+        """Writes what is new in `lines`. Returns how many lines that were."""
+        same = 0
+        while same < min(len(lines), len(self.lines)) and lines[same] == self.lines[same]:
+            same += 1
+        if same < len(self.lines):  # the run was resumed from an earlier step
+            first = json.loads(self.lines[same])["step"]
+            self.writer.close()
+            self.writer = self.make_writer(self.directory, purge_step=first)
+        for line in lines[same:]:
+            self.write(json.loads(line))
+        self.lines = lines
+        self.writer.flush()
+        return len(lines) - same
+
+    def write(self, metrics):
+        for key, value in metrics.items():
+            if key not in NAMES or value is None or ("validation_loss" in metrics and key in ("seconds", "tokens")):
+                continue
+            self.writer.add_scalar(NAMES[key], float(value), metrics["step"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=pathlib.Path, help="a run's directory")
+    parser.add_argument("--out", type=pathlib.Path, help="a new folder for the events; by default RUN/report/tensorboard")
+    parser.add_argument("--follow", action="store_true", help="go on while the run does")
+    options = parser.parse_args()
+    metrics = options.run / "metrics.jsonl"
+    out = options.out or options.run / "report" / "tensorboard"
+    if not metrics.is_file():
+        sys.exit(f"{options.run} is not a run's directory: it has no metrics.jsonl")
+    if any(out.glob("events.*")):
+        sys.exit(f"{out} holds events already; remove them or give another folder with --out")
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        sys.exit("the Python package tensorboardX is missing: pip install tensorboardX")
+    events = Events(out, SummaryWriter)
+    print(f"{events.update(whole_lines(metrics))} lines are in {out}; look at them with: tensorboard --logdir {out}")
+    try:
+        while options.follow:
+            time.sleep(2)
+            events.update(whole_lines(metrics))
+    except KeyboardInterrupt:
+        pass
+    events.writer.close()
+
+
+if __name__ == "__main__":
+    main()

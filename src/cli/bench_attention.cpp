@@ -1,0 +1,264 @@
+// lighthouse bench attention: one layer, dense and Lighthouse, and what limits it.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "attention_timing.h"
+#include "commands.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/ops/metered_backend.h"
+#include "rates.h"
+#include "timing.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::string device = "auto", dtype = "auto", scorer = "norm";
+  bool deterministic = false;
+  std::vector<int64_t> sequence_lengths;  // empty: what suits the device
+  AttentionShape shape{1, 0, 0, 0, 0};    // 0: what suits the device
+  LighthouseSettings lighthouse;
+  int64_t top_k = 0;  // 0: N / 64
+  int64_t repeats = 3;
+  int64_t longest_dense = int64_t{1} << 30;
+  bool breakdown = false;
+  std::string csv;
+};
+
+/// One Lighthouse layer with its inputs and outputs: from q, k, v in memory, before RoPE, to dq, dk, dv.
+class LayerBench {
+ public:
+  LayerBench(const LighthouseSettings& settings, const AttentionShape& shape, Backend& backend)
+      : shape_(shape),
+        backend_(backend),
+        stream_(backend.compute_stream()),
+        attention_(make_attention(AttentionKind::kLighthouse, settings, shape, rope_, backend)) {
+    Arena measuring;
+    lay_out(measuring);
+    arena_ = Arena(backend.allocate(measuring.used()));
+    lay_out(arena_);
+    backend.rope_table(stream_, rope_.cos, rope_.sin, 500000);
+    fill_random(backend, qkv_, "qkv");
+    fill_random(backend, dout_, "dout");
+  }
+
+  void forward() { attention_->forward(stream_, out_, qkv_); }
+  void both() {
+    forward();
+    attention_->backward(stream_, dqkv_, dout_, out_, qkv_);
+  }
+  AttentionSeconds time(int64_t repeats) {
+    return {seconds_on(backend_, repeats, [this] { forward(); }), seconds_on(backend_, repeats, [this] { both(); })};
+  }
+  int64_t bytes() const { return arena_.used(); }
+
+ private:
+  void lay_out(Arena& arena) {
+    const int64_t n = shape_.sequence_length;
+    const auto take = [&](const Shape& shape, DType dtype) {
+      return arena.allocate(MemoryUse::kActivations, shape, dtype);
+    };
+    for (Tensor* table : {&rope_.cos, &rope_.sin}) *table = take({n, shape_.head_dim / 2}, DType::kFloat32);
+    for (Tensor* fused : {&qkv_, &dqkv_}) *fused = take({shape_.batch, n, shape_.qkv_size()}, backend_.dtype());
+    for (Tensor* full : {&out_, &dout_})
+      *full = take({shape_.batch, n, shape_.heads, shape_.head_dim}, backend_.dtype());
+    attention_->lay_out_kept(arena);
+    attention_->lay_out_scratch(arena);
+  }
+
+  AttentionShape shape_;
+  Backend& backend_;
+  Stream stream_;
+  RopeTable rope_;
+  Arena arena_;
+  std::unique_ptr<Attention> attention_;
+  Tensor qkv_, dqkv_, out_, dout_;
+};
+
+/// What was measured at one length. Seconds of 0 were not measured.
+struct Row {
+  int64_t n = 0, top_k = 0, gathered = 0;
+  AttentionSeconds dense, floor, lighthouse;
+  int64_t bytes = 0;
+};
+
+std::string ms(double seconds) {
+  return seconds > 0 ? fmt::format("{:.3f} ms", 1e3 * seconds) : "";
+}
+std::string ratio(double a, double b) {
+  return a > 0 && b > 0 ? fmt::format("{:.1f}x", a / b) : "";
+}
+
+/// Causal attention's products, forward and backward: 2 + 5 of D N^2 each, half of them masked away.
+double dense_flops(const AttentionShape& shape, int64_t n) {
+  return 3.5 * causal_attention_flops({shape.batch, n, shape.heads, shape.head_dim});
+}
+
+/// `product` is the rate of a large matrix product, operations per second.
+std::string table_of(const std::vector<Row>& rows, const AttentionShape& shape, double product) {
+  TextTable table({"N", "k", "S", "dense fwd", "fwd+bwd", "of product", "lighthouse fwd", "fwd+bwd", "floor fwd",
+                   "fwd+bwd", "x dense fwd", "fwd+bwd", "x floor", "memory"});
+  for (const Row& r : rows) {
+    table.add_row(
+        {format_count(r.n), format_count(r.top_k), format_count(r.gathered), ms(r.dense.forward), ms(r.dense.both),
+         r.dense.both > 0 ? fmt::format("{:.0f}%", 100 * dense_flops(shape, r.n) / r.dense.both / product) : "",
+         ms(r.lighthouse.forward), ms(r.lighthouse.both), ms(r.floor.forward), ms(r.floor.both),
+         ratio(r.dense.forward, r.lighthouse.forward), ratio(r.dense.both, r.lighthouse.both),
+         fmt::format("{:.2f}", r.lighthouse.both / r.floor.both), format_bytes(r.bytes)});
+  }
+  return table.str();
+}
+
+std::string csv_of(const std::vector<Row>& rows) {
+  std::string csv =
+      "n,top_k,gathered,dense_forward_ms,dense_both_ms,lighthouse_forward_ms,lighthouse_both_ms,floor_forward_ms,"
+      "floor_both_ms,memory_bytes\n";
+  const auto number = [](double seconds) { return seconds > 0 ? fmt::format("{:.6g}", 1e3 * seconds) : ""; };
+  for (const Row& r : rows) {
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", r.n, r.top_k, r.gathered, number(r.dense.forward),
+                       number(r.dense.both), number(r.lighthouse.forward), number(r.lighthouse.both),
+                       number(r.floor.forward), number(r.floor.both), r.bytes);
+  }
+  return csv;
+}
+
+/// Time and traffic of each operation of a layer.
+void print_breakdown(const LighthouseSettings& settings, const AttentionShape& shape, Backend& backend,
+                     const AttentionSeconds& floor, double bytes_per_second) {
+  const double flops = causal_attention_flops(
+      {shape.batch, settings.shape(shape.sequence_length).gathered(), shape.heads, shape.head_dim});
+  MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated,
+                        {0, flops / floor.forward, 2.5 * flops / floor.backward(), bytes_per_second});
+  LayerBench layer(settings, shape, timing);
+  timing.reset();
+  layer.both();
+  TextTable table({"operation", "time", "MB", "TB/s", "floor", "time / floor"});
+  double total = 0;
+  for (const OperationCost& cost : timing.costs()) {
+    total += cost.seconds;
+    table.add_row({cost.kind, ms(cost.seconds), fmt::format("{:.1f}", 1e-6 * cost.bytes),
+                   fmt::format("{:.2f}", 1e-12 * cost.bytes / cost.seconds), ms(cost.floor_seconds),
+                   fmt::format("{:.2f}", cost.seconds / cost.floor_seconds)});
+  }
+  fmt::print("\nN = {}, each operation repeated:\n{}together {}\n\n", format_count(shape.sequence_length), table.str(),
+             ms(total));
+}
+
+Options with_defaults(Options options, const Backend& backend) {
+  const bool gpu = backend.device().kind == DeviceKind::kCuda;
+  AttentionShape& s = options.shape;
+  if (options.sequence_lengths.empty()) {
+    options.sequence_lengths = gpu ? std::vector<int64_t>{32768, 98304, 131072, 262144, 524288}
+                                   : std::vector<int64_t>{2048, 4096, 8192, 16384};
+  }
+  if (s.heads == 0) s.heads = gpu ? 8 : 4;
+  if (s.kv_heads == 0) s.kv_heads = s.heads;
+  if (s.head_dim == 0) s.head_dim = gpu ? 128 : 64;
+  if (s.heads % s.kv_heads != 0) {
+    throw InputError(fmt::format("--heads is {}, which --kv-heads {} does not divide", s.heads, s.kv_heads));
+  }
+  options.lighthouse.scorer = options.scorer == "dilated" ? Scorer::kDilated : Scorer::kNorm;
+  return options;
+}
+
+LighthouseSettings settings_at(const Options& options, int64_t n) {
+  LighthouseSettings settings = options.lighthouse;
+  settings.top_k = options.top_k > 0 ? options.top_k : n / 64;
+  settings.tile = std::min(settings.tile, settings.top_k);
+  settings.dense_layers.clear();
+  settings.check(n, 1);
+  return settings;
+}
+
+std::unique_ptr<Backend> backend_of(const Options& options) {
+  RunConfig config;
+  if (options.device == "cpu") config.run.device = DeviceChoice::kCpu;
+  if (options.device == "cuda") config.run.device = DeviceChoice::kCuda;
+  if (options.dtype == "float32") config.run.dtype = DTypeChoice::kFloat32;
+  if (options.dtype == "bfloat16") config.run.dtype = DTypeChoice::kBFloat16;
+  config.run.deterministic = options.deterministic;
+  return make_backend(config);
+}
+
+Row measure(const Options& options, int64_t n, Backend& backend) {
+  AttentionShape shape = options.shape;
+  shape.sequence_length = n;
+  const LighthouseSettings settings = settings_at(options, n);
+  Row row;
+  row.n = n;
+  row.top_k = settings.top_k;
+  row.gathered = settings.shape(n).gathered();
+  {
+    LayerBench layer(settings, shape, backend);
+    row.lighthouse = layer.time(options.repeats);
+    row.bytes = layer.bytes();
+  }
+  AttentionShape gathered = shape;
+  gathered.sequence_length = row.gathered;
+  row.floor = time_attention(backend, gathered, options.repeats);
+  if (n <= options.longest_dense) row.dense = time_attention(backend, shape, options.repeats);
+  return row;
+}
+
+void bench_attention(const Options& given) {
+  const auto backend = backend_of(given);
+  const Options options = with_defaults(given, *backend);
+  for (const int64_t n : options.sequence_lengths) settings_at(options, n);  // refuses before anything runs
+  const AttentionShape& s = options.shape;
+  const double copy = copy_rate(*backend);
+  const double product = product_flops(*backend, backend->device().kind == DeviceKind::kCuda ? 8192 : 2048);
+  fmt::print(
+      "{}\nB={} H={} G={} D={}, L={} p={} tile={}, scorer {}, {}; best of {}; copy at {}B/s, product at "
+      "{}FLOP/s.\nDense and floor are "
+      "attention alone, on N rows and on S.\n",
+      backend->description(), s.batch, s.heads, s.kv_heads, s.head_dim, options.lighthouse.levels,
+      options.lighthouse.pooling_factor, options.lighthouse.tile, options.scorer, name_of(backend->dtype()),
+      options.repeats, format_si(copy), format_si(product));
+  std::vector<Row> rows;
+  for (const int64_t n : options.sequence_lengths) {
+    rows.push_back(measure(options, n, *backend));
+    if (!options.breakdown) continue;
+    AttentionShape shape = s;
+    shape.sequence_length = n;
+    print_breakdown(settings_at(options, n), shape, *backend, rows.back().floor, copy);
+  }
+  fmt::print("\n{}", table_of(rows, s, product));
+  if (!options.csv.empty()) write_file(options.csv, csv_of(rows));
+}
+
+}  // namespace
+
+void add_bench_attention_command(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("attention", "One layer, dense and Lighthouse, forward and backward");
+  auto o = std::make_shared<Options>();
+  command->add_option("--device", o->device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
+  command->add_option("--dtype", o->dtype, "auto, float32 or bfloat16")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}));
+  command->add_flag("--deterministic", o->deterministic, "Attention's backward with the same bits on every call");
+  command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...")->delimiter(',')->check(CLI::PositiveNumber);
+  command->add_option("--batch", o->shape.batch, "B")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--heads", o->shape.heads, "H; 8 on a GPU, 4 on the CPU")->check(CLI::PositiveNumber);
+  command->add_option("--kv-heads", o->shape.kv_heads, "G; as many as heads")->check(CLI::PositiveNumber);
+  command->add_option("--head-dim", o->shape.head_dim, "D; 128 on a GPU, 64 on the CPU")->check(CLI::PositiveNumber);
+  command->add_option("--levels", o->lighthouse.levels, "L")->capture_default_str();
+  command->add_option("--pooling-factor", o->lighthouse.pooling_factor, "p")->capture_default_str();
+  command->add_option("--top-k", o->top_k, "k; 0: N / 64")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--tile", o->lighthouse.tile, "Entries expanded by one tile; at most k")->capture_default_str();
+  command->add_option("--scorer", o->scorer, "norm or dilated")
+      ->check(CLI::IsMember({"norm", "dilated"}))
+      ->capture_default_str();
+  command->add_option("--dilation", o->lighthouse.dilation, "Streams of the scorer dilated")->capture_default_str();
+  command->add_option("--repeats", o->repeats, "Measurements, of which the fastest counts")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--longest-dense", o->longest_dense, "Above this N dense attention is not timed");
+  command->add_flag("--breakdown", o->breakdown, "Time, traffic and floor of each operation of the layer");
+  command->add_option("--csv", o->csv, "Write the table there, too");
+  command->callback([o] { bench_attention(*o); });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,141 @@
+// lighthouse bench generate: how fast text comes, one token after another, against how fast its weights can be read.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <chrono>
+
+#include "commands.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/eval/decoding.h"
+#include "lighthouse/eval/generator.h"
+#include "rates.h"
+#include "timing.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::string model = "paper-530m";
+  std::string device = "auto";
+  std::string dtype = "auto";
+  int64_t prompt = 128;
+  int64_t tokens = 256;
+  int64_t context = 2048;
+};
+
+/// Random weights: a pattern of a million numbers, repeated, because drawing half a billion takes long.
+class RandomWeights {
+ public:
+  RandomWeights(const ModelConfig& model, Backend& backend) {
+    Arena measuring;
+    lay_out_parameters(measuring, MemoryUse::kWeights, model, backend.dtype());
+    arena_ = Arena(backend.allocate(measuring.used()));
+    parameters_ = lay_out_parameters(arena_, MemoryUse::kWeights, model, backend.dtype());
+    const Tensor& all = parameters_.flat;
+    const int64_t size = std::min(all.numel(), int64_t{1} << 20);
+    fill_random(backend, all.slice(0, 0, size), "weights");
+    for (int64_t begin = size; begin < all.numel(); begin += size) {
+      const int64_t count = std::min(size, all.numel() - begin);
+      backend.copy(backend.compute_stream(), all.slice(0, begin, begin + count), all.slice(0, 0, count));
+    }
+    backend.wait(backend.compute_stream());
+  }
+  const Parameters& parameters() const { return parameters_; }
+
+ private:
+  Arena arena_;
+  Parameters parameters_;
+};
+
+/// What a token has to read: all weights but the embedding, of which it is one row, and keys and values before it.
+double bytes_per_token(const ModelConfig& model, const Parameters& weights, double position) {
+  const int64_t embedding = model.tie_word_embeddings ? 0 : weights.embed_tokens.bytes();
+  const auto of_cache = static_cast<double>(2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim() *
+                                            size_of(weights.flat.dtype()));
+  return static_cast<double>(weights.flat.bytes() - embedding) + of_cache * position;
+}
+
+struct Times {
+  double prompt = 0;
+  std::vector<double> tokens;  // each from a token's number to the logits after it, on the host
+  double sampled = 0;          // of all of them, choosing the likeliest each time
+};
+
+Times measure(const Options& options, const ModelConfig& model, const Parameters& weights, Backend& backend) {
+  using Clock = std::chrono::steady_clock;
+  const auto since = [](Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
+  };
+  Decoding decoding(model, weights, options.context, backend);
+  const std::vector<int32_t> prompt(static_cast<size_t>(options.prompt), 1);
+  SamplingOptions greedy;
+  greedy.temperature = 0;
+  decoding.start(prompt);  // libraries make their plans
+  for (int i = 0; i < 3; ++i) decoding.append(1);
+  Times times;
+  Clock::time_point start = Clock::now();
+  std::vector<float> first = decoding.start(prompt);
+  times.prompt = since(start);
+  std::span<const float> logits = first;
+  const Clock::time_point all = Clock::now();
+  for (int64_t i = 0; i < options.tokens; ++i) {
+    const int32_t token = sample(logits.data(), model.token_count(), greedy, static_cast<uint64_t>(i));
+    start = Clock::now();
+    logits = decoding.append(token);
+    times.tokens.push_back(since(start));
+  }
+  times.sampled = since(all);
+  return times;
+}
+
+void bench_generate(const Options& options) {
+  if (options.prompt + std::max<int64_t>(options.tokens, 3) > options.context) {
+    throw InputError(fmt::format("--prompt {} and --tokens {} are more than --context {}", options.prompt,
+                                 options.tokens, options.context));
+  }
+  const auto model = model_preset(options.model);
+  if (!model) {
+    throw InputError(
+        fmt::format("there is no model \"{}\"; there are: {}", options.model, join(model_preset_names(), ", ")));
+  }
+  const auto backend = make_backend(options.device, options.dtype);
+  const RandomWeights weights(*model, *backend);
+  Times times = measure(options, *model, weights.parameters(), *backend);
+  std::sort(times.tokens.begin(), times.tokens.end());
+  const double typical = times.tokens[times.tokens.size() / 2];
+  const double bytes = bytes_per_token(*model, weights.parameters(),
+                                       static_cast<double>(options.prompt) + static_cast<double>(options.tokens) / 2);
+  const double peak = backend->hardware().bytes_per_second;
+  const double copy = copy_rate(*backend);
+  fmt::print("{}\n{}: {} weights, prompt of {} tokens in {:.2f} ms\n", backend->description(), options.model,
+             format_bytes(weights.parameters().flat.bytes()), options.prompt, 1e3 * times.prompt);
+  fmt::print("a token: {:.3f} ms (median of {}; best {:.3f}), {:.0f} tokens/s; with greedy sampling {:.0f} tokens/s\n",
+             1e3 * typical, options.tokens, 1e3 * times.tokens.front(), 1 / typical,
+             static_cast<double>(options.tokens) / times.sampled);
+  fmt::print("it reads {}B: {}B/s, {:.0f}% of a copy's {}B/s", format_si(bytes), format_si(bytes / typical),
+             100 * bytes / typical / copy, format_si(copy));
+  if (peak > 0) fmt::print(", {:.0f}% of the data sheet's {}B/s", 100 * bytes / typical / peak, format_si(peak));
+  fmt::print("\n");
+}
+
+}  // namespace
+
+void add_bench_generate_command(CLI::App& bench) {
+  CLI::App* command = bench.add_subcommand("generate", "Text token by token, with random weights");
+  auto options = std::make_shared<Options>();
+  command->add_option("--model", options->model, "A preset: " + join(model_preset_names(), ", "))
+      ->capture_default_str();
+  add_device_options(*command, options->device, options->dtype);
+  command->add_option("--prompt", options->prompt, "Tokens before the first")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--tokens", options->tokens, "Tokens to time")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--context", options->context, "Places in the cache")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->callback([options] { bench_generate(*options); });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,23 @@
+#include "lighthouse/ops/decode_shapes.h"
+
+namespace lighthouse {
+
+void require_cache_rows(const Tensor& cache, const Tensor& x) {
+  require(cache.rank() == 3 && x.rank() == 3 && x.size(0) <= cache.size(0) && x.size(1) == cache.size(1) &&
+              x.size(2) == cache.size(2) && cache.is_contiguous() && x.stride(2) == 1 && x.stride(1) == x.size(2) &&
+              x.dtype() == cache.dtype(),
+          "cache_rows", {&cache, &x});
+}
+
+void require_decode(const Tensor& out, const Tensor& k_cache, const Tensor& v_cache, const Tensor& qkv,
+                    const Tensor& cos, const Tensor& sin, const Tensor& position) {
+  const bool ranks = out.rank() == 2 && k_cache.rank() == 3 && qkv.rank() == 2;
+  require(ranks && have_shape(k_cache.shape(), v_cache) && k_cache.size(1) > 0 && out.size(0) % k_cache.size(1) == 0 &&
+              out.size(1) == k_cache.size(2) && out.size(1) % 2 == 0 &&
+              have_shape({out.size(0) + 2 * k_cache.size(1), out.size(1)}, qkv) &&
+              have_shape({k_cache.size(0), out.size(1) / 2}, cos, sin) && position.numel() == 1 &&
+              contiguous(out, k_cache, v_cache, qkv, cos, sin),
+          "attention_decode", {&out, &k_cache, &v_cache, &qkv, &cos, &sin, &position});
+}
+
+}  // namespace lighthouse

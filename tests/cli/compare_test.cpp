@@ -1,0 +1,70 @@
+// The page that `lighthouse compare` writes beside its tables.
+#include <cstdlib>
+
+#include "workspace.h"
+
+namespace lighthouse::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Compare : public Workspace {
+ protected:
+  Compare() {
+    write_data();
+    expect_done(train("one"));
+  }
+  static bool gnuplot_is_there() { return std::system("command -v gnuplot >/dev/null 2>&1") == 0; }
+};
+
+TEST_F(Compare, WritesAPageIntoTheFirstRun) {
+  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  const Outcome outcome = lighthouse({"compare", run_folder("one").string()});
+  expect_done(outcome);
+  const fs::path page = run_folder("one") / "report" / "index.html";
+  EXPECT_NE(outcome.err.find(page.string()), std::string::npos) << outcome.err;
+  EXPECT_NE(read_text(page).find("sparse → recovery"), std::string::npos);
+  expect_done(train("one", {"--resume"}));  // the report is nothing that a run stumbles over
+}
+
+TEST_F(Compare, ReadsARunThatIsGoingOn) {
+  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  const fs::path metrics = run_folder("one") / "metrics.jsonl";
+  const std::string text = read_text(metrics);
+  write_text(metrics, text.substr(0, text.size() / 2));  // its last line is torn
+  expect_done(lighthouse({"compare", run_folder("one").string(), "--page", path("page.html")}));
+  EXPECT_NE(read_text(at("page.html")).find(" of 10 steps"), std::string::npos);
+  EXPECT_FALSE(fs::exists(run_folder("one") / "report"));
+}
+
+TEST_F(Compare, RunsOfOneNameAreToldApart) {
+  fs::copy(run_folder("one"), run_folder("two"), fs::copy_options::recursive);
+  const Outcome outcome =
+      lighthouse({"compare", run_folder("one").string(), run_folder("two").string(), "--page", path("page.html")});
+  expect_done(outcome);
+  for (const char* run : {"one", "two"}) {
+    EXPECT_NE(outcome.out.find('\n' + run_folder(run).string()), std::string::npos) << outcome.out;
+  }
+}
+
+TEST_F(Compare, WithoutGnuplotThereAreTablesAndAWord) {
+  const std::string before = std::getenv("PATH");
+  setenv("PATH", "/nonexistent", 1);
+  const Outcome outcome = lighthouse({"compare", run_folder("one").string()});
+  setenv("PATH", before.c_str(), 1);
+  expect_done(outcome);
+  EXPECT_NE(outcome.out.find("At equal time"), std::string::npos);
+  EXPECT_NE(outcome.err.find("gnuplot-nox"), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(run_folder("one") / "report"));
+}
+
+TEST_F(Compare, APageThatCannotBeWrittenIsRefused) {
+  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  write_text(at("file"), "");
+  const Outcome outcome = lighthouse({"compare", run_folder("one").string(), "--page", path("file/page.html")});
+  EXPECT_EQ(outcome.exit_code, 2);
+  EXPECT_NE(outcome.err.find(path("file")), std::string::npos) << outcome.err;
+}
+
+}  // namespace
+}  // namespace lighthouse::test

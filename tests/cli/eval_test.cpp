@@ -1,0 +1,91 @@
+// What `lighthouse eval` says of a checkpoint.
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <regex>
+
+#include "workspace.h"
+
+namespace lighthouse::test {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+class Eval : public Workspace {
+ protected:
+  Eval() {
+    write_data();
+    expect_done(train("run"));
+  }
+
+  Outcome eval(const Arguments& more, const std::string& run = "run") const {
+    Arguments arguments{"eval", run_folder(run).string(), "--device", "cpu"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return lighthouse(arguments);
+  }
+  Json written(const std::string& file) const { return Json::parse(read_text(at("out") / file)); }
+};
+
+TEST_F(Eval, FindsTheLossThatTrainingFound) {
+  expect_done(eval({"--out", path("out")}));
+  const std::string metrics = read_text(run_folder("run") / "metrics.jsonl");
+  const Json last = Json::parse(metrics.substr(metrics.rfind('\n', metrics.size() - 2) + 1));
+  const Json model = written("loss.json")["models"][0];
+  EXPECT_EQ(model["step"], 10);
+  EXPECT_EQ(model["windows"], 2);
+  EXPECT_NEAR(model["loss"].get<double>(), last["validation_loss_dense"].get<double>(), 1e-6);
+}
+
+TEST_F(Eval, GivesLossByPosition) {
+  const Outcome outcome = eval({"--ranges", "4", "--windows", "3", "--out", path("out")});
+  expect_done(outcome);
+  EXPECT_TRUE(std::regex_search(outcome.out, std::regex("32 to 63 +\\d\\.\\d{4} ±0\\.\\d{4}\n"))) << outcome.out;
+  const Json model = written("loss.json")["models"][0];
+  double sum = 0;
+  for (const Json& range : model["by_position"]) sum += range["loss"].get<double>();
+  EXPECT_NEAR(sum / 4, model["loss"].get<double>(), 1e-9);
+  const std::string csv = read_text(at("out/loss_by_position.csv"));
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
+}
+
+TEST_F(Eval, TakesOtherLengthsDataAndModels) {
+  const Outcome outcome =
+      eval({checkpoint("run", 6).string(), "--sequence-length", "300", "--data", path("data/train-*.bin")});
+  expect_done(outcome);
+  for (const char* word : {"tiny, step 10", "tiny, step 6", "64 to 127", "128 to 299"}) {
+    EXPECT_NE(outcome.out.find(word), std::string::npos) << word << " in\n" << outcome.out;
+  }
+}
+
+TEST_F(Eval, EvaluatesLighthouseAttentionToo) {
+  expect_done(eval({"--out", path("out")}));
+  const Json dense = written("loss.json")["models"][0];
+  expect_done(eval({"--attention", "lighthouse", "--out", path("out")}));
+  EXPECT_NE(written("loss.json")["models"][0]["loss"], dense["loss"]);
+  EXPECT_EQ(written("loss.json")["attention"], "lighthouse");
+}
+
+TEST_F(Eval, TestsRetrieval) {
+  const Outcome outcome =
+      eval({"--retrieval", "--lengths", "64,100", "--depths", "3", "--trials", "2", "--out", path("out")});
+  expect_done(outcome);
+  EXPECT_TRUE(std::regex_search(outcome.out, std::regex("length +at 0% +at 50% +at 100% +all"))) << outcome.out;
+  EXPECT_TRUE(std::regex_search(outcome.out, std::regex("\n *100 +\\d+% +\\d+% +\\d+% +\\d+%"))) << outcome.out;
+  EXPECT_EQ(written("retrieval.json")["models"][0]["cells"].size(), 6U);
+}
+
+TEST_F(Eval, RefusesWhatCannotBe) {
+  const auto before = snapshot();
+  expect_refusal(eval({"--sequence-length", "100000"}), {"100,000", "tokens"});
+  expect_refusal(eval({"--data", path("nowhere/*.bin")}), {"nowhere"});
+  expect_refusal(eval({"--ranges", "1000"}), {"1000 ranges", "1 to 128"});
+  expect_refusal(eval({"--retrieval", "--lengths", "20"}), {"20 tokens", "shortest"});
+  expect_refusal(eval({"--retrieval", "--filler", path("none.txt")}), {"none.txt"});
+  expect_refusal(eval({"--attention", "lighthouse", "--sequence-length", "101"}), {"101"});
+  expect_refusal(eval({}, "no-run"), {"no-run", "is no checkpoint"});
+  expect_refusal(eval({"--dtype", "bfloat16"}), {"bfloat16"});
+  EXPECT_EQ(snapshot(), before);
+}
+
+}  // namespace
+}  // namespace lighthouse::test
