@@ -148,23 +148,25 @@ void copy_columns(const Stream& stream, const Tensor& out, const Tensor& in, int
 }  // namespace
 
 void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                    const Tensor& q, const Tensor& k, const Tensor& v) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
   const ProfileRange range("attention_forward");
   check_shapes("attention_forward", q, k, v, out, lse);
-  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v);
+  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, starts);
+  require(!starts.defined(), "attention_forward in bfloat16 with documents", {&q, &starts});
   attention_->run(stream, forward_problem(q, k, v, out), {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()},
                   scratch);
 }
 
 void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                      const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                     const Tensor& q, const Tensor& k, const Tensor& v) {
+                                     const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
   const ProfileRange range("attention_backward");
   check_shapes("attention_backward", q, k, v, out, lse);
   check_shapes("attention_backward", dq, dk, dv, dout, lse);
   if (q.dtype() == DType::kFloat32) {
-    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v);
+    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts);
   }
+  require(!starts.defined(), "attention_backward in bfloat16 with documents", {&q, &starts});
   const int64_t n = q.size(1);
   const int64_t chunk = options_.deterministic ? cuda_scratch::query_chunk(q.shape(), options_.attention_workspace) : n;
   if (chunk >= n) {

@@ -34,17 +34,22 @@ struct Sizes {
   int heads, kv_heads, head_dim;
   unsigned blocks_of_head;  // a head's rows take whole blocks
   float scale;
+  const int32_t* starts;  // [B, N], where each query's document begins; null: all begin at 0
 
-  Sizes(const Tensor& q, const Tensor& k)
+  Sizes(const Tensor& q, const Tensor& k, const Tensor& documents)
       : batches(q.size(0)),
         length(q.size(1)),
         heads(static_cast<int>(q.size(2))),
         kv_heads(static_cast<int>(k.size(2))),
         head_dim(static_cast<int>(q.size(3))),
         blocks_of_head(static_cast<unsigned>(ceil_div(length, kRows))),
-        scale(1.0f / std::sqrt(static_cast<float>(q.size(3)))) {}
+        scale(1.0f / std::sqrt(static_cast<float>(q.size(3)))),
+        starts(documents.defined() ? documents.data<int32_t>() : nullptr) {}
 
   __device__ int kv_of(int head) const { return head / (heads / kv_heads); }
+  __device__ int64_t start(int64_t batch, int64_t position) const {
+    return starts == nullptr ? 0 : starts[batch * length + position];
+  }
   __device__ int64_t statistic(int64_t batch, int head, int64_t position) const {
     return (batch * heads + head) * length + position;
   }
@@ -151,7 +156,7 @@ __global__ void __launch_bounds__(kWarp* kRows, kBlocks)
   query.load(q.row(place.batch, place.position, place.head), sizes.head_dim);
   sum.clear();
   float peak = -INFINITY, total = 0;
-  for (int64_t first = 0; first <= place.position; first += kWarp) {
+  for (int64_t first = sizes.start(place.batch, place.position); first <= place.position; first += kWarp) {
     const int count = rows_left(first, place.position + 1);
     const float product =
         dots(query, k.row(place.batch, first, kv), k.position_stride, count, sizes.head_dim) * sizes.scale;
@@ -199,7 +204,7 @@ __global__ void __launch_bounds__(kWarp* kRows, kBlocks) dq_kernel(Backward of) 
   query.load(of.q.row(place.batch, place.position, place.head), sizes.head_dim);
   dout.load(of.dout.row(place.batch, place.position, place.head), sizes.head_dim);
   dq.clear();
-  for (int64_t first = 0; first <= place.position; first += kWarp) {
+  for (int64_t first = sizes.start(place.batch, place.position); first <= place.position; first += kWarp) {
     const int count = rows_left(first, place.position + 1);
     const float *keys = of.k.row(place.batch, first, kv), *values = of.v.row(place.batch, first, kv);
     const float score = dots(query, keys, of.k.position_stride, count, sizes.head_dim) * sizes.scale;
@@ -216,13 +221,15 @@ __device__ void add_queries(const Backward& of, const Place& place, int head, co
                             const Row<kCount>& value, Row<kCount>& dk, Row<kCount>& dv) {
   const Sizes& sizes = of.sizes;
   for (int64_t first = place.position; first < sizes.length; first += kWarp) {
+    if (sizes.start(place.batch, first) > place.position) return;  // from here on documents are later ones
     const int count = rows_left(first, sizes.length);
     const int64_t statistic = sizes.statistic(place.batch, head, first) + lane();
     const float lse = lane() < count ? of.lse[statistic] : 0.0f, delta = lane() < count ? of.delta[statistic] : 0.0f;
     const float *queries = of.q.row(place.batch, first, head), *douts = of.dout.row(place.batch, first, head);
     const float score = dots(key, queries, of.q.position_stride, count, sizes.head_dim) * sizes.scale;
     const float dprobability = dots(value, douts, of.dout.position_stride, count, sizes.head_dim);
-    const float probability = lane() < count ? expf(score - lse) : 0.0f;
+    const bool seen = lane() < count && sizes.start(place.batch, first + lane()) <= place.position;
+    const float probability = seen ? expf(score - lse) : 0.0f;
     const float dscore = probability * (dprobability - delta);
     add_rows(dv, probability, douts, of.dout.position_stride, count, sizes.head_dim);
     add_rows(dk, dscore * sizes.scale, queries, of.q.position_stride, count, sizes.head_dim);
@@ -266,14 +273,18 @@ bool attends(const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& 
          q.size(3) <= kMaxHeadDim;
 }
 
+bool are_starts(const Tensor& q, const Tensor& starts) {
+  return !starts.defined() || (have_shape({q.size(0), q.size(1)}, starts) && contiguous(starts));
+}
+
 }  // namespace
 
 void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
-                               const Tensor& k, const Tensor& v) {
-  require(attends(lse, q, k, v) && has_heads(out) && have_shape(q.shape(), out), "attention_forward",
-          {&out, &lse, &q, &k, &v});
+                               const Tensor& k, const Tensor& v, const Tensor& starts) {
+  require(attends(lse, q, k, v) && are_starts(q, starts) && has_heads(out) && have_shape(q.shape(), out),
+          "attention_forward", {&out, &lse, &q, &k, &v});
   if (q.numel() == 0) return;
-  const Sizes sizes(q, k);
+  const Sizes sizes(q, k, starts);
   with_elements_of_lane(q.size(3), [&](auto count) {
     forward_kernel<decltype(count)::value><<<grid_of(sizes, sizes.heads), dim3(kWarp, kRows), 0, native(stream)>>>(
         Heads(out), lse.data<float>(), Heads(q), Heads(k), Heads(v), sizes);
@@ -283,14 +294,15 @@ void attention_forward_float32(const Stream& stream, const Tensor& out, const Te
 
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                const Tensor& q, const Tensor& k, const Tensor& v) {
-  require(attends(lse, q, k, v) && has_heads(dq) && has_heads(dk) && has_heads(dv) && has_heads(dout) &&
-              has_heads(out) && have_shape(q.shape(), dq, dout, out) && have_shape(k.shape(), dk, dv) &&
+                                const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+  require(attends(lse, q, k, v) && are_starts(q, starts) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
+              has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) &&
+              have_shape(k.shape(), dk, dv) &&
               scratch.bytes() >= cuda_scratch::attention_backward(DType::kFloat32, q.shape(), k.size(2), false, 0),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
   if (q.numel() == 0) return;
   auto* delta = data_of<float>(scratch);
-  const Sizes sizes(q, k);
+  const Sizes sizes(q, k, starts);
   const Backward of{Heads(dq), Heads(dk), Heads(dv),         Heads(dout), Heads(q),
                     Heads(k),  Heads(v),  lse.data<float>(), delta,       sizes};
   with_elements_of_lane(q.size(3), [&](auto count) {

@@ -10,9 +10,9 @@
 namespace lighthouse::cuda {
 
 void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
-                               const Tensor& k, const Tensor& v);
+                               const Tensor& k, const Tensor& v, const Tensor& starts);
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                const Tensor& q, const Tensor& k, const Tensor& v);
+                                const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts);
 
 }  // namespace lighthouse::cuda

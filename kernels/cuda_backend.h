@@ -78,17 +78,18 @@ class CudaBackend final : public Backend {
                        const Tensor& gate_up) override;
 
   // Rotary position embedding, half
-  void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) override;
+  void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) override;
   void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) override;
   void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 
   // Causal attention
+  void document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) override;
   void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q,
-                         const Tensor& k, const Tensor& v) override;
+                         const Tensor& k, const Tensor& v, const Tensor& starts) override;
   int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override;
   void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& scratch,
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
-                          const Tensor& v) override;
+                          const Tensor& v, const Tensor& starts) override;
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
   void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) override;
   void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,

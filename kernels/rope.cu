@@ -18,11 +18,12 @@ constexpr int kBlock = 256;
 constexpr int kHeads = 4;  // of a thread, as far apart as makes neighbours in a warp neighbours in memory
 
 __global__ void __launch_bounds__(kBlock)
-    table_kernel(float* cos, float* sin, int64_t numel, unsigned half, double theta) {
+    table_kernel(float* cos, float* sin, int64_t numel, unsigned half, RopeSettings rope) {
   const int64_t index = int64_t{blockIdx.x} * kBlock + threadIdx.x;
   if (index >= numel) return;
   const int64_t position = index / half, i = index % half;
-  const double frequency = pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+  const double frequency =
+      scaled_frequency(pow(rope.theta, -static_cast<double>(i) / static_cast<double>(half)), rope.scaling);
   double sine, cosine;
   sincos(static_cast<double>(position) * frequency, &sine, &cosine);
   cos[index] = static_cast<float>(cosine);
@@ -120,13 +121,13 @@ void rotate(const Stream& stream, const char* operation, const Tensor& x, const 
 
 }  // namespace
 
-void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) {
+void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
   const ProfileRange range("rope_table");
   require(cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin), "rope_table", {&cos, &sin});
   if (cos.numel() == 0) return;
   const auto grid = static_cast<unsigned>(ceil_div(cos.numel(), kBlock));
   table_kernel<<<grid, kBlock, 0, native(stream)>>>(cos.data<float>(), sin.data<float>(), cos.numel(),
-                                                    static_cast<unsigned>(cos.size(1)), theta);
+                                                    static_cast<unsigned>(cos.size(1)), rope);
   LIGHTHOUSE_LAUNCHED("rope_table");
 }
 

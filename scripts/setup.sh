@@ -11,11 +11,11 @@ packages=(
     gnuplot-nox                      # draws what compare and eval show
     libgtest-dev libbenchmark-dev    # for the tests
 )
-optional=()
+optional=(libsentencepiece-dev)  # for SentencePiece tokenizers
 while [ $# -gt 0 ]; do
     if [ "$1" = --optional ]; then
         shift
-        optional=("$@")
+        optional+=("$@")
         break
     fi
     packages+=("$1")

@@ -1,4 +1,5 @@
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
@@ -10,11 +11,21 @@ namespace lighthouse {
 namespace {
 
 #ifdef LIGHTHOUSE_HAS_CUDA
+bool masks_documents(const RunConfig& config) {
+  return std::any_of(config.stages.begin(), config.stages.end(),
+                     [](const StageSection& stage) { return stage.data.document_mask == DocumentMask::kAttention; });
+}
+
 bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
+  if (masks_documents(config) && config.run.dtype != DTypeChoice::kFloat32) {
+    throw InputError(
+        "data.document_mask is attention, which on a GPU runs in float32 only; use --set run.dtype=float32, or "
+        "--set data.document_mask=none");
+  }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
   options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;

@@ -81,7 +81,7 @@ Times measure(const Options& options, const ModelConfig& model, const Parameters
   std::span<const float> logits = first;
   const Clock::time_point all = Clock::now();
   for (int64_t i = 0; i < options.tokens; ++i) {
-    const int32_t token = sample(logits.data(), model.vocab_size, greedy, static_cast<uint64_t>(i));
+    const int32_t token = sample(logits.data(), model.token_count(), greedy, static_cast<uint64_t>(i));
     start = Clock::now();
     logits = decoding.append(token);
     times.tokens.push_back(since(start));

@@ -61,6 +61,10 @@ int run_command_line(int argc, char** argv) {
   program.set_version_flag("--version", LIGHTHOUSE_VERSION);
   add_train_command(program);
   add_prepare_command(program);
+  add_data_command(program);
+  add_tokenizer_command(program);
+  add_export_command(program);
+  add_import_command(program);
   add_config_command(program);
   add_plan_command(program);
   add_eval_command(program);

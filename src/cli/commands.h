@@ -16,6 +16,10 @@ namespace lighthouse {
 
 void add_train_command(CLI::App& program);
 void add_prepare_command(CLI::App& program);
+void add_data_command(CLI::App& program);
+void add_tokenizer_command(CLI::App& program);
+void add_export_command(CLI::App& program);
+void add_import_command(CLI::App& program);
 void add_config_command(CLI::App& program);
 void add_plan_command(CLI::App& program);
 void add_eval_command(CLI::App& program);

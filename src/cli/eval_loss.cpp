@@ -62,7 +62,7 @@ Evaluation evaluate(const EvalOptions& options, const std::string& checkpoint, B
   result.sequence_length = options.sequence_length > 0 ? options.sequence_length : stage.batch.sequence_length;
   const int64_t wanted =
       options.windows > 0 ? options.windows : card.config.evaluation.batches * stage.batch.micro_batch_size;
-  const WindowedSource source(result.data, result.sequence_length, card.model.vocab_size);
+  const WindowedSource source(result.data, result.sequence_length, card.model.token_count());
   PositionLosses losses(ranges_of(options, result.sequence_length));
   const DeviceWeights weights(card, backend);
   ForwardPass pass(card.model, pass_of(options, card, result.sequence_length), backend);

@@ -29,6 +29,9 @@ void run(const Options& options) {
                   fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
   });
   progress.clear();
+  if (result.skipped_lines > 0) {
+    spdlog::warn("{} lines were left out: they are not UTF-8", format_count(result.skipped_lines));
+  }
   spdlog::info("{} tokens to train on, {} to validate, in {} shards in {}", format_count(result.train_tokens),
                format_count(result.validation_tokens), result.shards.size(), options.prepare.directory.string());
 }
@@ -40,13 +43,17 @@ void add_prepare_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
   command->add_option("FILE", options->prepare.files, "Text files, in this order")->required();
   command->add_option("--out", options->prepare.directory, "The folder of the shards")->required();
-  command->add_option("--tokenizer", options->tokenizer, "bytes")->capture_default_str();
+  command
+      ->add_option("--tokenizer", options->tokenizer,
+                   "bytes, or a SentencePiece model (PATH.model; `lighthouse tokenizer train` makes one)")
+      ->capture_default_str();
   command->add_option("--shard-tokens", options->prepare.shard_tokens, "Tokens of the largest shard")
       ->capture_default_str();
   command
       ->add_option("--validation-share", options->prepare.validation_share,
                    "The share of the text, at its end, that is split off for validation")
       ->capture_default_str();
+  command->add_flag("--skip-broken", options->prepare.skip_broken, "Leave out lines that are not UTF-8");
   command->add_flag("--overwrite", options->prepare.overwrite, "Replace shards that are there already");
   command->callback([options] { run(*options); });
 }

@@ -19,7 +19,7 @@ constexpr double kMaxBytes = 1e18;
 
 class Checker {
  public:
-  Checker(const RunConfig& config, const ConfigNode& root) : config_(config), root_(root) {}
+  Checker(const RunConfig& config, const ConfigNode& root, bool saved) : config_(config), root_(root), saved_(saved) {}
 
   void run() const {
     check_run();
@@ -63,12 +63,15 @@ class Checker {
   void check_model() const {
     const ModelConfig& model = config_.model;
     located("model", "model", [&] { model.check(); });
+    if (saved_ && tokenizer_is_missing(model.tokenizer)) return;
     int64_t least = 0;
     located("model.tokenizer", "model.tokenizer", [&] { least = make_tokenizer(model.tokenizer)->vocab_size(); });
-    if (model.vocab_size >= least) return;
-    refuse("model.vocab_size", fmt::format("model.vocab_size is {}; expected at least {}, the tokens of the tokenizer "
-                                           "\"{}\"",
-                                           model.vocab_size, least, model.tokenizer));
+    if (model.token_count() >= least) return;
+    refuse("model.vocab_size",
+           fmt::format("model.vocab_size is {}{}; expected at least {}, the tokens of the tokenizer \"{}\"",
+                       model.vocab_size,
+                       model.unused_tokens > 0 ? fmt::format(", of which {} are unused", model.unused_tokens) : "",
+                       least, model.tokenizer));
   }
 
   void check_batch(const BatchSection& batch, const std::string& path) const {
@@ -101,6 +104,13 @@ class Checker {
              fmt::format("{}.dense_every is 1, which makes every step dense; expected at least 2, or 0 for no dense "
                          "steps; or attention: dense",
                          path));
+    }
+    if (stage.data.document_mask != DocumentMask::kNone) {
+      refuse(
+          path + ".data.document_mask",
+          fmt::format("{}.data.document_mask is attention, but a Lighthouse stage pools across documents; it belongs "
+                      "in a stage with attention: dense",
+                      path));
     }
     check_lighthouse(stage, path);
   }
@@ -170,12 +180,13 @@ class Checker {
 
   const RunConfig& config_;
   const ConfigNode& root_;
+  bool saved_;
 };
 
 }  // namespace
 
-void check_config(const RunConfig& config, const ConfigNode& root) {
-  Checker(config, root).run();
+void check_config(const RunConfig& config, const ConfigNode& root, bool saved) {
+  Checker(config, root, saved).run();
 }
 
 }  // namespace lighthouse

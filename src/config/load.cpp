@@ -19,10 +19,10 @@ void resolve(RunConfig& config) {
   }
 }
 
-RunConfig config_of(const ConfigNode& root) {
+RunConfig config_of(const ConfigNode& root, bool saved) {
   RunConfig config = read_fields(root);
   resolve(config);
-  check_config(config, root);
+  check_config(config, root, saved);
   return config;
 }
 
@@ -59,13 +59,13 @@ RunConfig load_config(const std::filesystem::path& path, const std::vector<std::
     make_way_for_preset(root, setting);
     apply_setting(root, setting);
   }
-  RunConfig config = config_of(root);
+  RunConfig config = config_of(root, false);
   for (const std::string& setting : settings) refuse_hidden_setting(root, setting);
   return config;
 }
 
 RunConfig parse_config(const std::string& yaml, const std::string& origin) {
-  return config_of(parse_tree(yaml, origin));
+  return config_of(parse_tree(yaml, origin), true);
 }
 
 }  // namespace lighthouse

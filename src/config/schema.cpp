@@ -63,12 +63,28 @@ void visit(RunSection& run, FieldVisitor& v) {
          "a checkpoint: continue its whole state (optimizer, data position, step) in this run's directory");
 }
 
+void visit(RopeScaling& scaling, FieldVisitor& v) {
+  choice(v, "type", scaling.kind, {Names{"none", "linear", "llama3"}},
+         "`linear`: all wavelengths grow by `factor`; `llama3`: the long ones do");
+  v.real("factor", scaling.factor, {1, 1e6}, "by which wavelengths grow");
+  v.real("low_freq_factor", scaling.low_freq_factor, kPositive,
+         "`llama3`: wavelengths longer than the original length divided by this grow in full");
+  v.real("high_freq_factor", scaling.high_freq_factor, kPositive, "`llama3`: those shorter than it by this stay");
+  v.integer("original_max_position_embeddings", scaling.original_max_position_embeddings, {1, kMaxSequence},
+            "`llama3`: the length of the original training");
+}
+
 void visit(ModelConfig& model, FieldVisitor& v) {
   v.preset(
       "preset", {model_preset_names()}, [&](const std::string& name) { model = model_preset(name).value(); },
       "a model by name; the other keys change it. `--set model.preset=NAME` replaces the whole section");
-  v.text("tokenizer", model.tokenizer, TextRule::kNotEmpty, "`bytes`: a token a byte, and 256 for end of text");
+  v.text(
+      "tokenizer", model.tokenizer, TextRule::kNotEmpty,
+      "`bytes`: a token a byte, and 256 for end of text; or a SentencePiece model (`....model`), a Hugging Face folder "
+      "or its `tokenizer.json`");
   v.integer("vocab_size", model.vocab_size, {1, kMaxVocabulary}, "at least the tokenizer's vocabulary");
+  v.integer("unused_tokens", model.unused_tokens, {0, kMaxVocabulary},
+            "rows at the vocabulary's end that stand for no token: no part of loss and sampling");
   v.integer("hidden_size", model.hidden_size, {1, kMaxWidth}, "C, width of the residual stream");
   v.integer("intermediate_size", model.intermediate_size, {1, kMaxWidth}, "F, width inside the feed-forward part");
   v.integer("num_hidden_layers", model.num_hidden_layers, {1, kMaxLayers}, "transformer layers");
@@ -76,6 +92,9 @@ void visit(ModelConfig& model, FieldVisitor& v) {
             "H, query heads; hidden_size / H must be a multiple of 8");
   v.integer("num_key_value_heads", model.num_key_value_heads, {1, kMaxWidth}, "key/value heads; a divisor of H");
   v.real("rope_theta", model.rope_theta, {1, 1e12}, "base of the rotary embedding's wavelengths");
+  v.section(
+      "rope_scaling", [&](FieldVisitor& f) { visit(model.rope_scaling, f); },
+      "how a model of shorter sequences is stretched to longer ones");
   v.real("rms_norm_eps", model.rms_norm_eps, {0, 1, true, false}, "epsilon of RMSNorm");
   v.real("initializer_range", model.initializer_range, {0, 100}, "standard deviation of initial weights");
   v.boolean("tie_word_embeddings", model.tie_word_embeddings, "one matrix for embedding and output");
@@ -107,6 +126,10 @@ void visit(DataSection& data, FieldVisitor& v) {
                                    [&](FieldVisitor& element, size_t i) { visit(data.train[i], element); }, "path"};
   v.list("train", sources, "token shards to train on: a pattern, or a list of patterns or of maps");
   v.text("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
+  choice(
+      v, "document_mask", data.document_mask, {Names{"none", "attention"}},
+      "`attention`: a token attends to its own document alone, back to the end of text before it. In dense stages; on "
+      "a GPU in float32 only");
 }
 
 void visit(BatchSection& batch, FieldVisitor& v) {

@@ -12,10 +12,12 @@
 #include <optional>
 #include <string_view>
 
+#include "encode.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/shard.h"
+#include "text_check.h"
 
 namespace lighthouse {
 namespace {
@@ -186,23 +188,39 @@ class Divider {
   Divider(const Tokenizer& tokenizer, int64_t boundary, Split& train, Split& validation)
       : tokenizer_(tokenizer), before_boundary_(boundary), train_(train), validation_(validation) {}
 
-  void add(std::string_view text) {
-    const auto first = static_cast<size_t>(std::min(std::ssize(text), before_boundary_));
-    encode(text.substr(0, first), train_);
-    encode(text.substr(first), validation_);
+  /// `begins`: whether a document begins here.
+  void add(std::string_view text, bool begins) {
+    const size_t first = before_boundary(text);
+    encode(text.substr(0, first), begins, train_);
+    encode(text.substr(first), begins && first == 0, validation_);
     before_boundary_ -= static_cast<int64_t>(first);
+    if (first < text.size()) before_boundary_ = 0;
   }
 
   void end_text() {
     const int32_t token = tokenizer_.end_of_text();
     (before_boundary_ > 0 ? train_ : validation_).append({&token, 1});
-    before_boundary_ = std::max<int64_t>(before_boundary_ - 1, 0);
+    before_boundary_ -= 1;
   }
 
  private:
-  void encode(std::string_view text, Split& split) {
+  /// Bytes of `text` that are trained on: to the boundary, or to the end of the line in which it lies.
+  size_t before_boundary(std::string_view text) const {
+    if (before_boundary_ <= 0) return 0;
+    const auto exact = static_cast<size_t>(std::min(std::ssize(text), before_boundary_));
+    if (!tokenizer_.takes_text_alone() || exact == text.size()) return exact;
+    const size_t line_end = text.find('\n', exact - 1);
+    return line_end == std::string_view::npos ? text.size() : line_end + 1;
+  }
+
+  void encode(std::string_view text, bool begins, Split& split) {
+    if (text.empty()) return;
     tokens_.clear();
-    tokenizer_.encode(text, tokens_);
+    if (tokenizer_.takes_text_alone()) {
+      encode_in_parts(tokenizer_, text, begins, tokens_);
+    } else {
+      tokenizer_.encode(text, tokens_);
+    }
     split.append(tokens_);
   }
 
@@ -213,24 +231,54 @@ class Divider {
   std::vector<int32_t> tokens_;
 };
 
-void read_texts(const std::vector<Text>& texts, Divider& divider, const PrepareProgress& progress) {
+/// Gives one text to the divider, piece by piece. Returns the lines that were left out.
+int64_t read_text(const Text& text, const PrepareOptions& options, bool text_alone, Divider& divider,
+                  const std::function<void(int64_t)>& done) {
+  std::ifstream file(text.path, std::ios::binary);
+  TextCheck check(text.path, options.skip_broken);
+  std::string piece;  // begins with what the one before left after its last line end
+  bool begins = true;
+  for (int64_t left = text.bytes; left > 0;) {
+    const int64_t more = std::min(left, kPieceBytes);
+    const size_t kept = piece.size();
+    piece.resize(kept + static_cast<size_t>(more));
+    if (!file.read(piece.data() + kept, more)) {
+      throw InputError(fmt::format("cannot read {}: it became shorter while it was read", text.path.string()));
+    }
+    left -= more;
+    const size_t whole = text_alone && left > 0 ? cut_at_line_end(piece) : piece.size();
+    const std::string_view ready(piece.data(), whole);
+    divider.add(text_alone ? check.sound(ready) : ready, begins);
+    begins = false;
+    piece.erase(0, whole);
+    done(more);
+  }
+  divider.end_text();
+  return check.skipped_lines();
+}
+
+int64_t read_texts(const std::vector<Text>& texts, const PrepareOptions& options, bool text_alone, Divider& divider,
+                   const PrepareProgress& progress) {
   int64_t all = 0;
   int64_t done = 0;
+  int64_t skipped = 0;
   for (const Text& text : texts) all += text.bytes;
-  std::string piece;
   for (const Text& text : texts) {
-    std::ifstream file(text.path, std::ios::binary);
-    for (int64_t left = text.bytes; left > 0; left -= std::ssize(piece)) {
-      piece.resize(static_cast<size_t>(std::min(left, kPieceBytes)));
-      if (!file.read(piece.data(), std::ssize(piece))) {
-        throw InputError(fmt::format("cannot read {}: it became shorter while it was read", text.path.string()));
-      }
-      divider.add(piece);
-      done += std::ssize(piece);
+    skipped += read_text(text, options, text_alone, divider, [&](int64_t more) {
+      done += more;
       if (progress) progress(done, all);
-    }
-    divider.end_text();
+    });
   }
+  return skipped;
+}
+
+/// Where lines are not cut apart, the last of them may have taken all that was to validate.
+void check_split(const PrepareOptions& options, const Split& train, const Split& validation) {
+  if (train.total() >= kFewestTokens && (options.validation_share == 0 || validation.total() >= kFewestTokens)) return;
+  throw InputError(
+      fmt::format("the text cannot be split at the end of a line into {} and {} of it; give more text, or a validation "
+                  "share of 0",
+                  1 - options.validation_share, options.validation_share));
 }
 
 /// Moves finished shards to their place and removes those that they replace. The marker stands meanwhile: a part of the
@@ -264,13 +312,14 @@ PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tok
   Split train(staging.path(), "train", width, options.shard_tokens);
   Split validation(staging.path(), "val", width, options.shard_tokens);
   Divider divider(tokenizer, boundary, train, validation);
-  read_texts(texts, divider, progress);
+  const int64_t skipped = read_texts(texts, options, tokenizer.takes_text_alone(), divider, progress);
+  check_split(options, train, validation);
   train.finish();
   validation.finish();
 
   std::vector<std::string> names = train.file_names();
   std::ranges::copy(validation.file_names(), std::back_inserter(names));
-  return {train.total(), validation.total(), publish(staging.path(), options.directory, names, old)};
+  return {train.total(), validation.total(), skipped, publish(staging.path(), options.directory, names, old)};
 }
 
 }  // namespace

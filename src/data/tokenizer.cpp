@@ -2,10 +2,16 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
+#include "hugging_face_tokenizer.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/data/sentencepiece.h"
 
 namespace lighthouse {
 namespace {
+
+namespace fs = std::filesystem;
 
 class ByteTokenizer final : public Tokenizer {
  public:
@@ -21,11 +27,36 @@ class ByteTokenizer final : public Tokenizer {
   }
 };
 
+bool names_a_file(const std::string& name) {
+  return name.ends_with(".model") || name.ends_with(".json") || name.find('/') != std::string::npos || fs::exists(name);
+}
+
+std::unique_ptr<Tokenizer> of_folder(const fs::path& folder) {
+  const bool json = fs::exists(folder / "tokenizer.json");
+  if (fs::exists(folder / "tokenizer.model") && (has_sentencepiece() || !json)) {
+    return make_sentencepiece_tokenizer(folder / "tokenizer.model");
+  }
+  if (json) return make_hugging_face_tokenizer(folder / "tokenizer.json");
+  throw InputError(fmt::format("the folder {} holds neither a tokenizer.model nor a tokenizer.json", folder.string()));
+}
+
 }  // namespace
 
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
   if (name == "bytes") return std::make_unique<ByteTokenizer>();
-  throw InputError(fmt::format("there is no tokenizer \"{}\"; there is: bytes", name));
+  if (!names_a_file(name)) {
+    throw InputError(
+        fmt::format("there is no tokenizer \"{}\"; there are: bytes, a SentencePiece model (a file "
+                    "ending in .model), a Hugging Face folder or its tokenizer.json",
+                    name));
+  }
+  if (fs::is_directory(name)) return of_folder(name);
+  if (fs::path(name).extension() == ".json") return make_hugging_face_tokenizer(name);
+  return make_sentencepiece_tokenizer(name);
+}
+
+bool tokenizer_is_missing(const std::string& name) {
+  return name != "bytes" && names_a_file(name) && !fs::exists(name);
 }
 
 }  // namespace lighthouse

@@ -72,7 +72,7 @@ std::span<const float> Decoding::append(int32_t token) {
   backend_.wait(stream);
   ++steps_;
   ++length_;
-  return {host_logits_.data<float>(), static_cast<size_t>(config_.vocab_size)};
+  return {host_logits_.data<float>(), static_cast<size_t>(config_.token_count())};
 }
 
 }  // namespace lighthouse

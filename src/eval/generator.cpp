@@ -16,9 +16,9 @@ void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfi
   if (context < 1) throw InputError(fmt::format("the context is {} tokens; expected at least 1", context));
   if (prompt.empty()) throw InputError("the prompt is empty; give at least one character");
   for (int32_t token : prompt) {
-    if (token < 0 || token >= config.vocab_size) {
+    if (token < 0 || token >= config.token_count()) {
       throw InputError(
-          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.vocab_size - 1));
+          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.token_count() - 1));
     }
   }
   if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
@@ -61,7 +61,7 @@ GenerationTimes generate(const ModelConfig& config, const Parameters& weights, B
   times.prompt_seconds = seconds_since(start);
   start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < options.max_tokens; ++i) {
-    const int32_t token = sample(logits.data(), config.vocab_size, options, static_cast<uint64_t>(i));
+    const int32_t token = sample(logits.data(), config.token_count(), options, static_cast<uint64_t>(i));
     if (token == end_token) break;
     emit(token);
     tokens.push_back(token);

@@ -230,18 +230,27 @@ class HeaderReader {
   std::span<const std::byte> data_;
 };
 
-void check_writable(const std::vector<NamedTensor>& tensors) {
+void check_names(const std::vector<TensorSpec>& tensors) {
   std::set<std::string_view> names{kMetadata};
+  for (const TensorSpec& tensor : tensors) {
+    if (!names.insert(tensor.name).second) throw std::logic_error(fmt::format("two tensors are named {}", tensor.name));
+  }
+}
+
+void check_writable(const std::vector<NamedTensor>& tensors) {
   for (const auto& [name, tensor] : tensors) {
-    if (!names.insert(name).second) throw std::logic_error(fmt::format("two tensors are named {}", name));
     if (!tensor.is_contiguous() || tensor.device() != Device{} || (!tensor.defined() && tensor.numel() > 0)) {
       throw std::logic_error(fmt::format("{} is not contiguous host memory", name));
     }
   }
 }
 
+int64_t bytes_of(const TensorSpec& tensor) {
+  return tensor.shape.numel() * size_of(tensor.dtype);
+}
+
 /// Length and JSON, padded with spaces so that the tensors begin at a multiple of 8 bytes.
-std::string make_header(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
+std::string make_header(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string text = "{";
   int64_t offset = 0;
@@ -251,13 +260,13 @@ std::string make_header(const std::filesystem::path& path, const std::vector<Nam
   };
   try {
     if (!metadata.empty()) add(std::string(kMetadata), metadata);
-    for (const auto& [name, tensor] : tensors) {
+    for (const TensorSpec& tensor : tensors) {
       Json shape = Json::array();
-      for (int dim = 0; dim < tensor.rank(); ++dim) shape.push_back(tensor.size(dim));
-      add(name, {{"dtype", code_of(tensor.dtype())},
-                 {"shape", std::move(shape)},
-                 {"data_offsets", {offset, offset + tensor.bytes()}}});
-      offset += tensor.bytes();
+      for (int dim = 0; dim < tensor.shape.rank(); ++dim) shape.push_back(tensor.shape[dim]);
+      const int64_t bytes = bytes_of(tensor);
+      add(tensor.name,
+          {{"dtype", code_of(tensor.dtype)}, {"shape", std::move(shape)}, {"data_offsets", {offset, offset + bytes}}});
+      offset += bytes;
     }
   } catch (const Json::exception&) {
     throw InputError(
@@ -272,27 +281,48 @@ std::string make_header(const std::filesystem::path& path, const std::vector<Nam
 
 }  // namespace
 
+SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
+                                     const std::map<std::string, std::string>& metadata)
+    : file_(path) {
+  check_names(tensors);
+  const std::string header = make_header(path, tensors, metadata);
+  file_.write(header);
+  size_ = std::ssize(header);
+  for (const TensorSpec& tensor : tensors) size_ += bytes_of(tensor);
+}
+
+void SafetensorsWriter::write(std::span<const std::byte> bytes) {
+  file_.write(bytes);
+}
+
+void SafetensorsWriter::commit() {
+  if (file_.size() != size_) throw std::logic_error("the bytes written are not those of the tensors");
+  file_.commit();
+}
+
 void write_safetensors(const std::filesystem::path& path, const std::vector<NamedTensor>& tensors,
                        const std::map<std::string, std::string>& metadata) {
   check_writable(tensors);
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, tensor] : tensors) specs.push_back({name, tensor.shape(), tensor.dtype()});
+  SafetensorsWriter writer(path, specs, metadata);
   constexpr size_t kPiece =
       1 << 20;  // small tensors are gathered to this: a system call takes longer than copying them
-  std::string gathered = make_header(path, tensors, metadata);
-  AtomicFile file(path);
+  std::vector<std::byte> gathered;
   for (const auto& [name, tensor] : tensors) {
-    const std::string_view bytes(static_cast<const char*>(tensor.raw()), static_cast<size_t>(tensor.bytes()));
+    const std::span bytes(static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes()));
     if (gathered.size() + bytes.size() > kPiece) {
-      file.write(gathered);
+      writer.write(gathered);
       gathered.clear();
     }
     if (bytes.size() > kPiece) {
-      file.write(bytes);
+      writer.write(bytes);
     } else {
-      gathered += bytes;
+      gathered.insert(gathered.end(), bytes.begin(), bytes.end());
     }
   }
-  file.write(gathered);
-  file.commit();
+  writer.write(gathered);
+  writer.commit();
 }
 
 SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path) {

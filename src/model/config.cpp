@@ -105,10 +105,29 @@ int64_t nearest_divisor(int64_t value, int64_t of) {
   }
 }
 
+void check_tokens(const ModelConfig& config) {
+  if (config.unused_tokens >= 0 && config.unused_tokens < config.vocab_size) return;
+  throw InputError(fmt::format("unused_tokens is {}; expected 0 to {}, fewer than vocab_size", config.unused_tokens,
+                               config.vocab_size - 1));
+}
+
+void check_rope(const RopeScaling& rope) {
+  if (rope.kind == RopeScalingKind::kNone) return;
+  if (!(rope.factor >= 1)) throw InputError(fmt::format("rope_scaling: factor is {}; expected 1 or more", rope.factor));
+  if (rope.kind == RopeScalingKind::kLlama3 && !(rope.low_freq_factor < rope.high_freq_factor)) {
+    throw InputError(
+        fmt::format("rope_scaling: low_freq_factor is {} and high_freq_factor {}; expected the first to be "
+                    "the smaller",
+                    rope.low_freq_factor, rope.high_freq_factor));
+  }
+}
+
 }  // namespace
 
 void ModelConfig::check() const {
   check_positive(*this);
+  check_tokens(*this);
+  check_rope(rope_scaling);
   if (hidden_size % num_attention_heads != 0 || head_dim() % kHeadGranule != 0) {
     throw InputError(fmt::format(
         "hidden_size {} cannot be split into num_attention_heads {}: each head's size must be a multiple of {}; the "

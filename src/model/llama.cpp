@@ -26,7 +26,8 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
                              config.num_key_value_heads, config.head_dim()};
   for (AttentionKind kind : attention_of_layers(settings.attention, settings.lighthouse, config.num_hidden_layers)) {
     Layer& layer = layers_.emplace_back();
-    layer.attention = make_attention(kind, settings.lighthouse, shape, rope_, backend);
+    layer.attention =
+        make_attention(kind, settings.lighthouse, shape, rope_, backend, settings.document_end ? &starts_ : nullptr);
   }
 }
 
@@ -41,6 +42,9 @@ void Llama::lay_out(Arena& arena) {
   const Shape hidden{tokens(), config_.hidden_size};
   rope_.cos = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
   rope_.sin = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
+  if (settings_.document_end) {
+    starts_ = arena.allocate(MemoryUse::kActivations, {settings_.batch, n}, DType::kInt32);
+  }
   losses_ = arena.allocate(MemoryUse::kActivations, {tokens()});
   output_ = {activation(arena, MemoryUse::kActivations, hidden), activation(arena, MemoryUse::kActivations, hidden),
              arena.allocate(MemoryUse::kActivations, {tokens()})};
@@ -139,13 +143,14 @@ void Llama::lay_out_mlp_scratch(Arena& arena) {
 }
 
 void Llama::prepare(const Stream& stream) {
-  backend_.rope_table(stream, rope_.cos, rope_.sin, settings_.rope_theta);
+  backend_.rope_table(stream, rope_.cos, rope_.sin, {settings_.rope_theta, config_.rope_scaling});
 }
 
 // ---- Forward ----
 
 void Llama::forward(const Stream& stream, const Parameters& weights, const Tensor& tokens) {
   const Residual& first = layers_.front().input;
+  if (settings_.document_end) backend_.document_starts(stream, starts_, tokens, *settings_.document_end);
   backend_.embedding_forward(stream, first.sum, weights.embed_tokens, tokens.view({this->tokens()}));
   backend_.rmsnorm_forward(stream, first.normed, first.rstd, first.sum, weights.layers.front().input_layernorm,
                            config_.rms_norm_eps);
@@ -205,7 +210,7 @@ void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& 
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward(stream, losses_.slice(0, begin, end), chunk,
-                                   targets.view({tokens()}).slice(0, begin, end), config_.vocab_size);
+                                   targets.view({tokens()}).slice(0, begin, end), config_.token_count());
   });
 }
 
@@ -215,7 +220,8 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward_backward(stream, losses_.slice(0, begin, end), chunk,
-                                            targets.view({tokens()}).slice(0, begin, end), config_.vocab_size, scale);
+                                            targets.view({tokens()}).slice(0, begin, end), config_.token_count(),
+                                            scale);
     // `chunk` now holds the gradient of the logits.
     linear_backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
                     output_.normed.slice(0, begin, end), weights.lm_head);

@@ -33,7 +33,7 @@ void LlamaDecoder::lay_out(Arena& arena) {
 }
 
 void LlamaDecoder::prepare(const Stream& stream) {
-  backend_.rope_table(stream, rope_.cos, rope_.sin, rope_theta_);
+  backend_.rope_table(stream, rope_.cos, rope_.sin, {rope_theta_, config_.rope_scaling});
 }
 
 void LlamaDecoder::fill_cache(const Stream& stream, int64_t layer, const Tensor& qkv, int64_t length) {

@@ -180,8 +180,8 @@ void MeteredBackend::swiglu_backward(const Stream& stream, const Tensor& dgate_u
 
 // ---- Rotary position embedding ----
 
-void MeteredBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) {
-  meter(stream, traffic("rope", bytes_of(cos, sin)), [&] { inner_.rope_table(stream, cos, sin, theta); });
+void MeteredBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
+  meter(stream, traffic("rope", bytes_of(cos, sin)), [&] { inner_.rope_table(stream, cos, sin, rope); });
 }
 
 void MeteredBackend::rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {
@@ -194,21 +194,28 @@ void MeteredBackend::rope_backward(const Stream& stream, const Tensor& dx, const
 
 // ---- Causal attention ----
 
+void MeteredBackend::document_starts(const Stream& stream, const Tensor& starts, const Tensor& tokens,
+                                     int32_t end_of_text) {
+  meter(stream, traffic("document starts", bytes_of(starts, tokens)),
+        [&] { inner_.document_starts(stream, starts, tokens, end_of_text); });
+}
+
 void MeteredBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse,
-                                       const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v) {
+                                       const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
+                                       const Tensor& starts) {
   meter(stream,
         {"attention forward", Work::kAttentionForward, causal_attention_flops(q.shape()),
          static_cast<double>(bytes_of(out, lse, q, k, v))},
-        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v); });
+        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, starts); });
 }
 
 void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                         const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                        const Tensor& q, const Tensor& k, const Tensor& v) {
+                                        const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
   meter(stream,
         {"attention backward", Work::kAttentionBackward, 2.5 * causal_attention_flops(q.shape()),
          static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v))},
-        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v); });
+        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts); });
 }
 
 void MeteredBackend::cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {

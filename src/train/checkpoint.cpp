@@ -54,7 +54,7 @@ std::vector<NamedTensor> optimizer_tensors(const CheckpointTensors& all, const M
 Json to_json(const CheckpointState& state, const fs::path& folder) {
   Json files;
   for (const char* name : {kModelFile, kOptimizerFile}) {
-    files[name] = {{"checksum", checksum_of_file(folder / name)}};
+    if (fs::exists(folder / name)) files[name] = {{"checksum", checksum_of_file(folder / name)}};
   }
   Json loader = Json::object();
   for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
@@ -114,11 +114,14 @@ void copy_into(const SafetensorsFile& file, const std::vector<NamedTensor>& tens
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
-                         const ModelConfig& model) {
+namespace {
+
+/// Makes the folder `final_path` with what `write` puts into it and state.json.
+void publish(const fs::path& final_path, const CheckpointState& state,
+             const std::function<void(const fs::path&)>& write) {
+  const fs::path directory = final_path.parent_path();
+  const fs::path partial = directory / (kPartialPrefix + final_path.filename().string());
   make_directories(directory);
-  fs::path final_path = directory / name_of_step(state.step);
-  const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
   if (fs::exists(final_path)) {
     throw InputError(fmt::format("{} is there already; nothing is written over", final_path.string()));
   }
@@ -126,8 +129,7 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
   fs::remove_all(partial, ignored);
   try {
     make_directories(partial);
-    write_safetensors(partial / kModelFile, model_tensors(tensors.weights, model), {{"format", "pt"}});
-    write_safetensors(partial / kOptimizerFile, optimizer_tensors(tensors, model));
+    write(partial);
     const Json body = to_json(state, partial);
     const Json json{
         {"format", kFormat}, {"version", kVersion}, {"checksum", checksum_of(body.dump())}, {"state", body}};
@@ -137,11 +139,27 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
   } catch (const fs::filesystem_error& error) {
     fs::remove_all(partial, ignored);
     throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
-  } catch (const InputError&) {
+  } catch (const std::exception&) {
     fs::remove_all(partial, ignored);
     throw;
   }
-  return final_path;
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
+                         const ModelConfig& model) {
+  fs::path path = directory / name_of_step(state.step);
+  publish(path, state, [&](const fs::path& folder) {
+    write_safetensors(folder / kModelFile, model_tensors(tensors.weights, model), {{"format", "pt"}});
+    write_safetensors(folder / kOptimizerFile, optimizer_tensors(tensors, model));
+  });
+  return path;
+}
+
+void save_weights_checkpoint(const fs::path& checkpoint, const CheckpointState& state,
+                             const std::function<void(const fs::path& folder)>& write) {
+  publish(fs::absolute(checkpoint), state, write);
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
@@ -195,20 +213,28 @@ CheckpointState load_state(const fs::path& checkpoint) {
 
 void verify_checkpoint(const fs::path& checkpoint) {
   const Json state = read_state(checkpoint);
-  for (const char* name : {kModelFile, kOptimizerFile}) {
+  for (const auto& [name, file] : state.at("files").items()) {  // of weights alone there is one
     const fs::path path = checkpoint / name;
     if (!fs::exists(path)) throw InputError(fmt::format("{} is missing", path.string()));
-    if (checksum_of_file(path) != state.at("files").at(name).at("checksum")) {
+    if (checksum_of_file(path) != file.at("checksum")) {
       throw InputError(fmt::format("{} is damaged: its checksum does not fit", path.string()));
     }
   }
 }
 
+SafetensorsFile open_weights(const fs::path& checkpoint) {
+  return SafetensorsFile(checkpoint / kModelFile);
+}
+
 void load_weights(const fs::path& checkpoint, const Parameters& weights, const ModelConfig& model) {
-  copy_into(SafetensorsFile(checkpoint / kModelFile), model_tensors(weights, model));
+  copy_into(open_weights(checkpoint), model_tensors(weights, model));
 }
 
 void load_tensors(const fs::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model) {
+  if (!fs::exists(checkpoint / kOptimizerFile)) {
+    throw InputError(fmt::format("{} holds weights alone, no state of an optimizer; run.init_from starts from them",
+                                 checkpoint.string()));
+  }
   load_weights(checkpoint, tensors.weights, model);
   copy_into(SafetensorsFile(checkpoint / kOptimizerFile), optimizer_tensors(tensors, model));
 }

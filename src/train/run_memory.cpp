@@ -7,13 +7,15 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/tokenizer.h"
 
 namespace lighthouse {
 namespace {
 
 bool same(const PassSettings& a, const PassSettings& b) {
   return a.batch == b.batch && a.sequence_length == b.sequence_length && a.attention == b.attention &&
-         a.rope_theta == b.rope_theta && a.backward == b.backward && a.recompute == b.recompute;
+         a.rope_theta == b.rope_theta && a.document_end == b.document_end && a.backward == b.backward &&
+         a.recompute == b.recompute;
 }
 
 int64_t largest_micro_batch(const RunConfig& config) {
@@ -29,6 +31,12 @@ int64_t next_micro_batch(const RunConfig& config, int64_t batch) {
     --batch;
   } while (batch > 1 && !std::all_of(config.stages.begin(), config.stages.end(), fits_stage));
   return std::max<int64_t>(batch, 1);
+}
+
+/// The token at which a stage's documents end, if its attention is to know.
+std::optional<int32_t> document_end_of(const RunConfig& config, const StageSection& stage) {
+  if (stage.data.document_mask == DocumentMask::kNone) return std::nullopt;
+  return make_tokenizer(config.model.tokenizer)->end_of_text();
 }
 
 }  // namespace
@@ -53,6 +61,7 @@ RunMemory::RunMemory(const RunConfig& config, Backend& backend)
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const StageSection& stage = config.stages[i];
     const auto index = static_cast<int64_t>(i);
+    document_ends_.push_back(document_end_of(config, stage));
     add_pass(stage.name, index, stage.attention, true);
     if (stage.dense_every > 0) add_pass(stage.name + ", dense steps", index, AttentionKind::kDense, true);
     if (stage.data.validation.empty()) continue;
@@ -69,7 +78,8 @@ PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool back
           config_.lighthouse,
           section.rope_theta,
           backward,
-          backward ? recompute_of(section.recompute) : Recompute::kNone};
+          backward ? recompute_of(section.recompute) : Recompute::kNone,
+          document_ends_[static_cast<size_t>(stage)]};
 }
 
 void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward) {

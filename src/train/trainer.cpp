@@ -22,13 +22,14 @@ namespace {
 namespace fs = std::filesystem;
 
 std::unique_ptr<Loader> open_loader(const RunConfig& config, const StageSection& stage) {
-  return std::make_unique<Loader>(stage.data.train, stage.batch.sequence_length, config.model.vocab_size,
+  return std::make_unique<Loader>(stage.data.train, stage.batch.sequence_length, config.model.token_count(),
                                   static_cast<uint64_t>(config.run.seed));
 }
 
 std::unique_ptr<WindowedSource> open_validation(const RunConfig& config, const StageSection& stage) {
   if (stage.data.validation.empty()) return nullptr;
-  return std::make_unique<WindowedSource>(stage.data.validation, stage.batch.sequence_length, config.model.vocab_size);
+  return std::make_unique<WindowedSource>(stage.data.validation, stage.batch.sequence_length,
+                                          config.model.token_count());
 }
 
 /// A source's place in the data is kept under its path, so a stage can draw from a path only once.

@@ -253,5 +253,13 @@ TEST(Load, TheTinyPresetHasLighthouseLayersByDefault) {
   EXPECT_GT(config.model.num_hidden_layers, static_cast<int64_t>(config.lighthouse.dense_layers.size()));
 }
 
+// A run's tokenizer may have gone when its checkpoint is read; a config that names one that is not there is mistaken.
+TEST_F(ConfigFiles, TokenizerThatIsMissing) {
+  const std::string text = "model: {tokenizer: none.model}\nstages: [{steps: 1}]\n";
+  const auto path = write("a.yaml", text);
+  EXPECT_NE(refusal([&] { load_config(path); }).find("a.yaml:1: model.tokenizer: "), std::string::npos);
+  EXPECT_EQ(parse_config(text, "").model.tokenizer, "none.model");
+}
+
 }  // namespace
 }  // namespace lighthouse

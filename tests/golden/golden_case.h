@@ -50,6 +50,10 @@ void round_to_bfloat16(const Tensor& tensor);
 std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& settings, const RunOptions& options,
                                       Backend& backend);
 
+/// Runs a Llama in Hugging Face's format that lies beside the file, or a checkpoint, on the file's tokens.
+std::vector<Check> run_hugging_face_case(const SafetensorsFile& file, const Json& settings, const std::string& path,
+                                         Backend& backend);
+
 /// Trains the file's Llama on the file's tokens.
 std::vector<Check> run_model_case(const SafetensorsFile& file, const Json& settings, Backend& backend);
 

@@ -25,6 +25,9 @@ std::vector<Check> run_case(const std::string& path, const RunOptions& options, 
   const SafetensorsFile file(path);
   const Json settings = settings_of(file, path);
   try {
+    if (settings.contains("hugging_face") || settings.contains("checkpoint")) {
+      return run_hugging_face_case(file, settings, path, backend);
+    }
     if (settings.contains("vocab_size")) return run_model_case(file, settings, backend);
     return run_attention_case(file, settings, options, backend);
   } catch (const Json::exception& error) {

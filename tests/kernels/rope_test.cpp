@@ -5,7 +5,7 @@ namespace {
 
 class RopeTest : public KernelTest {
  protected:
-  void expect_table_close(int64_t length, int64_t half, double theta) {
+  void expect_table_close(int64_t length, int64_t half, const RopeSettings& theta) {
     Comparison c = compare({length, half});
     const Operand cos = c.output(DType::kFloat32, {length, half}), sin = c.output(DType::kFloat32, {length, half});
     c.run([&](const Side& on) { on->rope_table(on.stream, on(cos), on(sin), theta); });
@@ -17,6 +17,8 @@ TEST_P(RopeTest, Table) {
   expect_table_close(1, 4, 10000);
   expect_table_close(7, 53, 500000);
   expect_table_close(1025, 64, 500000);
+  expect_table_close(1025, 64, {500000, {RopeScalingKind::kLinear, 4}});
+  expect_table_close(1025, 64, {500000, {RopeScalingKind::kLlama3, 8, 1, 4, 256}});
 }
 
 // Angles that were rounded to float32 would be wrong by 0.03 here.

@@ -70,14 +70,14 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   const double flops = 4.0 * 2 * 4 * 16 * 10 * 10 / 2;
   const double heads = 2 * 2 * 10 * 16;  // bytes of one head of all tokens
 
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v);
+  meter_.attention_forward(stream_, out, lse, none_, q, k, v, Tensor());
   const OperationCost forward = counted();
   EXPECT_EQ(forward.kind, "attention forward");
   EXPECT_EQ(forward.work, Work::kAttentionForward);
   EXPECT_EQ(forward.flops, flops);
   EXPECT_EQ(forward.bytes, 12 * heads + 4 * 80);
 
-  meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v);
+  meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, Tensor());
   const OperationCost backward = counted();
   EXPECT_EQ(backward.kind, "attention backward");
   EXPECT_EQ(backward.work, Work::kAttentionBackward);

@@ -1,3 +1,5 @@
+#include <numbers>
+
 #include "op_test.h"
 
 namespace lighthouse {
@@ -42,6 +44,32 @@ TEST_F(RopeTest, TableIsRightFarOut) {
   backend_->rope_table(stream_, cos, sin, 500000);
   EXPECT_NEAR(cos[length - 1], std::cos(999999.0), 1e-7);
   EXPECT_NEAR(sin[length - 1], std::sin(999999.0), 1e-7);
+}
+
+TEST_F(RopeTest, ScalingChangesFrequencies) {
+  const RopeScaling linear{RopeScalingKind::kLinear, 4};
+  EXPECT_DOUBLE_EQ(scaled_frequency(0.5, linear), 0.125);
+  EXPECT_DOUBLE_EQ(scaled_frequency(0.5, RopeScaling{}), 0.5);
+  const RopeScaling llama3{RopeScalingKind::kLlama3, 8, 1, 4, 8192};
+  const auto frequency_of = [](double wavelength) { return 2 * std::numbers::pi / wavelength; };
+  // Wavelengths below 8192 / 4 stay, those above 8192 grow eightfold, and halfway in periods (2.5) it is their mean.
+  EXPECT_DOUBLE_EQ(scaled_frequency(frequency_of(2000), llama3), frequency_of(2000));
+  EXPECT_DOUBLE_EQ(scaled_frequency(frequency_of(9000), llama3), frequency_of(9000) / 8);
+  const double middle = frequency_of(8192 / 2.5);
+  EXPECT_NEAR(scaled_frequency(middle, llama3), (middle + middle / 8) / 2, 1e-15);
+}
+
+TEST_F(RopeTest, TableIsOfScaledFrequencies) {
+  Floats cos({64, 4}), sin({64, 4});
+  const RopeScaling scaling{RopeScalingKind::kLlama3, 8, 1, 4, 32};
+  backend_->rope_table(stream_, cos, sin, {100, scaling});
+  for (int64_t position : {1, 63}) {
+    for (int64_t i = 0; i < 4; ++i) {
+      const double angle = static_cast<double>(position) * scaled_frequency(std::pow(100.0, -i / 4.0), scaling);
+      EXPECT_NEAR(cos[position * 4 + i], std::cos(angle), 1e-6);
+      EXPECT_NEAR(sin[position * 4 + i], std::sin(angle), 1e-6);
+    }
+  }
 }
 
 }  // namespace

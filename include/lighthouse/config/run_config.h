@@ -15,6 +15,7 @@ namespace lighthouse {
 enum class DeviceChoice : uint8_t { kAuto, kCpu, kCuda };
 enum class DTypeChoice : uint8_t { kAuto, kFloat32, kBFloat16 };
 enum class RecomputeChoice : uint8_t { kAuto, kNone, kNorms, kMlp, kBlock };
+enum class DocumentMask : uint8_t { kNone, kAttention };
 enum class Decay : uint8_t { kConstant, kLinear, kCosine };
 
 struct RunSection {
@@ -33,6 +34,7 @@ struct RunSection {
 struct DataSection {
   std::vector<DataSource> train;
   std::string validation;  // files by pattern; "" for no validation
+  DocumentMask document_mask = DocumentMask::kNone;
 
   friend bool operator==(const DataSection&, const DataSection&) = default;
 };

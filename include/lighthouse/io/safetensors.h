@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <filesystem>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,29 @@ namespace lighthouse {
 struct NamedTensor {
   std::string name;
   Tensor tensor;
+};
+
+/// What a header says of a tensor.
+struct TensorSpec {
+  std::string name;
+  Shape shape;
+  DType dtype = DType::kFloat32;
+};
+
+/// Writes a file whose bytes come one after another, for more tensors than fit into memory. It appears whole or not at
+/// all. Throws as write_safetensors does.
+class SafetensorsWriter {
+ public:
+  SafetensorsWriter(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
+                    const std::map<std::string, std::string>& metadata = {});
+  /// The next bytes of the tensors, in their order.
+  void write(std::span<const std::byte> bytes);
+  /// Throws std::logic_error if the bytes written are not those of the tensors.
+  void commit();
+
+ private:
+  AtomicFile file_;
+  int64_t size_ = 0;  // of the whole file
 };
 
 /// Writes the tensors in the given order to a file that appears whole or not at all; `metadata` becomes the header's

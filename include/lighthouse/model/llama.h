@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "lighthouse/core/arena.h"
@@ -29,6 +30,7 @@ struct PassSettings {
   double rope_theta = 10000;
   bool backward = true;  // false: no activations are kept
   Recompute recompute = Recompute::kNone;
+  std::optional<int32_t> document_end;  // dense attention does not look past this token
 };
 
 /// A Llama bound to one batch shape and one kind of attention. It holds no weights: they come with each call, so that
@@ -138,6 +140,7 @@ class Llama {
   QkvHook qkv_hook_;
 
   RopeTable rope_;
+  Tensor starts_;  // int32 [B, N], of documents; undefined without
   std::vector<Layer> layers_;
   Residual output_;  // of the last layer
   Tensor losses_;    // [T]

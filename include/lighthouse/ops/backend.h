@@ -24,6 +24,7 @@
 #include "lighthouse/core/memory.h"
 #include "lighthouse/core/tensor.h"
 #include "lighthouse/ops/lighthouse_shape.h"
+#include "lighthouse/ops/rope.h"
 #include "lighthouse/ops/stream.h"
 
 namespace lighthouse {
@@ -158,8 +159,8 @@ class Backend {
 
   // ---- Rotary position embedding, half-split form (Su et al., 2021; as in Hugging Face's Llama) ----
 
-  /// cos, sin [N, D/2]: of position * theta^(-2 i / D), computed in float64.
-  virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) = 0;
+  /// cos, sin [N, D/2]: of position * scaled_frequency(theta^(-2 i / D)), computed in float64.
+  virtual void rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) = 0;
   /// Rotates x [B, N, H, D] in place: (a, b) -> (a cos - b sin, b cos + a sin), a and b the halves of a head.
   virtual void rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) = 0;
   /// Its transpose, in place on a gradient: the rotation back.
@@ -167,15 +168,20 @@ class Backend {
 
   // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022) ----
 
+  /// starts int32 [B, N]: where each token's document begins, by tokens int32 [B, N]. One ends with `end_of_text`.
+  virtual void document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) = 0;
   /// out [B, N, H, D], lse [B, H, N] (log of the sum of exponentials of the scaled scores);
-  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G).
+  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G). Given `starts`, as
+  /// document_starts makes them, a query sees no key before the start of its document; not in bfloat16 on CUDA.
   virtual void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                 const Tensor& q, const Tensor& k, const Tensor& v) = 0;
+                                 const Tensor& q, const Tensor& k, const Tensor& v,
+                                 const Tensor& starts = Tensor()) = 0;
   virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const = 0;
   /// dq, dk, dv as q, k, v; dout as out.
   virtual void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                   const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                  const Tensor& q, const Tensor& k, const Tensor& v) = 0;
+                                  const Tensor& q, const Tensor& k, const Tensor& v,
+                                  const Tensor& starts = Tensor()) = 0;
   virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
 
   // ---- Attention of one new token; keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated

@@ -101,19 +101,20 @@ class MeteredBackend : public Backend {
                        const Tensor& gate_up) override;
 
   // Rotary position embedding
-  void rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, double theta) override;
+  void rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) override;
   void rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) override;
   void rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 
   // Causal attention
+  void document_starts(const Stream& stream, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) override;
   void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v) override;
+                         const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override;
   int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override {
     return inner_.attention_forward_scratch(q, kv_heads);
   }
   void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                           const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                          const Tensor& q, const Tensor& k, const Tensor& v) override;
+                          const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override;
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
     return inner_.attention_backward_scratch(q, kv_heads);
   }

@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/io/safetensors.h"
 #include "lighthouse/model/parameters.h"
 #include "lighthouse/train/adamw.h"
 
@@ -55,6 +57,13 @@ struct CheckpointEntry {
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
                                       const CheckpointTensors& tensors, const ModelConfig& model);
 
+/// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
+/// export. `write` puts model.safetensors (Hugging Face's names; float32 or bfloat16), and what else is to lie beside
+/// it, into the folder that it is given. Throws InputError if there is something under that name already, and as
+/// `write` does.
+void save_weights_checkpoint(const std::filesystem::path& checkpoint, const CheckpointState& state,
+                             const std::function<void(const std::filesystem::path& folder)>& write);
+
 /// The checkpoints in a folder of them, oldest first. Damage is not looked for.
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
 
@@ -68,9 +77,12 @@ CheckpointState load_state(const std::filesystem::path& checkpoint);
 /// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged.
 void verify_checkpoint(const std::filesystem::path& checkpoint);
 
+/// The checkpoint's weights in its file, under Hugging Face's names, float32 or bfloat16.
+SafetensorsFile open_weights(const std::filesystem::path& checkpoint);
+
 /// Copies the checkpoint's weights. Throws InputError if a tensor is missing or has another shape.
 void load_weights(const std::filesystem::path& checkpoint, const Parameters& weights, const ModelConfig& model);
-/// Copies weights and moments.
+/// Copies weights and moments. Throws InputError also if the checkpoint holds weights alone.
 void load_tensors(const std::filesystem::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model);
 
 /// Removes all but the newest `keep` checkpoints; those at the end of a stage stay.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -79,6 +80,7 @@ class RunMemory {
   Parameters master_, weights_;
   Parameters gradients_;
   AdamW optimizer_;
+  std::vector<std::optional<int32_t>> document_ends_;  // of each stage: the token that its attention stops at
   Tensor reduction_scratch_;
   std::vector<Pass> passes_;
   const Pass* prepared_ = nullptr;  // whose constants are in memory

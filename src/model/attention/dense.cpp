@@ -4,8 +4,9 @@
 
 namespace lighthouse {
 
-DenseAttention::DenseAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend)
-    : shape_(shape), rope_(rope), backend_(backend) {}
+DenseAttention::DenseAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend,
+                               const Tensor* starts)
+    : shape_(shape), rope_(rope), backend_(backend), starts_(starts) {}
 
 void DenseAttention::lay_out_kept(Arena& arena) {
   lse_ = arena.allocate(MemoryUse::kActivations, {shape_.batch, shape_.heads, shape_.sequence_length});
@@ -21,7 +22,7 @@ void DenseAttention::lay_out_scratch(Arena& arena) {
 void DenseAttention::forward(const Stream& stream, const Tensor& out, const Tensor& qkv) {
   const QkvViews in(qkv, shape_);
   backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
-  backend_.attention_forward(stream, out, lse_, scratch_, in.q, in.k, in.v);
+  backend_.attention_forward(stream, out, lse_, scratch_, in.q, in.k, in.v, starts());
 }
 
 void DenseAttention::restore_output(const Stream&, const Tensor&) {}  // it was kept
@@ -30,7 +31,7 @@ void DenseAttention::backward(const Stream& stream, const Tensor& dqkv, const Te
                               const Tensor& qkv) {
   const QkvViews in(qkv, shape_);
   const QkvViews d(dqkv, shape_);
-  backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, out, lse_, in.q, in.k, in.v);
+  backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, out, lse_, in.q, in.k, in.v, starts());
   backend_.rope_backward(stream, d.qk, rope_.cos, rope_.sin);
 }
 

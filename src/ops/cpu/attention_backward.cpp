@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "attention.h"
 #include "blas.h"
 #include "cpu_backend.h"
 #include "heads.h"
@@ -27,17 +28,21 @@ struct HeadOperands {
   Matrix dq, dk, dv;
   ConstMatrix dout, q, k, v;
   const float* lse;
-  const float* delta;  // [N], dout . out
+  const float* delta;     // [N], dout . out
+  const int32_t* starts;  // [N], or null: where each query's document begins
 };
 
-// Scores become probabilities exp(score - lse); above the diagonal, 0.
-void recompute_probabilities(float* scores, const float* lse, int64_t queries, int64_t keys, bool diagonal) {
+// Scores become probabilities exp(score - lse); above the diagonal and before `starts` (counted from the first key), 0.
+void recompute_probabilities(float* scores, const float* lse, int64_t queries, int64_t key, int64_t keys, bool diagonal,
+                             const int32_t* starts) {
   for (int64_t i = 0; i < queries; ++i) {
     float* row = scores + i * keys;
     const int64_t seen = diagonal ? std::min(keys, i + 1) : keys;
+    const int64_t hidden = starts == nullptr ? 0 : std::clamp<int64_t>(starts[i] - key, 0, seen);
     const float shift = lse[i];
+    std::fill(row, row + hidden, 0.0f);
 #pragma omp simd
-    for (int64_t j = 0; j < seen; ++j) row[j] = exp(row[j] - shift);
+    for (int64_t j = hidden; j < seen; ++j) row[j] = exp(row[j] - shift);
     std::fill(row + seen, row + keys, 0.0f);
   }
 }
@@ -58,6 +63,8 @@ void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, in
                    int64_t head_dim, bool first_of_dkv) {
   const int64_t queries = std::min(kBlock, length - query), keys = std::min(kBlock, length - key);
   const bool diagonal = query == key;
+  const int32_t* starts = head.starts == nullptr ? nullptr : head.starts + query;
+  if (starts != nullptr && key + keys <= starts[0]) return;  // none of these queries sees any of these keys
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const ConstMatrix q = rows_from(head.q, query), dout = rows_from(head.dout, query);
   const ConstMatrix k = rows_from(head.k, key), v = rows_from(head.v, key);
@@ -65,7 +72,7 @@ void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, in
   const float keep_dkv = first_of_dkv ? 0.0f : 1.0f;
 
   multiply_transposed_b({tile.probabilities, keys}, q, k, queries, keys, head_dim, scale, 0.0f);
-  recompute_probabilities(tile.probabilities, head.lse + query, queries, keys, diagonal);
+  recompute_probabilities(tile.probabilities, head.lse + query, queries, key, keys, diagonal, starts);
   multiply_transposed_a(rows_from(head.dv, key), probabilities, dout, keys, head_dim, queries, 1.0f, keep_dkv);
   multiply_transposed_b({tile.dscores, keys}, dout, v, queries, keys, head_dim, 1.0f, 0.0f);
   softmax_backward(tile, head.delta + query, queries, keys);
@@ -88,7 +95,7 @@ void compute_delta(float* delta, const Tensor& dout, const Tensor& out) {
 }
 
 struct Operands {
-  const Tensor &dq, &dk, &dv, &dout, &lse, &q, &k, &v;
+  const Tensor &dq, &dk, &dv, &dout, &lse, &q, &k, &v, &starts;
   const float* delta;
 
   HeadOperands head(int64_t batch, int64_t index) const {
@@ -101,7 +108,8 @@ struct Operands {
             const_head_of(k, batch, index, heads),
             const_head_of(v, batch, index, heads),
             lse.data<float>() + row,
-            delta + row};
+            delta + row,
+            starts.defined() ? starts.data<int32_t>() + batch * q.size(1) : nullptr};
   }
 };
 
@@ -139,11 +147,12 @@ int64_t delta_bytes(const Shape& q) {
 
 void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                     const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                    const Tensor& q, const Tensor& k, const Tensor& v) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
               has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) && is_kv_of(q, k) &&
               have_shape(k.shape(), v, dk, dv) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
+              contiguous(lse) && are_starts_of(q, starts) &&
+              scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
   auto* memory = static_cast<std::byte*>(scratch.raw());
   auto* delta = static_cast<float*>(scratch.raw());
@@ -154,7 +163,7 @@ void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tenso
     ScratchCutter cutter(memory + used + omp_get_thread_num() * piece);
     const Tile tile(cutter);
     compute_delta(delta, dout, out);
-    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, delta});
+    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, starts, delta});
   }
 }
 

@@ -34,30 +34,45 @@ struct QueryBlock {
         total(scratch.take<double>(kQueries)) {}
 };
 
-// Turns the first `seen` scores of a row into exp(score - peak) and the rest into 0. Returns the sum; `peak` becomes
-// the larger of itself and the row's largest score.
-float exponentiate_row(float* scores, int64_t seen, int64_t width, float& peak) {
+// Turns the scores of a row from `hidden` to `seen` into exp(score - peak) and the rest into 0. Returns the sum; `peak`
+// becomes the larger of itself and the row's largest score.
+float exponentiate_row(float* scores, int64_t hidden, int64_t seen, int64_t width, float& peak) {
   float largest = peak;
 #pragma omp simd reduction(max : largest)
-  for (int64_t j = 0; j < seen; ++j) largest = scores[j] > largest ? scores[j] : largest;
+  for (int64_t j = hidden; j < seen; ++j) largest = scores[j] > largest ? scores[j] : largest;
   float total = 0;
 #pragma omp simd reduction(+ : total)
-  for (int64_t j = 0; j < seen; ++j) {
+  for (int64_t j = hidden; j < seen; ++j) {
     scores[j] = exp(scores[j] - largest);
     total += scores[j];
   }
+  std::fill(scores, scores + hidden, 0.0f);
   std::fill(scores + seen, scores + width, 0.0f);
   peak = largest;
   return total;
 }
 
-// The online softmax: takes one block of keys into the running sums (Milakov and Gimelshein, 2018). `first_seen` is how
-// many of the block's keys the first query sees; each later query sees one more.
-void absorb_scores(const QueryBlock& block, int64_t queries, int64_t keys, int64_t first_seen, int64_t head_dim) {
+// Which keys each query of a block sees: those up to its own position, from its document's start on.
+struct Sight {
+  int64_t first;          // position of the first query
+  const int32_t* starts;  // of the queries' documents; null: all begin at 0
+
+  int64_t start(int64_t query) const { return starts == nullptr ? 0 : starts[query]; }
+};
+
+// The online softmax: takes the block of keys that begins at `key` into the running sums (Milakov and Gimelshein,
+// 2018).
+void absorb_scores(const QueryBlock& block, int64_t queries, int64_t key, int64_t keys, const Sight& sight,
+                   int64_t head_dim) {
   for (int64_t i = 0; i < queries; ++i) {
     const float old_peak = block.peak[i];
-    const int64_t seen = std::min(keys, first_seen + i);
-    const float total = exponentiate_row(block.scores + i * keys, seen, keys, block.peak[i]);
+    const int64_t seen = std::min(keys, sight.first - key + 1 + i);
+    const int64_t hidden = std::max<int64_t>(0, sight.start(i) - key);
+    if (hidden >= seen) {  // another document's keys
+      std::fill_n(block.scores + i * keys, keys, 0.0f);
+      continue;
+    }
+    const float total = exponentiate_row(block.scores + i * keys, hidden, seen, keys, block.peak[i]);
     const float shrink = exp(old_peak - block.peak[i]);
     block.total[i] = block.total[i] * shrink + total;
     if (shrink == 1.0f) continue;
@@ -82,6 +97,7 @@ struct HeadOperands {
   Matrix out;
   ConstMatrix q, k, v;
   float* lse;
+  const int32_t* starts;  // [N], or null
 };
 
 void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, int64_t length, int64_t head_dim) {
@@ -90,11 +106,12 @@ void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, in
   std::fill_n(block.sum, queries * head_dim, 0.0f);
   std::fill_n(block.peak, queries, -std::numeric_limits<float>::infinity());
   std::fill_n(block.total, queries, 0.0);
-  for (int64_t key = 0; key < end; key += kKeys) {
+  const Sight sight{first, head.starts == nullptr ? nullptr : head.starts + first};
+  for (int64_t key = sight.start(0) / kKeys * kKeys; key < end; key += kKeys) {
     const int64_t keys = std::min(kKeys, end - key);
     multiply_transposed_b({block.scores, keys}, rows_from(head.q, first), rows_from(head.k, key), queries, keys,
                           head_dim, scale, 0.0f);
-    absorb_scores(block, queries, keys, first - key + 1, head_dim);
+    absorb_scores(block, queries, key, keys, sight, head_dim);
     multiply({block.sum, head_dim}, {block.scores, keys}, rows_from(head.v, key), queries, head_dim, keys, 1.0f, 1.0f);
   }
   write_output(block, head.out.data + first * head.out.stride, head.out.stride, head.lse + first, queries, head_dim);
@@ -112,8 +129,20 @@ int64_t causal_attention_scratch(int64_t head_dim) {
   return omp_get_max_threads() * bytes_per_thread(head_dim);
 }
 
+bool are_starts_of(const Tensor& q, const Tensor& starts) {
+  if (!starts.defined()) return true;
+  const int64_t length = q.size(1);
+  if (!have_shape({q.size(0), length}, starts) || !contiguous(starts)) return false;
+  const int32_t* start = starts.data<int32_t>();
+  for (int64_t i = 0; i < starts.numel(); ++i) {
+    const int64_t position = i % length;
+    if (start[i] < (position == 0 ? 0 : start[i - 1]) || start[i] > position) return false;
+  }
+  return true;
+}
+
 void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q, const Tensor& k,
-                      const Tensor& v) {
+                      const Tensor& v, const Tensor& starts) {
   const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
   const int64_t blocks = (length + kQueries - 1) / kQueries, sequences = out.size(0) * heads;
   const int64_t piece = bytes_per_thread(head_dim);
@@ -128,21 +157,39 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
     for (int64_t task = 0; task < sequences * blocks; ++task) {
       const int64_t first = (blocks - 1 - task / sequences) * kQueries;  // the longest rows first: they balance best
       const int64_t batch = task % sequences / heads, head = task % heads;
-      const HeadOperands operands{head_of(out, batch, head), const_head_of(q, batch, head, heads),
-                                  const_head_of(k, batch, head, heads), const_head_of(v, batch, head, heads),
-                                  lse.data<float>() + (batch * heads + head) * length};
+      const HeadOperands operands{head_of(out, batch, head),
+                                  const_head_of(q, batch, head, heads),
+                                  const_head_of(k, batch, head, heads),
+                                  const_head_of(v, batch, head, heads),
+                                  lse.data<float>() + (batch * heads + head) * length,
+                                  starts.defined() ? starts.data<int32_t>() + batch * length : nullptr};
       attend(block, operands, first, length, head_dim);
     }
   }
 }
 
+void CpuBackend::document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) {
+  require(tokens.rank() == 2 && have_shape(tokens.shape(), starts) && contiguous(starts, tokens), "document_starts",
+          {&starts, &tokens});
+  const int64_t length = tokens.size(1);
+  for (int64_t i = 0; i < tokens.numel(); ++i) {
+    const int64_t position = i % length;
+    int32_t& start = starts.data<int32_t>()[i];
+    if (position == 0) {
+      start = 0;
+    } else {
+      start = tokens.data<int32_t>()[i - 1] == end_of_text ? static_cast<int32_t>(position) : (&start)[-1];
+    }
+  }
+}
+
 void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                   const Tensor& q, const Tensor& k, const Tensor& v) {
+                                   const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
               is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse),
+              contiguous(lse) && are_starts_of(q, starts),
           "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
-  causal_attention(out, lse, scratch, q, k, v);
+  causal_attention(out, lse, scratch, q, k, v, starts);
 }
 
 int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/) const {

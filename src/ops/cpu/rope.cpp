@@ -33,13 +33,14 @@ void rotate(const char* operation, const Tensor& x, const Tensor& cos, const Ten
 
 }  // namespace
 
-void CpuBackend::rope_table(const Stream&, const Tensor& cos, const Tensor& sin, double theta) {
+void CpuBackend::rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
   require(cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin), "rope_table", {&cos, &sin});
   const int64_t length = cos.size(0), half = cos.size(1);
   float *cosines = cos.data<float>(), *sines = sin.data<float>();
 #pragma omp parallel for schedule(static)
   for (int64_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(theta, -static_cast<double>(i) / static_cast<double>(half));
+    const double frequency =
+        scaled_frequency(std::pow(rope.theta, -static_cast<double>(i) / static_cast<double>(half)), rope.scaling);
     for (int64_t position = 0; position < length; ++position) {
       const double angle = static_cast<double>(position) * frequency;
       cosines[position * half + i] = static_cast<float>(std::cos(angle));

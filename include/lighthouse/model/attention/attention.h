@@ -62,9 +62,11 @@ class Attention {
                         const Tensor& qkv) = 0;
 };
 
-/// Makes a layer's attention. `rope` and `backend` must outlive it. Throws InputError if the Lighthouse settings do not
-/// fit the shape.
+/// Makes a layer's attention. `rope`, `backend` and `starts` must outlive it; `starts` [B, N], of each position's
+/// document, makes dense attention stay inside documents, where it is given. Throws InputError if the Lighthouse
+/// settings do not fit the shape.
 std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
-                                          const AttentionShape& shape, const RopeTable& rope, Backend& backend);
+                                          const AttentionShape& shape, const RopeTable& rope, Backend& backend,
+                                          const Tensor* starts = nullptr);
 
 }  // namespace lighthouse

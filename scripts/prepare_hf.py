@@ -1,0 +1,475 @@
+#!/usr/bin/env python3
+"""Makes token shards with any Hugging Face tokenizer, as `lighthouse prepare` makes them with its own.
+
+Reads text (.txt and anything else: a file is a document), JSON lines (.jsonl, .json: a line is a document) and Parquet
+(.parquet: a row is). Writes DIR/train-00000.bin, ..., DIR/val-00000.bin, ... with an end-of-text token after each
+document. The result is the same for any number of processes. Stopped, it goes on where it was when called again with
+the same arguments. Needs the packages tokenizers and numpy, for Parquet also pyarrow.
+"""
+import argparse
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import time
+
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+
+import numpy as np
+from tokenizers import Tokenizer
+
+UNIT_BYTES = 8 << 20  # of a file, that one process encodes at a time
+FORMATS = {2: (20240520, 1, np.uint16), 4: (20240801, 7, np.uint32)}  # magic, version, type: llm.c's two formats
+UNFINISHED = "prepare.unfinished"  # lighthouse refuses the shards of a folder in which this stands
+
+
+class Refused(Exception):
+    """The user's input cannot be used."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """A part of a file: bytes of text or JSON lines, or a row group of Parquet."""
+    number: int
+    path: str
+    kind: str  # "text", "jsonl", "parquet"
+    begin: int  # byte, or row group
+    end: int
+    line: int  # the first line, or the first row, from 1
+    last: bool  # of its file
+    bytes: int
+
+
+# ---- What there is to do ----
+
+def kind_of(path):
+    suffix = path.suffix.lower()
+    if suffix in (".gz", ".zst", ".bz2", ".xz"):
+        raise Refused(f"{path} is compressed; unpack it first")
+    return {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(suffix, "text")
+
+
+def ranges_at_line_ends(path):
+    """(begin, end, first line) of parts of some UNIT_BYTES that end where a line does."""
+    with open(path, "rb") as file:
+        begin, line = 0, 1
+        while block := file.read(UNIT_BYTES):
+            block += file.readline()
+            yield begin, begin + len(block), line
+            begin += len(block)
+            line += block.count(b"\n")
+
+
+def row_groups(path):
+    import pyarrow.parquet
+    try:
+        metadata = pyarrow.parquet.ParquetFile(path).metadata
+    except Exception as error:  # pyarrow's own kinds, and OSError
+        raise Refused(f"{path} is not a sound Parquet file: {error}") from error
+    row = 1
+    for group in range(metadata.num_row_groups):
+        rows = metadata.row_group(group)
+        yield group, group + 1, row, rows.total_byte_size
+        row += rows.num_rows
+
+
+def plan(files):
+    units = []
+    for path in files:
+        if not path.is_file():
+            raise Refused(f"{path}: no such file")
+        if path.stat().st_size == 0:
+            raise Refused(f"{path} is empty")
+        kind = kind_of(path)
+        if kind == "parquet":
+            parts = list(row_groups(path))
+        else:
+            parts = [(begin, end, line, end - begin) for begin, end, line in ranges_at_line_ends(path)]
+        for index, (begin, end, line, size) in enumerate(parts):
+            units.append(Unit(len(units), str(path), kind, begin, end, line, index + 1 == len(parts), size))
+    return units
+
+
+# ---- Reading ----
+
+def decoded(path, line, text):
+    try:
+        return text.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Refused(f"{path}, line {line}: byte {error.start + 1} of the line, 0x{text[error.start]:02x}, is not "
+                      "UTF-8") from None
+
+
+def sound_lines(unit, data, skip, convert):
+    """`convert(line number, line)` of each line; the broken ones refused, or left out and counted."""
+    results, skipped = [], 0
+    for number, line in enumerate(data.split(b"\n"), unit.line):
+        try:
+            results.append(convert(number, line))
+        except Refused:
+            if not skip:
+                raise
+            skipped += 1
+    return results, skipped
+
+
+def read_range(unit):
+    with open(unit.path, "rb") as file:
+        file.seek(unit.begin)
+        data = file.read(unit.end - unit.begin)
+    if len(data) != unit.end - unit.begin:
+        raise Refused(f"{unit.path} became shorter while it was read")
+    return data
+
+
+def read_text(unit, skip):
+    data = read_range(unit)
+    try:
+        return [data.decode("utf-8")], 0
+    except UnicodeDecodeError:
+        lines, skipped = sound_lines(unit, data, skip, lambda number, line: decoded(unit.path, number, line))
+        return ["\n".join(lines)], skipped
+
+
+def read_json_lines(unit, field, skip):
+    def document(number, line):
+        if not line.strip():
+            return None
+        where = f"{unit.path}, line {number}"
+        try:
+            value = json.loads(decoded(unit.path, number, line))
+        except json.JSONDecodeError as error:
+            raise Refused(f"{where}: not JSON: {error.msg} (column {error.colno})") from None
+        if not isinstance(value, dict) or not isinstance(value.get(field), str):
+            raise Refused(f"{where}: there is no text under \"{field}\"; --field names another key")
+        return value[field]
+
+    documents, skipped = sound_lines(unit, read_range(unit), skip, document)
+    return [text for text in documents if text is not None], skipped
+
+
+def read_parquet(unit, field, skip):
+    import pyarrow.parquet
+    try:
+        file = pyarrow.parquet.ParquetFile(unit.path)
+        if field not in file.schema_arrow.names:
+            raise Refused(f"{unit.path} has no column \"{field}\"; --field names another: "
+                          f"{', '.join(file.schema_arrow.names)}")
+        values = file.read_row_group(unit.begin, columns=[field]).column(0).to_pylist()
+    except Refused:
+        raise
+    except Exception as error:  # damaged pages
+        if skip:
+            return [], 1
+        raise Refused(f"{unit.path}, rows from {unit.line} on (row group {unit.begin}): {error}") from error
+    documents, skipped = [], 0
+    for row, value in enumerate(values, unit.line):
+        if isinstance(value, str):
+            documents.append(value)
+        elif skip:
+            skipped += 1
+        else:
+            raise Refused(f"{unit.path}, row {row}: \"{field}\" is no text but {type(value).__name__}")
+    return documents, skipped
+
+
+# ---- Encoding, in processes of their own ----
+
+worker = None
+
+
+class Worker:
+    def __init__(self, options, end_of_text, width, folder):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
+        self.tokenizer = load_tokenizer(options.tokenizer)
+        self.options, self.end_of_text, self.width, self.folder = options, end_of_text, width, folder
+
+    def read(self, unit):
+        if unit.kind == "text":
+            return read_text(unit, self.options.skip_broken)
+        reader = read_json_lines if unit.kind == "jsonl" else read_parquet
+        return reader(unit, self.options.field, self.options.skip_broken)
+
+    def encode(self, unit):
+        documents, skipped = self.read(unit)
+        tokens = []
+        for encoding in self.tokenizer.encode_batch(documents, add_special_tokens=False):
+            tokens.extend(encoding.ids)
+            if unit.kind != "text":
+                tokens.append(self.end_of_text)
+        if unit.kind == "text" and unit.last:
+            tokens.append(self.end_of_text)
+        array = np.asarray(tokens, dtype=FORMATS[self.width][2])
+        partial = self.folder / f"unit-{unit.number:08}.partial"
+        with open(partial, "wb") as file:
+            array.tofile(file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(unit_path(self.folder, unit.number))
+        return unit.number, len(array), skipped
+
+
+def start_worker(*arguments):
+    global worker
+    worker = Worker(*arguments)
+
+
+def encode_unit(unit):
+    try:
+        return worker.encode(unit)
+    except Refused as refusal:
+        return str(refusal)
+
+
+def unit_path(folder, number):
+    return folder / f"unit-{number:08}.tokens"
+
+
+def load_tokenizer(name):
+    path = pathlib.Path(name)
+    if path.is_dir():
+        path = path / "tokenizer.json"
+    if path.suffix == ".json" or path.exists():
+        if not path.exists():
+            raise Refused(f"{path}: no such file; a tokenizer is a tokenizer.json, its folder, or a name on the hub")
+        try:
+            tokenizer = Tokenizer.from_file(str(path))
+        except Exception as error:
+            raise Refused(f"{path} is not a tokenizer: {error}") from error
+    else:
+        try:
+            tokenizer = Tokenizer.from_pretrained(name)
+        except Exception as error:
+            raise Refused(f"{name} is no tokenizer here, nor one to be had from the hub: {error}") from error
+    tokenizer.encode_special_tokens = True  # a document that spells "</s>" does not end there
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def find_end_of_text(tokenizer, options):
+    name = options.end_of_text
+    beside = pathlib.Path(options.tokenizer)
+    beside = (beside if beside.is_dir() else beside.parent) / "tokenizer_config.json"
+    if name is None and beside.exists():
+        name = json.loads(beside.read_text()).get("eos_token")
+        name = name.get("content") if isinstance(name, dict) else name
+    for candidate in [name] if name else ["<|end_of_text|>", "<|endoftext|>", "</s>"]:
+        token = tokenizer.token_to_id(candidate)
+        if token is not None:
+            return token
+    raise Refused(f"the tokenizer has no token {name or 'for end of text'}; --end-of-text names it")
+
+
+# ---- Progress ----
+
+class Progress:
+    def __init__(self, total):
+        self.total, self.begin, self.next, self.fresh = max(total, 1), time.monotonic(), 0, 0
+        self.terminal = sys.stderr.isatty()
+
+    def show(self, done, tokens, fresh, last=False):
+        now = time.monotonic()
+        if now < self.next and not last:
+            return
+        self.next = now + (0.2 if self.terminal else 10)
+        rate = fresh / max(now - self.begin, 1e-9)
+        left = f"{(self.total - done) / rate:.0f} s left" if rate > 0 else ""
+        line = (f"{100 * done / self.total:3.0f}%  {done / 2**20:,.0f} of {self.total / 2**20:,.0f} MiB  "
+                f"{tokens:,} tokens  {rate / 2**20:.1f} MiB/s  {left}")
+        print(f"\r\x1b[K{line}" if self.terminal else line, end="\n" if last or not self.terminal else "",
+              file=sys.stderr, flush=True)
+
+
+# ---- Writing shards ----
+
+class Shards:
+    """One split, a file after another."""
+
+    def __init__(self, folder, name, width, shard_tokens):
+        self.folder, self.name, self.width, self.shard_tokens = folder, name, width, shard_tokens
+        self.names, self.file, self.size, self.total = [], None, 0, 0
+
+    def append(self, tokens):
+        while len(tokens):
+            if self.file is None:
+                self.names.append(f"{self.name}-{len(self.names):05}.bin")
+                self.file, self.size = open(self.folder / self.names[-1], "wb"), 0
+                self.file.write(bytes(1024))
+            part = tokens[:self.shard_tokens - self.size]
+            part.tofile(self.file)
+            self.size += len(part)
+            self.total += len(part)
+            tokens = tokens[len(part):]
+            if self.size == self.shard_tokens:
+                self.finish()
+
+    def finish(self):
+        if self.file is None:
+            return
+        magic, version, _ = FORMATS[self.width]
+        self.file.seek(0)
+        np.array([magic, version, self.size], dtype=np.int32).tofile(self.file)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        self.file.close()
+        self.file = None
+
+
+def read_unit(path, width):
+    dtype = FORMATS[width][2]
+    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)  # nothing cannot be mapped
+
+
+def boundary_after(arrays, wanted, end_of_text):
+    """Where validation begins: after the first end of text at or behind `wanted` tokens, or just there if none is."""
+    begin = 0
+    for array in arrays:
+        first = max(wanted - 1 - begin, 0)
+        ends = np.flatnonzero(array[first:] == end_of_text)
+        if len(ends):
+            return begin + first + int(ends[0]) + 1
+        begin += len(array)
+    return wanted
+
+
+def write_shards(options, folder, units, width, end_of_text):
+    arrays = [read_unit(unit_path(folder, unit.number), width) for unit in units]
+    total = sum(len(array) for array in arrays)
+    boundary = total
+    if options.validation_share > 0:
+        boundary = boundary_after(arrays, round((1 - options.validation_share) * total), end_of_text)
+        if boundary >= total:
+            boundary = round((1 - options.validation_share) * total)
+    if boundary < 2 or (options.validation_share > 0 and total - boundary < 2):
+        raise Refused(f"{total} tokens are too few to split {options.validation_share} of them off; give more text, or "
+                      "--validation-share 0")
+    train = Shards(folder, "train", width, options.shard_tokens)
+    validation = Shards(folder, "val", width, options.shard_tokens)
+    begin = 0
+    for array in arrays:
+        cut = min(max(boundary - begin, 0), len(array))
+        train.append(array[:cut])
+        validation.append(array[cut:])
+        begin += len(array)
+    train.finish()
+    validation.finish()
+    return train, validation
+
+
+def publish(options, folder, names):
+    """Moves the shards to their place; a part of them is not the data, so a mark stands meanwhile."""
+    mark = options.out / UNFINISHED
+    mark.write_text("prepare_hf.py was stopped here; run it again\n")
+    for name in names:
+        (folder / name).rename(options.out / name)
+    for old in old_shards(options.out):
+        if old.name not in names:
+            old.unlink()
+    mark.unlink()
+    for folder in options.out.glob("prepare_hf.partial-*"):  # also of calls with other arguments
+        shutil.rmtree(folder)
+
+
+def old_shards(folder):
+    return sorted([*folder.glob("train-*.bin"), *folder.glob("val-*.bin")])
+
+
+# ---- The whole ----
+
+def fingerprint(options):
+    """What the work under way depends on: other arguments or files begin anew."""
+    facts = [options.tokenizer, options.field, options.end_of_text, options.skip_broken]
+    facts += [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in options.files]
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+def check(options):
+    if not 0 <= options.validation_share <= 0.5:
+        raise Refused(f"the validation share is {options.validation_share}; expected 0 to 0.5")
+    if not 2 <= options.shard_tokens < 2**31:
+        raise Refused(f"the size of a shard is {options.shard_tokens} tokens; expected 2 to {2**31 - 1}")
+    if options.processes < 1:
+        raise Refused(f"{options.processes} processes; expected 1 or more")
+    old = old_shards(options.out)
+    if old and not options.overwrite and not (options.out / UNFINISHED).exists():
+        raise Refused(f"{options.out} has shards already ({old[0].name}); choose another folder, or --overwrite to "
+                      "replace them")
+
+
+def encode_all(options, units, folder, end_of_text, width):
+    """Encodes what is not there yet. Returns the documents that were left out."""
+    ready = [unit for unit in units if unit_path(folder, unit.number).exists()]
+    missing = [unit for unit in units if not unit_path(folder, unit.number).exists()]
+    if ready:
+        print(f"going on: {len(ready)} of {len(units)} parts are there already", file=sys.stderr)
+    done, fresh, skipped = sum(unit.bytes for unit in ready), 0, 0
+    tokens = sum(unit_path(folder, unit.number).stat().st_size // width for unit in ready)
+    progress = Progress(sum(unit.bytes for unit in units))
+    with multiprocessing.get_context("spawn").Pool(min(options.processes, max(len(missing), 1)), start_worker,
+                                                   (options, end_of_text, width, folder)) as pool:
+        for result in pool.imap_unordered(encode_unit, missing):
+            if isinstance(result, str):
+                raise Refused(f"{result} (--skip-broken leaves such documents out)")
+            number, count, left_out = result
+            done += units[number].bytes
+            fresh += units[number].bytes
+            tokens += count
+            skipped += left_out
+            progress.show(done, tokens, fresh)
+    progress.show(done, tokens, fresh, last=True)
+    return skipped
+
+
+def prepare(options):
+    check(options)
+    units = plan(options.files)
+    tokenizer = load_tokenizer(options.tokenizer)
+    end_of_text = find_end_of_text(tokenizer, options)
+    width = 2 if max(tokenizer.get_vocab(with_added_tokens=True).values()) < 65536 else 4
+    folder = options.out / f"prepare_hf.partial-{fingerprint(options)}"
+    folder.mkdir(parents=True, exist_ok=True)
+    skipped = encode_all(options, units, folder, end_of_text, width)
+    train, validation = write_shards(options, folder, units, width, end_of_text)
+    publish(options, folder, train.names + validation.names)
+    if skipped:
+        print(f"{skipped:,} broken documents were left out", file=sys.stderr)
+    print(f"{train.total:,} tokens to train on, {validation.total:,} to validate, in "
+          f"{len(train.names) + len(validation.names)} shards of {8 * width}-bit tokens in {options.out}", file=sys.stderr)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("files", metavar="FILE", nargs="+", type=pathlib.Path)
+    parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, its folder, or a name on the hub")
+    parser.add_argument("--out", required=True, type=pathlib.Path, help="the folder of the shards")
+    parser.add_argument("--field", default="text", help="key or column of the text (%(default)s)")
+    parser.add_argument("--end-of-text", help="that token's name; by default the tokenizer's eos_token")
+    parser.add_argument("--shard-tokens", type=int, default=100_000_000, help="of the largest shard (%(default)s)")
+    parser.add_argument("--validation-share", type=float, default=0.05,
+                        help="of the tokens, at their end, in whole documents (%(default)s)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="(%(default)s)")
+    parser.add_argument("--skip-broken", action="store_true", help="leave out what is not UTF-8, JSON or Parquet")
+    parser.add_argument("--overwrite", action="store_true", help="replace shards that are there already")
+    return parser.parse_args()
+
+
+def main():
+    try:
+        prepare(parse())
+    except Refused as refusal:
+        print(f"error: {refusal}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; call it again with the same arguments to go on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+// lighthouse data inspect: what is in token shards.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+
+#include "commands.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/stop_signal.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/data/inspect.h"
+#include "progress.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  std::vector<std::string> patterns;
+  std::string tokenizer = "bytes";
+  int64_t most_frequent = 16;
+  int64_t samples = 3;
+  int64_t sample_tokens = 64;
+};
+
+struct Opened {
+  std::vector<TokenShard> sound;
+  std::vector<std::string> faults;  // what the others are refused with
+};
+
+Opened open_all(const std::vector<std::string>& patterns) {
+  Opened opened;
+  for (const std::string& pattern : patterns) {
+    for (const auto& path : match_files(pattern)) {
+      try {
+        opened.sound.emplace_back(path);
+      } catch (const InputError& error) {
+        opened.faults.emplace_back(error.what());
+      }
+    }
+  }
+  return opened;
+}
+
+/// A line for each shard. Tokens outside the vocabulary are faults.
+void count_all(Opened& opened, const Tokenizer& tokenizer, TokenCounts& counts) {
+  const StopSignal stop;
+  ProgressLine progress;
+  TextTable table({"shard", "bits", "tokens", "ends of text", "outside"});
+  int64_t done = 0;
+  for (const TokenShard& shard : opened.sound) {
+    stop.check();
+    const TokenCounts before = {counts.tokens, counts.documents, counts.outside, 0, 0, {}};
+    counts.add(shard, tokenizer.end_of_text());
+    const int64_t outside = counts.outside - before.outside;
+    table.add_row({shard.path().string(), std::to_string(8 * shard.bytes_per_token()), format_count(shard.size()),
+                   format_count(counts.documents - before.documents), format_count(outside)});
+    if (outside > 0) {
+      opened.faults.push_back(fmt::format("{}: {} tokens are outside the vocabulary of {}, 0 to {}",
+                                          shard.path().string(), format_count(outside), tokenizer.name(),
+                                          tokenizer.vocab_size() - 1));
+    }
+    ++done;
+    progress.show(static_cast<double>(done) / static_cast<double>(opened.sound.size()),
+                  fmt::format("{} of {} shards", done, opened.sound.size()));
+  }
+  progress.clear();
+  fmt::print("{}\n", table.str());
+}
+
+void print_counts(const TokenCounts& counts, const Tokenizer& tokenizer, int64_t most_frequent) {
+  fmt::print("{} tokens, {} ends of text; {} of {} tokens occur; {:.2f} bits a token by frequency alone\n",
+             format_count(counts.tokens), format_count(counts.documents), format_count(counts.distinct()),
+             format_count(tokenizer.vocab_size()), counts.entropy());
+  fmt::print("longest run of one token: {} of {}\n\n", format_count(counts.longest_run), counts.run_token);
+  const auto most = counts.most_frequent(most_frequent);
+  if (most.empty()) return;
+  constexpr int kBar = 32;
+  TextTable table({"token", "count", "share", "text", ""});
+  for (const auto& [token, count] : most) {
+    const double share = static_cast<double>(count) / static_cast<double>(counts.tokens);
+    const auto bar = static_cast<size_t>(kBar * count / most.front().second);
+    table.add_row({std::to_string(token), format_count(count), fmt::format("{:.2f}%", 100 * share),
+                   shown_token(tokenizer, token), std::string(bar, '#')});
+  }
+  fmt::print("{}\n", table.str());
+}
+
+void print_samples(const Opened& opened, const Tokenizer& tokenizer, const Options& options) {
+  for (int64_t i = 0; i < options.samples && !opened.sound.empty(); ++i) {  // spread evenly over all shards
+    const auto which = static_cast<size_t>(i * std::ssize(opened.sound) / options.samples);
+    const TokenShard& shard = opened.sound[which];
+    const int64_t begin = shard.size() / (options.samples + 1) * (i + 1);
+    fmt::print("{}, from token {} on:\n  {}\n", shard.path().string(), format_count(begin),
+               sample_of(shard, tokenizer, begin, options.sample_tokens));
+  }
+}
+
+void inspect(const Options& options) {
+  const auto tokenizer = make_tokenizer(options.tokenizer);
+  Opened opened = open_all(options.patterns);
+  TokenCounts counts;
+  counts.of_token.resize(static_cast<size_t>(tokenizer->vocab_size()));
+  count_all(opened, *tokenizer, counts);
+  print_counts(counts, *tokenizer, options.most_frequent);
+  print_samples(opened, *tokenizer, options);
+  if (opened.faults.empty()) return;
+  for (const std::string& fault : opened.faults) spdlog::error("{}", fault);
+  throw InputError(fmt::format("{} of these shards cannot be trained on", opened.faults.size()));
+}
+
+}  // namespace
+
+void add_data_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("data", "Look at token shards");
+  command->require_subcommand(1);
+  CLI::App* inspection = command->add_subcommand("inspect", "Count tokens, show samples, find bad shards");
+  auto options = std::make_shared<Options>();
+  inspection->add_option("SHARD", options->patterns, "Shards, or patterns of them")->required();
+  inspection->add_option("--tokenizer", options->tokenizer, "bytes, a SentencePiece model, or a Hugging Face folder")
+      ->capture_default_str();
+  inspection->add_option("--top", options->most_frequent, "So many of the most frequent tokens")
+      ->check(CLI::Range(0, 1'000'000))
+      ->capture_default_str();
+  inspection->add_option("--samples", options->samples, "So many decoded samples")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
+  inspection->add_option("--sample-tokens", options->sample_tokens, "Tokens of a sample")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  inspection->callback([options] { inspect(*options); });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,58 @@
+// lighthouse export: a checkpoint as a Hugging Face folder.
+#include "lighthouse/hub/export.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+#include "lighthouse/core/stop_signal.h"
+#include "lighthouse/core/text.h"
+#include "progress.h"
+
+namespace lighthouse {
+namespace {
+
+struct Options {
+  ExportOptions exported;
+  std::string dtype = "auto";
+};
+
+void run(Options& options) {
+  if (options.dtype == "float32") options.exported.dtype = DType::kFloat32;
+  if (options.dtype == "bfloat16") options.exported.dtype = DType::kBFloat16;
+  const StopSignal stop;
+  ProgressLine progress;
+  const ExportResult result = export_hugging_face(options.exported, [&](int64_t bytes, int64_t of) {
+    stop.check();
+    progress.show(static_cast<double>(bytes) / static_cast<double>(of),
+                  fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
+  });
+  progress.clear();
+  spdlog::info("wrote {}: {} of weights in {} {}", options.exported.folder.string(), format_bytes(result.bytes),
+               result.files, result.files == 1 ? "file" : "files");
+}
+
+}  // namespace
+
+void add_export_command(CLI::App& program) {
+  CLI::App* command = program.add_subcommand("export", "Write a checkpoint as a Hugging Face folder");
+  auto options = std::make_shared<Options>();
+  ExportOptions& exported = options->exported;
+  command->add_option("CHECKPOINT", exported.checkpoint, "A checkpoint, or a run's directory for its newest")
+      ->required();
+  command->add_option("DIR", exported.folder, "The folder to make")->required();
+  command
+      ->add_option("--dtype", options->dtype,
+                   "Of the weights: float32 or bfloat16; auto: as the checkpoint has them, which loses nothing")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
+      ->capture_default_str();
+  command->add_option("--max-shard-size", exported.max_shard_bytes, "The largest file of weights, for example 500MB")
+      ->transform(CLI::AsSizeValue(true))
+      ->default_str("5GB");
+  command->add_option("--tokenizer", exported.tokenizer, "The model's tokenizer, if it has moved");
+  command->callback([options] { run(*options); });
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,143 @@
+#include "hugging_face_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <nlohmann/json.hpp>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "piece.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr int64_t kMostTokens = int64_t{1} << 24;  // an id above it is a damaged file
+
+/// GPT-2's alphabet: the character that stands for a byte, by code point. Printable bytes stand for themselves, the
+/// others follow from 256 on, in their order.
+std::array<int, 512> bytes_by_character() {
+  std::array<int, 512> bytes{};
+  bytes.fill(-1);
+  size_t next = 256;
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
+    bytes[printable ? static_cast<size_t>(byte) : next++] = byte;
+  }
+  return bytes;
+}
+
+/// A byte-level token's bytes; what is not of the alphabet stays as it is.
+std::string bytes_of(const std::string& piece) {
+  static const std::array<int, 512> kBytes = bytes_by_character();
+  std::string bytes;
+  for (size_t i = 0; i < piece.size(); ++i) {
+    const auto first = static_cast<unsigned char>(piece[i]);
+    const bool two = first >= 0xC2 && first < 0xE0 && i + 1 < piece.size();
+    const size_t code = first < 0x80 ? first
+                        : two        ? (first & 0x1FU) << 6 | (static_cast<unsigned char>(piece[i + 1]) & 0x3FU)
+                                     : 511;
+    if (code < kBytes.size() && kBytes[code] >= 0) {
+      bytes += static_cast<char>(kBytes[code]);
+      i += two ? 1 : 0;
+    } else {
+      bytes += piece[i];
+    }
+  }
+  return bytes;
+}
+
+class HuggingFaceTokenizer final : public Tokenizer {
+ public:
+  explicit HuggingFaceTokenizer(const fs::path& path) : path_(path) {
+    const Json json = Json::parse(read_file(path), nullptr, false);
+    if (!json.is_object() || !json.contains("model") || !json["model"].is_object()) {
+      throw refuse("it is not the JSON of a tokenizer");
+    }
+    try {
+      read(json);
+    } catch (const Json::exception& error) {
+      throw refuse(fmt::format("{}", error.what()));
+    }
+  }
+
+  std::string name() const override { return path_.string(); }
+  int64_t vocab_size() const override { return std::ssize(pieces_); }
+  int32_t end_of_text() const override { return end_of_text_; }
+  void encode(std::string_view, std::vector<int32_t>&) const override {
+    throw InputError(
+        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes tokens with it", path_.string()));
+  }
+  bool takes_text_alone() const override { return true; }
+  std::string decode(int32_t token) const override {
+    return token >= 0 && token < vocab_size() ? pieces_[static_cast<size_t>(token)] : "";
+  }
+
+ private:
+  InputError refuse(const std::string& why) const {
+    return InputError(fmt::format("{} cannot be used: {}", path_.string(), why));
+  }
+
+  void read(const Json& json) {
+    const Json& vocabulary = json.at("model").at("vocab");
+    const bool byte_level = is_byte_level(json);
+    const auto decoded = [&](const std::string& piece) { return byte_level ? bytes_of(piece) : bytes_of_piece(piece); };
+    if (vocabulary.is_object()) {
+      for (const auto& [piece, id] : vocabulary.items()) place(id.get<int64_t>(), decoded(piece));
+    } else {  // Unigram: pairs of piece and score, in the order of their numbers
+      for (const Json& entry : vocabulary) place(vocab_size(), decoded(entry.at(0).get<std::string>()));
+    }
+    for (const Json& added : json.value("added_tokens", Json::array())) {
+      const auto id = added.at("id").get<int64_t>();
+      const bool special = added.value("special", false);
+      place(id, special ? "" : added.at("content").get<std::string>());
+    }
+    find_end_of_text(json);
+  }
+
+  static bool is_byte_level(const Json& json) {
+    return json.value("decoder", Json()).dump().find("\"ByteLevel\"") != std::string::npos;
+  }
+
+  void place(int64_t id, std::string text) {
+    if (id < 0 || id >= kMostTokens) throw refuse(fmt::format("a token has the number {}", id));
+    if (id >= vocab_size()) pieces_.resize(static_cast<size_t>(id) + 1);
+    pieces_[static_cast<size_t>(id)] = std::move(text);
+  }
+
+  /// The token that tokenizer_config.json beside it names as end of text, or one with a usual name.
+  void find_end_of_text(const Json& json) {
+    std::vector<std::string> names;
+    const fs::path beside = path_.parent_path() / "tokenizer_config.json";
+    if (fs::exists(beside)) {
+      const Json config = Json::parse(read_file(beside), nullptr, false);
+      Json end = config.is_object() ? config.value("eos_token", Json()) : Json();
+      if (end.is_object()) end = end.value("content", Json());
+      if (end.is_string()) names.push_back(end);
+    }
+    for (const char* usual : {"<|end_of_text|>", "<|endoftext|>", "</s>"}) names.emplace_back(usual);
+    for (const std::string& name : names) {
+      for (const Json& added : json.value("added_tokens", Json::array())) {
+        if (added.at("content") != name) continue;
+        end_of_text_ = added.at("id").get<int32_t>();
+        return;
+      }
+    }
+    throw refuse("it has no token for end of text (the eos_token of tokenizer_config.json)");
+  }
+
+  fs::path path_;
+  std::vector<std::string> pieces_;
+  int32_t end_of_text_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> make_hugging_face_tokenizer(const fs::path& path) {
+  return std::make_unique<HuggingFaceTokenizer>(path);
+}
+
+}  // namespace lighthouse

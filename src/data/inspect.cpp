@@ -1,0 +1,116 @@
+#include "lighthouse/data/inspect.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "lighthouse/data/utf8.h"
+
+namespace lighthouse {
+namespace {
+
+/// Text on one line that a terminal can show.
+std::string escaped(std::string_view text) {
+  std::string shown;
+  while (!text.empty()) {
+    const auto byte = static_cast<unsigned char>(text.front());
+    const size_t sound = std::min(first_broken_utf8(text.substr(0, 4)), std::min<size_t>(text.size(), 4));
+    size_t length = 1;
+    if (byte >= 0x80 && sound > 0) {  // a whole character
+      while (length < sound && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) ++length;
+      shown += text.substr(0, length);
+    } else if (byte == '\n') {
+      shown += "\\n";
+    } else if (byte == '\t') {
+      shown += "\\t";
+    } else if (byte < 0x20 || byte >= 0x7F) {
+      shown += fmt::format("\\x{:02x}", byte);
+    } else {
+      shown += text.front();
+    }
+    text.remove_prefix(length);
+  }
+  return shown;
+}
+
+}  // namespace
+
+void TokenCounts::add(const TokenShard& shard, int32_t end_of_text) {
+  constexpr int64_t kPiece = int64_t{1} << 20;
+  std::vector<int32_t> piece;
+  int64_t run = 0;
+  int32_t last = -1;
+  for (int64_t begin = 0; begin < shard.size(); begin += kPiece) {
+    piece.resize(static_cast<size_t>(std::min(kPiece, shard.size() - begin)));
+    shard.read(begin, piece);
+    for (const int32_t token : piece) {
+      run = token == last ? run + 1 : 1;
+      last = token;
+      if (run > longest_run) {
+        longest_run = run;
+        run_token = token;
+      }
+      documents += token == end_of_text ? 1 : 0;
+      if (token < 0 || token >= std::ssize(of_token)) {
+        ++outside;
+      } else {
+        ++of_token[static_cast<size_t>(token)];
+      }
+    }
+  }
+  tokens += shard.size();
+}
+
+int64_t TokenCounts::distinct() const {
+  return std::ssize(of_token) - std::count(of_token.begin(), of_token.end(), 0);
+}
+
+double TokenCounts::entropy() const {
+  const auto all = static_cast<double>(tokens - outside);
+  double bits = 0;
+  for (const int64_t count : of_token) {
+    if (count > 0) bits -= static_cast<double>(count) / all * std::log2(static_cast<double>(count) / all);
+  }
+  return bits;
+}
+
+std::vector<std::pair<int32_t, int64_t>> TokenCounts::most_frequent(int64_t count) const {
+  std::vector<int32_t> order(of_token.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto size = static_cast<size_t>(std::min(count, distinct()));
+  const auto of = [&](int32_t token) { return of_token[static_cast<size_t>(token)]; };
+  std::partial_sort(order.begin(), order.begin() + static_cast<ptrdiff_t>(size), order.end(),
+                    [&](int32_t a, int32_t b) { return of(a) != of(b) ? of(a) > of(b) : a < b; });
+  std::vector<std::pair<int32_t, int64_t>> most;
+  for (size_t i = 0; i < size; ++i) most.emplace_back(order[i], of(order[i]));
+  return most;
+}
+
+std::string shown_token(const Tokenizer& tokenizer, int32_t token) {
+  return token == tokenizer.end_of_text() ? "<end of text>" : fmt::format("\"{}\"", escaped(tokenizer.decode(token)));
+}
+
+std::string sample_of(const TokenShard& shard, const Tokenizer& tokenizer, int64_t begin, int64_t count) {
+  std::vector<int32_t> tokens(static_cast<size_t>(std::clamp<int64_t>(count, 0, shard.size() - begin)));
+  shard.read(begin, tokens);
+  std::string shown;
+  std::string text;  // tokens may be parts of characters: what is between two others is decoded together
+  const auto flush = [&] {
+    shown += escaped(text);
+    text.clear();
+  };
+  for (const int32_t token : tokens) {
+    if (token >= 0 && token < tokenizer.vocab_size() && token != tokenizer.end_of_text()) {
+      text += tokenizer.decode(token);
+      continue;
+    }
+    flush();
+    shown += token == tokenizer.end_of_text() ? std::string("<end of text>") : fmt::format("<{}?>", token);
+  }
+  flush();
+  return shown;
+}
+
+}  // namespace lighthouse

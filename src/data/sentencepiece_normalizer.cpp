@@ -1,0 +1,88 @@
+#include "sentencepiece_normalizer.h"
+
+#include <cstdint>
+#include <optional>
+
+namespace lighthouse {
+namespace {
+
+// Numbers of fields in sentencepiece_model.proto.
+constexpr uint64_t kNormalizerSpec = 3;  // of ModelProto
+constexpr uint64_t kCharsmap = 2;        // of NormalizerSpec, precompiled_charsmap
+constexpr uint64_t kRemoveSpaces = 4;    // remove_extra_whitespaces, true if not said
+constexpr uint64_t kEscapeSpaces = 5;    // escape_whitespaces, likewise
+
+/// One field of a protocol buffer: a number, or bytes.
+struct Field {
+  uint64_t number = 0;
+  uint64_t value = 0;
+  std::string_view bytes;
+};
+
+/// Walks through a serialized message (protobuf.dev/programming-guides/encoding).
+class Fields {
+ public:
+  explicit Fields(std::string_view message) : rest_(message) {}
+
+  /// The next field, or nothing at the end or where the message is damaged.
+  std::optional<Field> next() {
+    uint64_t tag = 0;
+    if (rest_.empty() || !varint(tag)) return std::nullopt;
+    Field field{tag >> 3, 0, {}};
+    switch (tag & 7) {
+      case 0:
+        return varint(field.value) ? std::optional(field) : std::nullopt;
+      case 1:
+        return take(8, field) ? std::optional(field) : std::nullopt;
+      case 2:
+        return varint(field.value) && take(field.value, field) ? std::optional(field) : std::nullopt;
+      case 5:
+        return take(4, field) ? std::optional(field) : std::nullopt;
+      default:
+        return std::nullopt;
+    }
+  }
+  bool sound() const { return rest_.empty(); }
+
+ private:
+  bool varint(uint64_t& value) {
+    value = 0;
+    for (unsigned shift = 0; shift < 64 && !rest_.empty(); shift += 7) {
+      const auto byte = static_cast<unsigned char>(rest_.front());
+      rest_.remove_prefix(1);
+      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return true;
+    }
+    return false;
+  }
+
+  bool take(uint64_t size, Field& field) {
+    if (size > rest_.size()) return false;
+    field.bytes = rest_.substr(0, size);
+    rest_.remove_prefix(size);
+    return true;
+  }
+
+  std::string_view rest_;
+};
+
+}  // namespace
+
+bool keeps_text(std::string_view model) {
+  bool has_charsmap = false;
+  bool removes_spaces = true;
+  bool escapes_spaces = true;
+  Fields fields(model);
+  while (const auto field = fields.next()) {
+    if (field->number != kNormalizerSpec) continue;
+    Fields spec(field->bytes);
+    while (const auto inner = spec.next()) {
+      if (inner->number == kCharsmap) has_charsmap = !inner->bytes.empty();
+      if (inner->number == kRemoveSpaces) removes_spaces = inner->value != 0;
+      if (inner->number == kEscapeSpaces) escapes_spaces = inner->value != 0;
+    }
+  }
+  return fields.sound() && !has_charsmap && !removes_spaces && escapes_spaces;
+}
+
+}  // namespace lighthouse

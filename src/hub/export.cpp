@@ -1,0 +1,162 @@
+#include "lighthouse/hub/export.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/bfloat16.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "lighthouse/hub/hugging_face_config.h"
+#include "lighthouse/hub/tokenizer_files.h"
+#include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/schedule.h"
+#include "weight_files.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+/// A tensor of the checkpoint, and as what it is written.
+struct Exported {
+  TensorSpec spec;
+  Tensor tensor;
+
+  int64_t bytes() const { return spec.shape.numel() * size_of(spec.dtype); }
+};
+
+std::vector<Exported> tensors_to_export(const SafetensorsFile& weights, const ModelConfig& model,
+                                        std::optional<DType> dtype) {
+  std::vector<Exported> tensors;
+  for (TensorSpec& spec : tensor_specs(model)) {
+    const DType stored = weights.at(spec.name).dtype() == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
+    const Tensor& tensor = weights.at(spec.name, spec.shape, stored);
+    spec.dtype = dtype.value_or(stored);
+    tensors.push_back({spec, tensor});
+  }
+  return tensors;
+}
+
+/// Tensors in their order, file by file: the next file begins where one would become too large.
+std::vector<std::vector<Exported>> shards_of(const std::vector<Exported>& tensors, int64_t max_bytes) {
+  std::vector<std::vector<Exported>> shards(1);
+  int64_t bytes = 0;
+  for (const Exported& tensor : tensors) {
+    if (!shards.back().empty() && bytes + tensor.bytes() > max_bytes) {
+      shards.emplace_back();
+      bytes = 0;
+    }
+    bytes += tensor.bytes();
+    shards.back().push_back(tensor);
+  }
+  return shards;
+}
+
+template <typename To, typename From, typename Convert>
+void write_converted(SafetensorsWriter& writer, const Tensor& tensor, const Convert& convert) {
+  constexpr int64_t kPiece = 1 << 20;
+  const From* values = tensor.data<From>();
+  std::vector<To> piece;
+  for (int64_t begin = 0; begin < tensor.numel(); begin += kPiece) {
+    const int64_t end = std::min(begin + kPiece, tensor.numel());
+    piece.resize(static_cast<size_t>(end - begin));
+    std::transform(values + begin, values + end, piece.begin(), convert);
+    writer.write(std::as_bytes(std::span(piece)));
+  }
+}
+
+void write_tensor(SafetensorsWriter& writer, const Exported& exported) {
+  const Tensor& tensor = exported.tensor;
+  if (exported.spec.dtype == tensor.dtype()) {
+    writer.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
+  } else if (tensor.dtype() == DType::kFloat32) {
+    write_converted<BFloat16, float>(writer, tensor, to_bfloat16);
+  } else {
+    write_converted<float, BFloat16>(writer, tensor, [](BFloat16 x) { return static_cast<float>(x); });
+  }
+}
+
+/// Writes the files of weights and, if there are several, their index.
+void write_weights(const fs::path& folder, const std::vector<std::vector<Exported>>& shards, int64_t all,
+                   const CopyProgress& progress) {
+  Json map = Json::object();
+  int64_t done = 0;
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string name = shards.size() == 1 ? std::string("model.safetensors")
+                                                : fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size());
+    std::vector<TensorSpec> specs;
+    for (const Exported& exported : shards[i]) specs.push_back(exported.spec);
+    SafetensorsWriter writer(folder / name, specs, {{"format", "pt"}});
+    for (const Exported& exported : shards[i]) {
+      write_tensor(writer, exported);
+      map[exported.spec.name] = name;
+      done += exported.bytes();
+      if (progress) progress(done, all);
+    }
+    writer.commit();
+  }
+  if (shards.size() == 1) return;
+  const Json index{{"metadata", {{"total_size", all}}}, {"weight_map", map}};
+  write_file(folder / "model.safetensors.index.json", index.dump(2) + '\n');
+}
+
+/// Writes into a folder beside `folder`, and renames it when all is there.
+void publish(const fs::path& folder, const std::function<void(const fs::path&)>& write) {
+  const fs::path partial = folder.parent_path() / (".partial-" + folder.filename().string());
+  std::error_code ignored;
+  try {
+    make_directories(folder.parent_path());
+    fs::remove_all(partial, ignored);
+    make_directories(partial);
+    write(partial);
+    fs::rename(partial, folder);
+    sync_directory(folder.parent_path());
+  } catch (const fs::filesystem_error& error) {
+    fs::remove_all(partial, ignored);
+    throw InputError(fmt::format("cannot write {}: {}", folder.string(), error.what()));
+  } catch (const std::exception&) {
+    fs::remove_all(partial, ignored);
+    throw;
+  }
+}
+
+void check(const ExportOptions& options, const fs::path& folder) {
+  if (options.max_shard_bytes < 1) {
+    throw InputError(fmt::format("a file of at most {} bytes; expected at least 1", options.max_shard_bytes));
+  }
+  if (!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder))) return;
+  throw InputError(fmt::format("{} is there already; nothing is written over", folder.string()));
+}
+
+}  // namespace
+
+ExportResult export_hugging_face(const ExportOptions& options, const CopyProgress& progress) {
+  const fs::path folder = fs::absolute(options.folder.has_filename() ? options.folder : options.folder.parent_path());
+  check(options, folder);
+  const fs::path checkpoint = find_checkpoint(options.checkpoint);
+  verify_checkpoint(checkpoint);
+  const CheckpointState state = load_state(checkpoint);
+  const RunConfig run = parse_config(state.config, (checkpoint / "state.json").string());
+  const StageSection& stage = run.stages[static_cast<size_t>(stage_of_step(run, state.step - 1).stage)];
+  HuggingFaceConfig config{run.model, stage.batch.sequence_length};
+  config.model.rope_theta = stage.rope_theta;
+
+  const SafetensorsFile weights = open_weights(checkpoint);
+  const auto tensors = tensors_to_export(weights, config.model, options.dtype);
+  const auto shards = shards_of(tensors, options.max_shard_bytes);
+  ExportResult result{std::ssize(shards), 0};
+  for (const Exported& exported : tensors) result.bytes += exported.bytes();
+  const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;
+  publish(folder, [&](const fs::path& partial) {
+    const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, partial);
+    write_file(partial / "config.json", hugging_face_config_json(config, tokens, tensors.front().spec.dtype));
+    write_weights(partial, shards, result.bytes, progress);
+  });
+  return result;
+}
+
+}  // namespace lighthouse

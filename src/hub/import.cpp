@@ -1,0 +1,121 @@
+#include "lighthouse/hub/import.h"
+
+#include <fmt/format.h>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/data/tokenizer.h"
+#include "lighthouse/hub/hugging_face_config.h"
+#include "lighthouse/hub/tokenizer_files.h"
+#include "lighthouse/train/checkpoint.h"
+#include "weight_files.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kTokenizerFolder = "tokenizer";
+
+/// Where the checkpoint will be found, whatever the folder that the program is run in.
+fs::path place_of(const fs::path& path) {
+  return fs::absolute(path.has_filename() ? path : path.parent_path());
+}
+
+/// Sets the tokenizer and how many rows of the vocabulary it does not use. Returns whether its files are copied.
+bool choose_tokenizer(const ImportOptions& options, ModelConfig& model) {
+  FoundTokenizer found;
+  if (!options.tokenizer.empty()) {
+    found.vocab_size = make_tokenizer(options.tokenizer)->vocab_size();
+    model.tokenizer = options.tokenizer == "bytes" ? "bytes" : fs::absolute(options.tokenizer).string();
+  } else {
+    if (!fs::exists(options.folder / "tokenizer.json") && !fs::exists(options.folder / "tokenizer.model")) {
+      throw InputError(
+          fmt::format("{} holds no tokenizer (tokenizer.json or tokenizer.model); name one with --tokenizer: "
+                      "bytes, a SentencePiece model or a folder",
+                      options.folder.string()));
+    }
+    found = find_tokenizer(options.folder);
+    model.tokenizer = found.bytes ? "bytes" : (place_of(options.checkpoint) / kTokenizerFolder).string();
+  }
+  model.unused_tokens = model.vocab_size - found.vocab_size;
+  if (model.unused_tokens >= 0) return options.tokenizer.empty() && !found.bytes;
+  throw InputError(
+      fmt::format("the tokenizer {} has {} tokens and the model of {} only {}: they do not belong together",
+                  options.tokenizer.empty() ? options.folder.string() : options.tokenizer,
+                  format_count(found.vocab_size), options.folder.string(), format_count(model.vocab_size)));
+}
+
+/// A run that has not begun, of one dense stage as long as the model's sequences.
+RunConfig run_of(const HuggingFaceConfig& config, const ImportOptions& options) {
+  RunConfig run;
+  run.run.name = "import";
+  run.model = config.model;
+  run.batch = {config.max_position_embeddings, 1, 1};
+  StageSection stage;
+  stage.steps = 1;
+  stage.rope_theta = config.model.rope_theta;
+  stage.batch = run.batch;
+  run.stages = {stage};
+  return parse_config(to_yaml(run), (options.folder / "config.json").string());  // which checks it
+}
+
+/// The `model` section of a whole config's text, and where its weights come from.
+std::string model_yaml(const RunConfig& run, const fs::path& checkpoint) {
+  const std::string yaml = to_yaml(run);
+  const size_t begin = yaml.find("\nmodel:") + 1;
+  size_t end = yaml.find('\n', begin);
+  while (end + 1 < yaml.size() && yaml[end + 1] == ' ') end = yaml.find('\n', end + 1);
+  return fmt::format(
+      "# The model of {}: a config that begins with `extends: .../model.yaml` trains it further.\n"
+      "run:\n  init_from: {}\n{}\n",
+      checkpoint.filename().string(), checkpoint.string(), yaml.substr(begin, end - begin));
+}
+
+/// Copies the tensors as they are.
+void write_weights(const fs::path& path, const std::vector<NamedTensor>& tensors, int64_t all,
+                   const CopyProgress& progress) {
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, tensor] : tensors) specs.push_back({name, tensor.shape(), tensor.dtype()});
+  SafetensorsWriter writer(path, specs, {{"format", "pt"}});
+  int64_t done = 0;
+  for (const auto& [name, tensor] : tensors) {
+    writer.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
+    done += tensor.bytes();
+    if (progress) progress(done, all);
+  }
+  writer.commit();
+}
+
+}  // namespace
+
+ImportResult import_hugging_face(const ImportOptions& options, const CopyProgress& progress) {
+  HuggingFaceConfig config = read_hugging_face_config(options.folder);
+  ModelConfig& model = config.model;
+  if (options.rope_theta) model.rope_theta = *options.rope_theta;
+  if (options.rope_scaling) model.rope_scaling = *options.rope_scaling;
+  const bool copies_tokenizer = choose_tokenizer(options, model);
+  const RunConfig run = run_of(config, options);
+  const WeightFiles files(options.folder);
+  const std::vector<NamedTensor> tensors = files.tensors_of(model);
+  ImportResult result{model, config.max_position_embeddings, 0};
+  for (const NamedTensor& tensor : tensors) result.bytes += tensor.tensor.bytes();
+
+  CheckpointState state;
+  state.stage = run.stages[0].name;
+  state.end_of_stage = true;
+  state.seed = run.run.seed;
+  state.config = to_yaml(run);
+  state.environment = fmt::format("imported from {}", options.folder.string());
+  const fs::path checkpoint = place_of(options.checkpoint);
+  save_weights_checkpoint(checkpoint, state, [&](const fs::path& folder) {
+    write_weights(folder / "model.safetensors", tensors, result.bytes, progress);
+    write_file(folder / "model.yaml", model_yaml(run, checkpoint));
+    if (copies_tokenizer) copy_tokenizer_files(options.folder, folder / kTokenizerFolder);
+  });
+  return result;
+}
+
+}  // namespace lighthouse

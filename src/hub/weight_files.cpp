@@ -1,0 +1,150 @@
+#include "weight_files.h"
+
+#include <fmt/format.h>
+
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "lighthouse/core/arena.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/model/parameters.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kOneFile = "model.safetensors";
+constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr const char* kEmbedding = "model.embed_tokens.weight";
+constexpr const char* kOutput = "lm_head.weight";
+
+/// "a, b, c and 7 more"
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  if (names.size() <= kShown) return join(names, ", ");
+  return fmt::format("{} and {} more", join({names.begin(), names.begin() + kShown}, ", "), names.size() - kShown);
+}
+
+bool same_bytes(const Tensor& a, const Tensor& b) {
+  return a.shape() == b.shape() && a.dtype() == b.dtype() &&
+         std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())) == 0;
+}
+
+/// Old checkpoints hold what follows from rope_theta.
+bool is_derived(const std::string& name) {
+  return name.ends_with(".rotary_emb.inv_freq");
+}
+
+}  // namespace
+
+std::vector<TensorSpec> tensor_specs(const ModelConfig& model) {
+  Arena measuring;
+  std::vector<TensorSpec> specs;
+  for (const auto& [name, tensor] :
+       hugging_face_views(lay_out_parameters(measuring, MemoryUse::kWeights, model), model)) {
+    specs.push_back({name, tensor.shape(), tensor.dtype()});
+  }
+  return specs;
+}
+
+WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
+  if (fs::exists(folder / kIndex)) {
+    open_index(folder / kIndex);
+  } else if (fs::exists(folder / kOneFile)) {
+    open(kOneFile);
+  } else {
+    throw InputError(
+        fmt::format("{} has neither {} nor {}; weights in another format (pytorch_model.bin, GGUF) can be "
+                    "saved by transformers as safetensors",
+                    folder.string(), kOneFile, kIndex));
+  }
+}
+
+void WeightFiles::open(const std::string& file_name) {
+  if (fs::path(file_name).filename() != file_name || file_name.empty()) {
+    throw InputError(fmt::format("{}: its weight_map names \"{}\", which is not a file of this folder",
+                                 (folder_ / kIndex).string(), file_name));
+  }
+  auto file = std::make_unique<SafetensorsFile>(folder_ / file_name);
+  for (const auto& [name, tensor] : file->tensors()) {
+    const auto [other, inserted] = file_of_.emplace(name, file_name);
+    if (inserted) continue;
+    throw InputError(fmt::format("{} and {} in {} both hold {}", other->second, file_name, folder_.string(), name));
+  }
+  files_[file_name] = std::move(file);
+}
+
+void WeightFiles::open_index(const fs::path& index) {
+  const Json json = Json::parse(read_file(index), nullptr, false);
+  if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
+    throw InputError(fmt::format("{} is not the index of a sharded model: it has no weight_map", index.string()));
+  }
+  const Json& map = json["weight_map"];
+  for (const auto& [name, file] : map.items()) {
+    if (!file.is_string()) throw InputError(fmt::format("{}: the file of {} is not a name", index.string(), name));
+    if (files_.count(file) == 0) open(file);
+  }
+  for (const auto& [name, file] : map.items()) {
+    if (files_.at(file)->has(name)) continue;
+    throw InputError(fmt::format("{} says that {} lies in {}, which does not hold it", index.string(), name,
+                                 file.get<std::string>()));
+  }
+}
+
+std::vector<NamedTensor> WeightFiles::tensors_of(const ModelConfig& model) const {
+  const std::vector<TensorSpec> expected = tensor_specs(model);
+  std::vector<NamedTensor> tensors;
+  std::vector<std::string> missing;
+  std::vector<std::string> wrong;
+  for (const auto& [name, shape, dtype] : expected) {
+    const auto file = file_of_.find(name);
+    if (file == file_of_.end()) {
+      missing.push_back(name);
+      continue;
+    }
+    const Tensor& tensor = files_.at(file->second)->at(name);
+    tensors.push_back({name, tensor});
+    if (!(tensor.shape() == shape)) {
+      wrong.push_back(fmt::format("{} is {} and should be {}", name, to_string(tensor.shape()), to_string(shape)));
+    } else if (tensor.dtype() != DType::kFloat32 && tensor.dtype() != DType::kBFloat16) {
+      wrong.push_back(fmt::format("{} is {} and should be float32 or bfloat16", name, name_of(tensor.dtype())));
+    }
+  }
+  if (!missing.empty()) {
+    const bool head = missing == std::vector<std::string>{kOutput};
+    throw InputError(fmt::format("{} lacks {}{}", folder_.string(), some_of(missing),
+                                 head ? "; a model whose output is tied to its embedding says so in config.json "
+                                        "(tie_word_embeddings)"
+                                      : ", which its config.json calls for"));
+  }
+  if (!wrong.empty())
+    throw InputError(fmt::format("{} does not fit its config.json: {}", folder_.string(), some_of(wrong)));
+  check_extra(model, expected);
+  return tensors;
+}
+
+void WeightFiles::check_extra(const ModelConfig& model, const std::vector<TensorSpec>& expected) const {
+  std::map<std::string, std::string> rest = file_of_;
+  for (const TensorSpec& spec : expected) rest.erase(spec.name);
+  if (model.tie_word_embeddings && rest.count(kOutput) != 0) {
+    const auto tensor = [&](const char* name) { return files_.at(file_of_.at(name))->at(name); };
+    if (!same_bytes(tensor(kOutput), tensor(kEmbedding))) {
+      throw InputError(
+          fmt::format("{}: config.json ties the output to the embedding (tie_word_embeddings), and {} is "
+                      "not the same as {}",
+                      folder_.string(), kOutput, kEmbedding));
+    }
+    rest.erase(kOutput);
+  }
+  std::vector<std::string> extra;
+  for (const auto& [name, file] : rest) {
+    if (!is_derived(name)) extra.push_back(name);
+  }
+  if (extra.empty()) return;
+  throw InputError(fmt::format("{} holds {}, which no Llama of its config.json has", folder_.string(), some_of(extra)));
+}
+
+}  // namespace lighthouse

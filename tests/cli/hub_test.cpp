@@ -1,0 +1,61 @@
+// lighthouse export, import, data inspect and tokenizer train, as a user calls them.
+#include "workspace.h"
+
+namespace lighthouse::test {
+namespace {
+
+using Hub = Workspace;
+
+TEST_F(Hub, ARunIsExportedImportedAndTrainedFurther) {
+  write_data();
+  write_config();
+  expect_done(train("first"));
+  expect_done(lighthouse({"export", path("runs/first"), path("hf"), "--max-shard-size", "20KB"}));
+  EXPECT_TRUE(std::filesystem::exists(at("hf") / "model.safetensors.index.json"));
+  expect_done(lighthouse({"import", path("hf"), path("imported"), "--rope-theta", "50000"}));
+  expect_done(lighthouse({"generate", path("imported"), "--prompt", "a", "--max-tokens", "3"}));
+  const Outcome further =
+      train("second", {"--set", "run.init_from=" + path("imported"), "--set", "model.rope_theta=50000"});
+  expect_done(further);
+  EXPECT_NE(further.err.find("starting from the weights of"), std::string::npos) << further.err;
+  // And the same weights come out again.
+  expect_done(lighthouse({"export", path("imported"), path("again"), "--max-shard-size", "20KB"}));
+  for (const auto& entry : std::filesystem::directory_iterator(at("hf"))) {
+    if (entry.path().extension() != ".safetensors") continue;
+    EXPECT_EQ(read_text(entry.path()), read_text(at("again") / entry.path().filename())) << entry.path();
+  }
+}
+
+TEST_F(Hub, RefusesWhatCannotBe) {
+  expect_refusal(lighthouse({"import", path("none"), path("out")}), {path("none"), "config.json"});
+  expect_refusal(lighthouse({"export", path("none"), path("out")}), {path("none"), "no checkpoint"});
+  expect_refusal(lighthouse({"export", path("none"), path("out"), "--dtype", "int8"}), {"--dtype", "int8"});
+  expect_refusal(lighthouse({"export", path("none"), path("out"), "--max-shard-size", "big"}), {"--max-shard-size"});
+  expect_refusal(lighthouse({"import", path("none"), path("out"), "--rope-factor", "4"}), {"--rope-scaling"});
+  expect_refusal(lighthouse({"tokenizer", "train", path("none.txt"), "--out", path("x.model")}), {});
+}
+
+TEST_F(Hub, InspectShowsCountsAndSamples) {
+  write_text(at("a.bin"), shard_of_text("hello hello\n"));
+  const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});
+  expect_done(outcome);
+  for (const char* word : {"a.bin", "12 tokens", "hel", "\"l\"", "33.33%"}) {
+    EXPECT_NE(outcome.out.find(word), std::string::npos) << word << " in\n" << outcome.out;
+  }
+}
+
+TEST_F(Hub, InspectFindsBadShards) {
+  write_text(at("good.bin"), shard_of_text("hello hello\n"));
+  const std::string cut = shard_of_text("some text");
+  write_text(at("cut.bin"), cut.substr(0, cut.size() - 3));
+  write_text(at("outside.bin"), shard_bytes({20240520, 1, 3}, {1, 300, 2}));
+  const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});
+  EXPECT_EQ(outcome.exit_code, 2);
+  for (const char* word : {"cut.bin: cut short", "outside.bin: 1 tokens are outside", "2 of these shards"}) {
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+  }
+  EXPECT_NE(outcome.out.find("good.bin"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lighthouse::test

@@ -1,0 +1,235 @@
+#include "lighthouse/hub/import.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "hugging_face_folder.h"
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/hub/export.h"
+#include "lighthouse/train/checkpoint.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+constexpr const char* kNorm = "model.norm.weight";
+constexpr const char* kQuery = "model.layers.1.self_attn.q_proj.weight";
+
+class ImportTest : public ::testing::Test {
+ protected:
+  ImportOptions options(const std::string& tokenizer = "bytes") const {
+    return {source_.path, folder_ / "checkpoint", tokenizer, std::nullopt, std::nullopt};
+  }
+  std::string refused(const std::string& tokenizer = "bytes") const {
+    const std::string message = message_of<InputError>([&] { import_hugging_face(options(tokenizer)); });
+    EXPECT_FALSE(fs::exists(folder_ / "checkpoint"));
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 1) << "something was left behind";
+    return message;
+  }
+  RunConfig imported_config() const { return parse_config(load_state(folder_ / "checkpoint").config, ""); }
+
+  TemporaryFolder folder_;
+  HuggingFaceFolder source_{folder_};
+};
+
+TEST_F(ImportTest, MakesACheckpointOfTheSameWeights) {
+  const ImportResult result = import_hugging_face(options());
+  EXPECT_EQ(result.model.unused_tokens, 272 - 257);
+  EXPECT_EQ(result.max_position_embeddings, 64);
+  const fs::path checkpoint = find_checkpoint(folder_ / "checkpoint");
+  EXPECT_NO_THROW(verify_checkpoint(checkpoint));
+  const RunConfig config = imported_config();
+  EXPECT_EQ(config.model.rope_theta, 5000);
+  EXPECT_EQ(config.model.token_count(), 257);
+  EXPECT_EQ(config.model.num_key_value_heads, 2);
+
+  Arena measuring;
+  lay_out_parameters(measuring, MemoryUse::kWeights, config.model);
+  Arena arena(measuring.used());
+  const Parameters weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
+  load_weights(checkpoint, weights, config.model);
+  for (const NamedParameter& named : hugging_face_views(weights, config.model)) {
+    const Tensor& original = source_.tensors[source_.find(named.name)].tensor;
+    EXPECT_EQ(std::memcmp(named.tensor.raw(), original.raw(), static_cast<size_t>(original.bytes())), 0) << named.name;
+  }
+}
+
+TEST_F(ImportTest, ModelYamlBeginsAConfigThatTrainsIt) {
+  import_hugging_face(options());
+  write_file(folder_ / "run.yaml",
+             "extends: checkpoint/model.yaml\nrun: {name: further}\nmodel: {rope_theta: 1.0e6}\n"
+             "stages: [{steps: 3}]\n");
+  const RunConfig config = load_config(folder_ / "run.yaml");
+  EXPECT_EQ(config.run.init_from, (folder_ / "checkpoint").string());
+  ModelConfig expected = imported_config().model;
+  expected.rope_theta = 1e6;
+  EXPECT_EQ(config.model, expected);
+}
+
+TEST_F(ImportTest, OptionsReplaceTheRotaryEmbedding) {
+  ImportOptions changed = options();
+  changed.rope_theta = 2e6;
+  changed.rope_scaling = RopeScaling{RopeScalingKind::kLinear, 4};
+  import_hugging_face(changed);
+  EXPECT_EQ(imported_config().model.rope_theta, 2e6);
+  EXPECT_EQ(imported_config().model.rope_scaling.kind, RopeScalingKind::kLinear);
+  EXPECT_EQ(imported_config().stages[0].rope_theta, 2e6);
+}
+
+TEST_F(ImportTest, ReadsScalingInItsOldAndItsNewSpelling) {
+  const Json llama3{
+      {"factor", 8.0}, {"low_freq_factor", 1.0}, {"high_freq_factor", 4.0}, {"original_max_position_embeddings", 16}};
+  for (const auto& [key, type] : {std::pair("rope_scaling", "type"), std::pair("rope_scaling", "rope_type"),
+                                  std::pair("rope_parameters", "rope_type")}) {
+    source_.config.erase("rope_scaling");
+    Json scaling = llama3;
+    scaling[type] = "llama3";
+    if (std::string(key) == "rope_parameters") scaling["rope_theta"] = 77.0;
+    source_.write_config(key, scaling);
+    import_hugging_face(options());
+    const ModelConfig model = imported_config().model;
+    EXPECT_EQ(model.rope_scaling, (RopeScaling{RopeScalingKind::kLlama3, 8, 1, 4, 16}));
+    EXPECT_EQ(model.rope_theta, std::string(key) == "rope_parameters" ? 77 : 5000);
+    fs::remove_all(folder_ / "checkpoint");
+  }
+}
+
+TEST_F(ImportTest, RefusesOtherModels) {
+  for (const auto& [key, value, word] : std::vector<std::tuple<std::string, Json, std::string>>{
+           {"model_type", "mistral", "\"mistral\""},
+           {"architectures", {"LlamaForSequenceClassification"}, "LlamaForCausalLM"},
+           {"attention_bias", true, "attention_bias"},
+           {"mlp_bias", true, "mlp_bias"},
+           {"hidden_act", "gelu", "\"gelu\""},
+           {"head_dim", 16, "head_dim is 16"},
+           {"quantization_config", {{"bits", 4}}, "quantised"},
+           {"rope_scaling", {{"type", "yarn"}, {"factor", 2.0}}, "\"yarn\""},
+           {"rope_scaling", 3, "rope_scaling is 3"},
+           {"vocab_size", "many", "vocab_size is \"many\""},
+           {"hidden_size", -32, "hidden_size is -32"},
+           {"num_hidden_layers", 99999999999, "num_hidden_layers"},
+           {"num_hidden_layers", 5000, "num_hidden_layers"},
+           {"num_key_value_heads", 3, "num_key_value_heads"},
+           {"rms_norm_eps", "small", "rms_norm_eps"},
+           {"vocab_size", nullptr, "vocab_size is missing"},
+           {"vocab_size", 100, "257 tokens"}}) {
+    const Json before = source_.config;
+    source_.write_config(key, value);
+    const std::string message = refused();
+    EXPECT_TRUE(contains(message, word)) << key;
+    EXPECT_TRUE(contains(message, source_.path.string())) << key;
+    source_.config = before;
+  }
+}
+
+TEST_F(ImportTest, RefusesAFolderThatIsNone) {
+  fs::remove(source_.path / "config.json");
+  EXPECT_TRUE(contains(refused(), "no config.json"));
+  write_file(source_.path / "config.json", "{");
+  EXPECT_TRUE(contains(refused(), "not a JSON object"));
+  source_.write();
+  fs::remove(source_.path / "model.safetensors");
+  EXPECT_TRUE(contains(refused(), "neither model.safetensors nor"));
+}
+
+TEST_F(ImportTest, RefusesTensorsThatAreMissingExtraOrWrong) {
+  const std::vector<NamedTensor> sound = source_.tensors;
+  source_.tensors.erase(source_.tensors.begin() + static_cast<ptrdiff_t>(source_.find(kQuery)));
+  source_.write();
+  EXPECT_TRUE(contains(refused(), kQuery));
+
+  source_.tensors = sound;
+  source_.tensors.push_back({"model.layers.2.mlp.up_proj.weight", sound[1].tensor});
+  source_.write();
+  EXPECT_TRUE(contains(refused(), "model.layers.2.mlp.up_proj.weight"));
+
+  source_.tensors = sound;
+  Tensor& norm = source_.tensors[source_.find(kNorm)].tensor;
+  norm = norm.slice(0, 0, 31);
+  source_.write();
+  EXPECT_TRUE(contains(refused(), "model.norm.weight is [31] and should be [32]"));
+
+  source_.tensors = sound;
+  std::vector<double> wide(32, 1.0);
+  source_.tensors[source_.find(kNorm)].tensor = Tensor(wide.data(), {32}, DType::kFloat64);
+  source_.write();
+  EXPECT_TRUE(contains(refused(), "model.norm.weight is float64"));
+
+  source_.tensors = sound;
+  source_.tensors.erase(source_.tensors.begin() + static_cast<ptrdiff_t>(source_.find("lm_head.weight")));
+  source_.write();
+  EXPECT_TRUE(contains(refused(), "tie_word_embeddings"));
+}
+
+TEST_F(ImportTest, TakesATiedOutputThatIsWrittenTwice) {
+  source_.config["tie_word_embeddings"] = true;
+  const size_t head = source_.find("lm_head.weight");
+  source_.write();
+  EXPECT_TRUE(contains(refused(), "not the same as model.embed_tokens.weight"));
+  source_.tensors[head].tensor = source_.tensors[source_.find("model.embed_tokens.weight")].tensor;
+  source_.write();
+  import_hugging_face(options());
+  EXPECT_FALSE(open_weights(folder_ / "checkpoint").has("lm_head.weight"));
+}
+
+TEST_F(ImportTest, RefusesDamagedFiles) {
+  const std::string bytes = read_file(source_.path / "model.safetensors");
+  for (size_t length : {size_t{0}, size_t{7}, size_t{8}, size_t{100}, bytes.size() / 2, bytes.size() - 1}) {
+    write_file(source_.path / "model.safetensors", bytes.substr(0, length));
+    EXPECT_TRUE(contains(refused(), "model.safetensors")) << length;
+  }
+}
+
+TEST_F(ImportTest, RefusesAnIndexThatDoesNotFit) {
+  const fs::path index = source_.path / "model.safetensors.index.json";
+  for (const auto& [text, word] : std::vector<std::pair<std::string, std::string>>{
+           {"{", "no weight_map"},
+           {R"({"weight_map": {"model.norm.weight": 3}})", "model.norm.weight"},
+           {R"({"weight_map": {"model.norm.weight": "../hf/model.safetensors"}})", "not a file of this folder"},
+           {R"({"weight_map": {"model.norm.weight": "none.safetensors"}})", "none.safetensors"},
+           {R"({"weight_map": {"model.nothing": "model.safetensors"}})", "does not hold it"}}) {
+    write_file(index, text);
+    EXPECT_TRUE(contains(refused(), word)) << text;
+  }
+  fs::copy(source_.path / "model.safetensors", source_.path / "again.safetensors");
+  write_file(index,
+             R"({"weight_map": {"model.norm.weight": "again.safetensors", "lm_head.weight": "model.safetensors"}})");
+  EXPECT_TRUE(contains(refused(), "both hold"));
+}
+
+TEST_F(ImportTest, RefusesATokenizerThatDoesNotFit) {
+  EXPECT_TRUE(contains(refused(""), "holds no tokenizer"));
+  Json vocabulary;
+  for (int i = 0; i < 300; ++i) vocabulary[std::to_string(i)] = i;
+  const Json json{{"decoder", {{"type", "ByteLevel"}}},
+                  {"added_tokens", {{{"id", 300}, {"content", "</s>"}, {"special", true}}}},
+                  {"model", {{"type", "BPE"}, {"vocab", vocabulary}}}};
+  write_file(source_.path / "tokenizer.json", json.dump());
+  EXPECT_TRUE(contains(refused(""), "301 tokens"));
+}
+
+TEST_F(ImportTest, WritesOverNothing) {
+  import_hugging_face(options());
+  const std::string before = read_file(folder_ / "checkpoint" / "state.json");
+  EXPECT_TRUE(contains(message_of<InputError>([&] { import_hugging_face(options()); }), "there already"));
+  EXPECT_EQ(read_file(folder_ / "checkpoint" / "state.json"), before);
+}
+
+TEST_F(ImportTest, HasNoStateToResumeFrom) {
+  import_hugging_face(options());
+  const ModelConfig model = imported_config().model;
+  Arena measuring;
+  const Parameters parameters = lay_out_parameters(measuring, MemoryUse::kWeights, model);
+  const std::string message = message_of<InputError>([&] {
+    load_tensors(folder_ / "checkpoint", {parameters, parameters, parameters}, model);
+  });
+  EXPECT_TRUE(contains(message, "weights alone"));
+  EXPECT_TRUE(contains(message, "init_from"));
+}
+
+}  // namespace
+}  // namespace lighthouse

@@ -1,0 +1,17 @@
+# Finds SentencePiece, which prepare and generate use for ".model" tokenizers. Optional: LIGHTHOUSE_SENTENCEPIECE says
+# AUTO, ON or OFF.
+set(LIGHTHOUSE_SENTENCEPIECE AUTO CACHE STRING "Build with SentencePiece: AUTO, ON or OFF")
+set_property(CACHE LIGHTHOUSE_SENTENCEPIECE PROPERTY STRINGS AUTO ON OFF)
+add_library(lighthouse_sentencepiece INTERFACE)
+add_library(lighthouse::sentencepiece ALIAS lighthouse_sentencepiece)
+if(LIGHTHOUSE_SENTENCEPIECE)
+  pkg_check_modules(sentencepiece IMPORTED_TARGET sentencepiece)
+  if(sentencepiece_FOUND)
+    target_link_libraries(lighthouse_sentencepiece INTERFACE PkgConfig::sentencepiece)
+    target_compile_definitions(lighthouse_sentencepiece INTERFACE LIGHTHOUSE_HAS_SENTENCEPIECE)
+  elseif(LIGHTHOUSE_SENTENCEPIECE STREQUAL "ON")
+    message(FATAL_ERROR "LIGHTHOUSE_SENTENCEPIECE is ON and SentencePiece was not found")
+  else()
+    message(STATUS "Building without SentencePiece tokenizers: libsentencepiece-dev was not found")
+  endif()
+endif()
