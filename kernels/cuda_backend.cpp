@@ -107,6 +107,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), proper
   compute_.reset(make_stream());
   upload_.reset(make_stream());
   download_.reset(make_stream());
+  communication_.reset(make_stream());
   linear_ = std::make_unique<LinearPlans>();
   attention_ = std::make_unique<CudnnAttention>();
 }
@@ -173,6 +174,7 @@ Memory CudaBackend::allocate_host(int64_t bytes) {
 // ---- Order ----
 
 Event CudaBackend::record(const Stream& stream) {
+  LIGHTHOUSE_CUDA(cudaSetDevice(options_.device));  // in whichever thread
   cudaEvent_t event = nullptr;
   LIGHTHOUSE_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   const std::shared_ptr<void> owner(event, [](void* handle) { cudaEventDestroy(static_cast<cudaEvent_t>(handle)); });

@@ -40,7 +40,7 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
     // What is said for all stages is resolved in each of them.
     for (const char* free :
          {"run.name", "run.directory", "run.device", "run.dtype", "run.deterministic", "run.init_from",
-          "run.branch_from", "memory.", "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
+          "run.branch_from", "memory.", "distributed.", "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
       if (key.starts_with(free)) return true;
     }
     const int64_t stage = stage_of_key(key);
@@ -54,7 +54,7 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
   };
   refuse_differences(before, now, checkpoint, may_change,
                      "May change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
-                     "checkpoint.*, evaluation.*, hardware.*, train.*, recompute, validation data, the steps of the "
+                     "checkpoint.*, evaluation.*, distributed.*, hardware.*, train.*, recompute, validation data, the steps of the "
                      "stage that is under way, and stages after it. To "
                      "change more, start another run with run.branch_from.");
 }

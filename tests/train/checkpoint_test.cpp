@@ -192,7 +192,7 @@ TEST_F(CheckpointTest, AnotherVersionIsNamed) {
   for (const auto& read :
        {std::function<void()>([&] { load_state(path); }), std::function<void()>([&] { verify_checkpoint(path); })}) {
     const std::string message = refusal(read);
-    EXPECT_TRUE(contains(message, "version 2") && contains(message, "version 1")) << message;
+    EXPECT_TRUE(contains(message, "version 3") && contains(message, "versions 1 and 2")) << message;
   }
 }
 

@@ -41,6 +41,10 @@ class Llama {
   /// Called before each layer's forward and backward. May throw, to give the pass up.
   using LayerHook = std::function<void(int64_t layer)>;
 
+  /// Called in the backward pass when gradients are complete: with the number of layers for those of an lm_head of its
+  /// own, then with each layer, the last one first, for its matrices, and with -1 for all.
+  using GradientHook = std::function<void(int64_t layer)>;
+
   /// Throws InputError if the Lighthouse settings do not fit the sequence length. `backend` must outlive the model.
   Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend);
   Llama(const Llama&) = delete;
@@ -53,6 +57,8 @@ class Llama {
   void prepare(const Stream& stream);
 
   void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
+  /// Not called where passes are recorded: a recording has no hooks.
+  void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
 
   /// Runs the layers. tokens int32 [B, N].
   void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
@@ -121,6 +127,9 @@ class Llama {
   void add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm);
   /// d_residual_ += what flows back through a norm from d_normed_.
   void backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm);
+  void announce(int64_t layer) const {
+    if (gradient_hook_) gradient_hook_(layer);
+  }
   void for_chunks_of_tokens(const std::function<void(int64_t begin, int64_t end)>& body) const;
   int64_t tokens() const { return settings_.batch * settings_.sequence_length; }
 
@@ -128,6 +137,7 @@ class Llama {
   PassSettings settings_;
   Backend& backend_;
   LayerHook layer_hook_;
+  GradientHook gradient_hook_;
 
   RopeTable rope_;
   std::vector<Layer> layers_;
