@@ -49,11 +49,12 @@ void Hub::accept() {
   acceptor_.async_accept([this](const asio::error_code& error, asio::ip::tcp::socket socket) {
     if (error) return;
     auto line = std::make_shared<Line>(std::move(socket));
-    line->start(
+    line->set_listener(
         [this, weak = std::weak_ptr(line)](const Message& hello) {
           if (const auto caller = weak.lock()) greet(caller, hello);
         },
         [] {});
+    line->start();
     accept();
   });
 }
@@ -65,14 +66,12 @@ void Hub::greet(const std::shared_ptr<Line>& line, const Message& hello) {
   if (!fits) return line->close();  // of another run
   const int rank = hello.rank;
   members_[static_cast<size_t>(rank)] = {line, hello.body, Clock::now(), false};
-  line->start([this, rank](Message message) { hear(rank, std::move(message)); },
-              [this, rank] {
-                Member& member = members_[static_cast<size_t>(rank)];
-                if (!member.left) {
-                  tell_gone(rank, "is gone: its connection closed, as it does when a process is killed", false);
-                }
-                member.left = true;
-              });
+  const auto closed = [this, rank] {
+    Member& member = members_[static_cast<size_t>(rank)];
+    if (!member.left) tell_gone(rank, "is gone: its connection closed, as it does when a process is killed", false);
+    member.left = true;
+  };
+  line->set_listener([this, rank](Message message) { hear(rank, std::move(message)); }, closed);
 }
 
 void Hub::hear(int rank, Message message) {

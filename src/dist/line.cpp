@@ -9,10 +9,9 @@ Line::Line(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
-void Line::start(OnMessage message, OnClosed closed) {
+void Line::set_listener(OnMessage message, OnClosed closed) {
   message_ = std::move(message);
   closed_ = std::move(closed);
-  read_header();
 }
 
 void Line::read_header() {
@@ -29,9 +28,8 @@ void Line::read_body() {
   asio::async_read(socket_, asio::buffer(body_), [self = shared_from_this()](const asio::error_code& error, size_t) {
     if (error) return self->fail();
     const Header& header = self->header_;
-    if (self->message_) {
-      self->message_({header.kind, header.channel, header.rank, header.round, std::move(self->body_)});
-    }
+    const OnMessage message = self->message_;  // which may set another
+    if (message) message({header.kind, header.channel, header.rank, header.round, std::move(self->body_)});
     if (self->socket_.is_open()) self->read_header();
   });
 }

@@ -28,8 +28,10 @@ class Line : public std::enable_shared_from_this<Line> {
 
   explicit Line(asio::ip::tcp::socket socket);
 
-  /// Begins to listen. `closed` is called once, unless close() was.
-  void start(OnMessage message, OnClosed closed);
+  /// Who hears it. `closed` is called once, unless close() was.
+  void set_listener(OnMessage message, OnClosed closed);
+  /// Begins to listen. Once.
+  void start() { read_header(); }
   void send(const Message& message);
   void close();
   /// Whether all that was sent is on its way.

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -33,7 +34,10 @@ class MpiCommunicator final : public Communicator {
       : group_(group),
         backend_(backend),
         staged_(backend.device().kind != DeviceKind::kCpu),
-        collectives_([this] { group_.check(doing_); }) {
+        collectives_([this] {
+          if (ending_) throw RunError("a collective was given up");
+          group_.check(doing_);
+        }) {
     thread_ = std::thread([this] { work(); });
   }
   ~MpiCommunicator() override {
@@ -110,7 +114,7 @@ class MpiCommunicator final : public Communicator {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Task> tasks_;  // the front one is under way
-  bool ending_ = false;
+  std::atomic<bool> ending_ = false;
   std::exception_ptr failure_;
   CommunicationCost cost_;
   std::thread thread_;

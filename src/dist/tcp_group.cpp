@@ -1,6 +1,7 @@
 // Each rank's side of a group over TCP.
 #include <fmt/format.h>
 
+#include <array>
 #include <condition_variable>
 #include <mutex>
 #include <sstream>
@@ -114,7 +115,8 @@ class TcpGroup final : public Group {
   std::optional<Hub> hub_;
   std::shared_ptr<Line> line_;
   Clock::time_point heard_;
-  bool parted_ = false;  // in the thread
+  bool parted_ = false;  // these two in the thread
+  bool closed_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -127,6 +129,7 @@ class TcpGroup final : public Group {
 
 std::optional<tcp::socket> TcpGroup::connect(const tcp::endpoint& endpoint) {
   tcp::socket socket(io_);
+  io_.restart();  // without work it stops
   bool done = false;
   asio::error_code result;
   socket.async_connect(endpoint, [&](const asio::error_code& error) {
@@ -172,13 +175,16 @@ void TcpGroup::join(const std::string& addresses, int port, const std::string& a
   }
   line_ = std::make_shared<Line>(std::move(*socket));
   heard_ = Clock::now();
-  line_->start([this](Message message) { hear(std::move(message)); },
-               [this] {
-                 if (parted_) return;
-                 note_gone({0, "rank 0 is gone: its connection closed, as it does when a process is killed", false});
-               });
+  const auto closed = [this] {
+    closed_ = true;
+    if (parted_) return;
+    note_gone({0, "rank 0 is gone: its connection closed, as it does when a process is killed", false});
+  };
+  line_->set_listener([this](Message message) { hear(std::move(message)); }, closed);
+  line_->start();
   line_->send({Kind::kHello, 0, rank_, static_cast<uint64_t>(size_), about});
   tick();
+  io_.restart();
   thread_ = std::thread([this] { io_.run(); });
   gather("", "the start of all ranks", Channel::kRun);
 }
@@ -252,6 +258,8 @@ void TcpGroup::give_up(const std::string& why, bool refused) {
     changed_.wait_for(lock, 2s, [&] { return gone_.has_value(); });
   }
   wait_in_thread(2s, [this] { return line_->idle() && (!hub_ || hub_->idle()); });
+  // A launcher kills all ranks when one ends: rank 0 says first what this one had to say.
+  if (!hub_) wait_in_thread(3s, [this] { return closed_; });
 }
 
 void TcpGroup::finish() {

@@ -9,7 +9,7 @@
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
-#include "lighthouse/core/text.h"
+#include "lighthouse/dist/ranks.h"
 
 namespace lighthouse {
 namespace {
@@ -90,27 +90,6 @@ std::vector<std::pair<std::string, std::string>> files_of(const fs::path& checkp
   return files;
 }
 
-/// What each rank's `part` of the work returned; if it threw on one of them, all throw what was wrong, and where.
-std::vector<std::string> together(Group& group, const std::string& what, const std::function<std::string()>& part) {
-  std::string mine;
-  try {
-    mine = fmt::format("+{}", part());
-  } catch (const fs::filesystem_error& error) {
-    mine = fmt::format("-{}", error.what());
-  } catch (const InputError& error) {
-    mine = fmt::format("-{}", error.what());
-  }
-  std::vector<std::string> all = group.gather(mine, what, Channel::kCheckpoint);
-  std::vector<std::string> wrong;
-  for (size_t rank = 0; rank < all.size(); ++rank) {
-    const bool failed = all[rank].front() == '-';
-    all[rank].erase(0, 1);
-    if (failed) wrong.push_back(group.size() == 1 ? all[rank] : fmt::format("rank {}: {}", rank, all[rank]));
-  }
-  if (!wrong.empty()) throw InputError(join(wrong, "; "));
-  return all;
-}
-
 /// Writes this rank's files and returns their list.
 std::string write_part(const fs::path& folder, const Parameters& weights, const Moments& moments,
                        const ModelConfig& model, const Group& group) {
@@ -163,21 +142,22 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
   fs::path final_path = directory / name_of_step(state.step);
   const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
   const auto leader = [&](const std::string& what, const std::function<void()>& work) {
-    together(group, what, [&] {
+    const auto part = [&] {
       if (group.leads()) work();
       return std::string();
-    });
+    };
+    together(group, what, part, Channel::kCheckpoint);
   };
   leader("the folder of a checkpoint", [&] { begin_folder(partial, final_path); });
   try {
-    const std::vector<std::string> lists = together(group, "the files of a checkpoint", [&] {
-      return write_part(partial, weights, moments, model, group);
-    });
+    const auto part = [&] { return write_part(partial, weights, moments, model, group); };
+    const std::vector<std::string> lists = together(group, "the files of a checkpoint", part, Channel::kCheckpoint);
     leader("the end of a checkpoint", [&] { finish_folder(partial, final_path, state, lists); });
-  } catch (const InputError&) {
+  } catch (const std::exception& error) {
     std::error_code ignored;
     if (group.leads()) fs::remove_all(partial, ignored);
-    throw;
+    if (dynamic_cast<const fs::filesystem_error*>(&error) == nullptr) throw;
+    throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
   }
   return final_path;
 }

@@ -2,12 +2,18 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "lighthouse/data/batch.h"
 #include "lighthouse/data/loader.h"
 #include "lighthouse/model/llama.h"
 
 namespace lighthouse {
+
+/// The summed loss of each of the windows [first, last) of those that validation_loss() takes, in nats.
+std::vector<double> window_losses(Llama& model, const Parameters& weights, const WindowedSource& source,
+                                  int64_t windows, int64_t first, int64_t last, const Tensor& inputs,
+                                  const Tensor& targets, BatchFeed& feed, Backend& backend);
 
 /// Mean loss in nats per token over `windows` windows spread evenly over the source, the same ones at every call (all
 /// of them if there are no more). `inputs` and `targets`, int32 [B, N], are the batch memory of `model`.
