@@ -274,8 +274,8 @@ void NcclCommunicator::watch(const char* what) {
 
 void NcclCommunicator::check_call(ncclResult_t result, const char* what) const {
   if (result == ncclSuccess || result == ncclInProgress) return;
-  throw RunError(fmt::format("NCCL failed in {}: {} ({}); NCCL_DEBUG=INFO tells more", what,
-                             ncclGetErrorString(result), comm_ == nullptr ? "" : ncclGetLastError(comm_)));
+  throw RunError(fmt::format("NCCL failed in {}: {} ({}); NCCL_DEBUG=INFO tells more", what, ncclGetErrorString(result),
+                             comm_ == nullptr ? "" : ncclGetLastError(comm_)));
 }
 
 void NcclCommunicator::abort() {

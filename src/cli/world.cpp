@@ -70,6 +70,7 @@ bool has_nccl() {
 World::World(const Timeouts& timeouts, bool even_alone)
     : launch_(detect_launch(environment_variable, even_alone)), group_(make_group_of_one()) {
   if (launch_.launcher == Launcher::kNone) return;
+  deferred_.emplace();
   if (launch_.rank > 0) log_as_rank(launch_.rank);
   if (launch_.launcher == Launcher::kMpi) {
     mpi_ = start_mpi(launch_);
@@ -148,8 +149,8 @@ std::shared_ptr<Communicator> World::communicator_for(const RunConfig& config, B
         "distributed.backend is nccl, and {} ranks have {} GPUs: NCCL wants one for each; use fewer ranks, or mpi",
         size(), gpus.size()));
   }
-  const bool nccl = choice == CommunicationChoice::kNccl ||
-                    (choice == CommunicationChoice::kAuto && has_nccl() && !shared);
+  const bool nccl =
+      choice == CommunicationChoice::kNccl || (choice == CommunicationChoice::kAuto && has_nccl() && !shared);
   if (nccl) return make_nccl(*group_, backend);
   if (!mpi_) {
     throw InputError(
@@ -167,7 +168,8 @@ namespace {
 
 std::string different_settings(const std::string& of_leader, const std::string& other) {
   std::string text;
-  for (const ConfigDifference& d : differences(parse_config(of_leader, "rank 0"), parse_config(other, "another rank"))) {
+  for (const ConfigDifference& d :
+       differences(parse_config(of_leader, "rank 0"), parse_config(other, "another rank"))) {
     text += fmt::format("{}{} {} instead of {}", text.empty() ? "" : ", ", d.key, d.after, d.before);
   }
   return text.empty() ? "its text" : text;

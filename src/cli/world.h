@@ -3,8 +3,10 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/launch.h"
 #include "lighthouse/dist/mpi.h"
 #include "lighthouse/dist/ranks.h"
@@ -33,8 +35,8 @@ class World {
   /// "8 ranks by mpirun", or empty.
   std::string description() const;
 
-  /// Runs `work`, then parts from the others. What it throws is told to them, so that nobody waits for this rank; on all
-  /// but rank 0 what the user would read twice becomes SilentExit.
+  /// Runs `work`, then parts from the others. What it throws is told to them, so that nobody waits for this rank; on
+  /// all but rank 0 what the user would read twice becomes SilentExit.
   void run(const std::function<void()>& work);
 
   /// The ranks with what carries tensors between them, as the config says and the devices allow.
@@ -45,12 +47,13 @@ class World {
   void part();
 
   Launch launch_;
+  std::optional<DeferredSignals> deferred_;
   std::unique_ptr<MpiSession> mpi_;
   std::shared_ptr<Group> group_;
 };
 
-/// Finds the other ranks. What the config says of `distributed` is taken from this rank's own, if it can be read; what is
-/// wrong with it is said later, by all ranks together.
+/// Finds the other ranks. What the config says of `distributed` is taken from this rank's own, if it can be read; what
+/// is wrong with it is said later, by all ranks together.
 std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings);
 
 /// Reads the config on each rank, and throws InputError if they differ in it or in the program.

@@ -34,11 +34,7 @@ std::vector<std::string> unpack(const std::string& packed) {
 }
 
 Hub::Hub(asio::io_context& io, asio::ip::tcp::acceptor& acceptor, int size, const Timeouts& timeouts)
-    : acceptor_(acceptor),
-      timer_(io),
-      timeouts_(timeouts),
-      begin_(Clock::now()),
-      members_(static_cast<size_t>(size)) {}
+    : acceptor_(acceptor), timer_(io), timeouts_(timeouts), begin_(Clock::now()), members_(static_cast<size_t>(size)) {}
 
 void Hub::start() {
   accept();

@@ -29,14 +29,21 @@ int wanted(const Environment& environment, const std::string& name, const char* 
 
 Launch of_mpi(const Environment& environment) {
   if (const auto size = number(environment, "OMPI_COMM_WORLD_SIZE")) {
-    return {Launcher::kMpi, wanted(environment, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"), *size,
-            number(environment, "OMPI_COMM_WORLD_LOCAL_RANK").value_or(0), "", 0};
+    return {Launcher::kMpi,
+            wanted(environment, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+            *size,
+            number(environment, "OMPI_COMM_WORLD_LOCAL_RANK").value_or(0),
+            "",
+            0};
   }
   const bool slurm = environment("SLURM_STEP_NUM_TASKS").has_value();
   if (slurm && environment("PMIX_RANK")) {  // srun --mpi=pmix
-    return {Launcher::kMpi, wanted(environment, "SLURM_PROCID", "PMIX_RANK"),
-            wanted(environment, "SLURM_STEP_NUM_TASKS", "PMIX_RANK"), number(environment, "SLURM_LOCALID").value_or(0),
-            "", 0};
+    return {Launcher::kMpi,
+            wanted(environment, "SLURM_PROCID", "PMIX_RANK"),
+            wanted(environment, "SLURM_STEP_NUM_TASKS", "PMIX_RANK"),
+            number(environment, "SLURM_LOCALID").value_or(0),
+            "",
+            0};
   }
   const auto rank = number(environment, "PMI_RANK");
   const auto size = number(environment, "PMI_SIZE");
@@ -86,8 +93,8 @@ Launch detect_launch(const Environment& environment, bool even_alone) {
   if (launch.launcher == Launcher::kNone) launch = of_slurm(environment);
   if (launch.launcher == Launcher::kNone) return {};
   if (launch.rank >= launch.size) {
-    throw InputError(fmt::format("the environment says that this is rank {} of {} ranks, counted from 0", launch.rank,
-                                 launch.size));
+    throw InputError(
+        fmt::format("the environment says that this is rank {} of {} ranks, counted from 0", launch.rank, launch.size));
   }
   return launch.size > 1 || even_alone ? launch : Launch{};
 }

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "host_collectives.h"
+#include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/mpi.h"
 
 namespace lighthouse {
@@ -31,10 +32,7 @@ constexpr const char* name_of(Collective which) {
 class MpiCommunicator final : public Communicator {
  public:
   MpiCommunicator(Group& group, Backend& backend)
-      : group_(group),
-        backend_(backend),
-        staged_(backend.device().kind != DeviceKind::kCpu),
-        collectives_([this] {
+      : group_(group), backend_(backend), staged_(backend.device().kind != DeviceKind::kCpu), collectives_([this] {
           if (ending_) throw RunError("a collective was given up");
           group_.check(doing_);
         }) {
@@ -139,6 +137,7 @@ void MpiCommunicator::join(const Stream&) {
 }
 
 void MpiCommunicator::work() {
+  keep_signals_from_this_thread();
   std::unique_lock lock(mutex_);
   while (true) {
     changed_.wait(lock, [&] { return ending_ || !tasks_.empty(); });
@@ -192,8 +191,7 @@ void MpiCommunicator::run_staged(const Task& task) {
   const int64_t bytes = task.in.bytes() * (in_place ? 1 : 2);
   if (bytes > pinned_.bytes()) pinned_ = backend_.allocate_host(bytes);
   const Tensor in(pinned_.address(), task.in.shape(), task.in.dtype());
-  const Tensor out =
-      in_place ? in : Tensor(pinned_.address() + task.in.bytes(), task.out.shape(), task.out.dtype());
+  const Tensor out = in_place ? in : Tensor(pinned_.address() + task.in.bytes(), task.out.shape(), task.out.dtype());
   const Stream copies = backend_.communication_stream();
   backend_.copy(copies, in, task.in);
   backend_.wait(copies);

@@ -68,8 +68,8 @@ void check_same(Group& group, const std::string& mine, const std::string& subjec
   for (size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] != texts[0]) differences[differ(texts[0], texts[rank])].push_back(rank);
   }
-  throw AgreedError(fmt::format("the ranks have not the same {}; compared with rank 0, {}", subject,
-                                list_by_rank(differences)));
+  throw AgreedError(
+      fmt::format("the ranks have not the same {}; compared with rank 0, {}", subject, list_by_rank(differences)));
 }
 
 }  // namespace lighthouse

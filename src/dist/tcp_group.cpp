@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "hub.h"
+#include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/group.h"
 
 namespace lighthouse {
@@ -30,8 +31,8 @@ MeetingPlace::MeetingPlace(int port) {
   try {
     listener = std::make_unique<Listener>(port);
   } catch (const std::system_error& error) {
-    throw InputError(fmt::format("rank 0 cannot listen on port {}: {}; set MASTER_PORT to one that is free", port,
-                                 error.what()));
+    throw InputError(
+        fmt::format("rank 0 cannot listen on port {}: {}; set MASTER_PORT to one that is free", port, error.what()));
   }
 }
 
@@ -185,7 +186,10 @@ void TcpGroup::join(const std::string& addresses, int port, const std::string& a
   line_->send({Kind::kHello, 0, rank_, static_cast<uint64_t>(size_), about});
   tick();
   io_.restart();
-  thread_ = std::thread([this] { io_.run(); });
+  thread_ = std::thread([this] {
+    keep_signals_from_this_thread();
+    io_.run();
+  });
   gather("", "the start of all ranks", Channel::kRun);
 }
 
@@ -211,8 +215,8 @@ void TcpGroup::hear(Message message) {
 void TcpGroup::tick() {
   line_->send({Kind::kHeartbeat, 0, rank_, 0, ""});
   if (!parted_ && Clock::now() - heard_ > timeouts_.silence) {
-    note_gone({0, fmt::format("rank 0 is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000),
-               false});
+    note_gone(
+        {0, fmt::format("rank 0 is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000), false});
   }
   timer_.expires_after(heartbeat_of(timeouts_));
   timer_.async_wait([this](const asio::error_code& error) {

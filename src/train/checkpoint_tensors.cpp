@@ -87,8 +87,8 @@ class MomentReader {
                                      : tensor.rank() == 1 && stretch->first + tensor.numel() <= place.end - place.begin;
     const bool number = tensor.dtype() == DType::kFloat32 || tensor.dtype() == DType::kBFloat16;
     if (!fits || !number) {
-      throw InputError(fmt::format("{}: {} is {} {}, which does not fit the model: there it has {}", file.string(), name,
-                                   name_of(tensor.dtype()), to_string(tensor.shape()), to_string(place.shape)));
+      throw InputError(fmt::format("{}: {} is {} {}, which does not fit the model: there it has {}", file.string(),
+                                   name, name_of(tensor.dtype()), to_string(tensor.shape()), to_string(place.shape)));
     }
     const int64_t begin = place.begin + stretch->first;
     const Tensor elements = tensor.view({tensor.numel()});
@@ -112,8 +112,8 @@ class MomentReader {
         if (!common.empty()) held += common.end - common.begin;
       }
       if (entry.taken == held) continue;
-      throw InputError(fmt::format("{} does not hold all of {}{}: {} elements of {}", where, prefix_, name,
-                                   entry.taken, held));
+      throw InputError(
+          fmt::format("{} does not hold all of {}{}: {} elements of {}", where, prefix_, name, entry.taken, held));
     }
   }
 

@@ -17,8 +17,8 @@ std::vector<NamedTensor> model_tensors(const Parameters& weights, const ModelCon
 /// stretch from element 4096 on as "exp_avg.NAME@4096", of one dimension.
 std::vector<NamedTensor> moment_tensors(const Moments& moments, const ModelConfig& model);
 
-/// Copies what is held from files that have it, whole or in stretches, of either type. Throws InputError if something is
-/// missing or has another shape.
+/// Copies what is held from files that have it, whole or in stretches, of either type. Throws InputError if something
+/// is missing or has another shape.
 void read_moments(const std::vector<std::filesystem::path>& files, const Moments& moments, const ModelConfig& model);
 
 /// Copies the tensor of this name and shape, of either type, to float32 or bfloat16.

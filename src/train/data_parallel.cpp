@@ -1,8 +1,23 @@
 #include "lighthouse/train/data_parallel.h"
 
+#include <fmt/format.h>
+
+#include "lighthouse/core/error.h"
 #include "lighthouse/train/training_step.h"
 
 namespace lighthouse {
+
+void check_share(const StageSection& stage, const Mesh& mesh) {
+  const BatchSection& batch = stage.batch;
+  if (batch.micro_batches() >= mesh.data_size()) return;
+  throw InputError(fmt::format(
+      "stage {} has {} micro-batches of {} sequences a step, which is less than one for each of {} ranks; {}",
+      stage.name, batch.micro_batches(), batch.micro_batch_size, mesh.data_size(),
+      batch.global_batch_size >= mesh.data_size()
+          ? fmt::format("use batch.micro_batch_size={}", batch.global_batch_size / mesh.data_size())
+          : fmt::format("use at most {} ranks, or a batch.global_batch_size of at least {}", batch.global_batch_size,
+                        mesh.data_size())));
+}
 
 DataParallel::DataParallel(RunMemory& memory, Communicator& communicator, Backend& backend)
     : memory_(memory), communicator_(communicator), backend_(backend) {}

@@ -46,19 +46,6 @@ void check_sources(const StageSection& stage) {
   }
 }
 
-/// Each rank needs a micro-batch.
-void check_share(const StageSection& stage, const Mesh& mesh) {
-  const BatchSection& batch = stage.batch;
-  if (batch.micro_batches() >= mesh.data_size()) return;
-  throw InputError(fmt::format(
-      "stage {} has {} micro-batches of {} sequences a step, which is less than one for each of {} ranks; {}", stage.name,
-      batch.micro_batches(), batch.micro_batch_size, mesh.data_size(),
-      batch.global_batch_size >= mesh.data_size()
-          ? fmt::format("use batch.micro_batch_size={}", batch.global_batch_size / mesh.data_size())
-          : fmt::format("use at most {} ranks, or a batch.global_batch_size of at least {}", batch.global_batch_size,
-                        mesh.data_size())));
-}
-
 /// Everything that can be refused without touching the run's directory.
 void check_run(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   for (const StageSection& stage : config.stages) {
@@ -226,10 +213,9 @@ void Trainer::check_data_of_ranks() {
 }
 
 void Trainer::choose_start(const StartOptions& start) {
-  const std::string of_leader =
-      together(group(), "the choice of a checkpoint", [&] {
-        return leads() ? checkpoint_to_start_from(start).string() : std::string();
-      }).front();
+  const std::string of_leader = together(group(), "the choice of a checkpoint", [&] {
+                                  return leads() ? checkpoint_to_start_from(start).string() : std::string();
+                                }).front();
   const fs::path checkpoint = of_leader;
   if (checkpoint.empty()) return start_afresh();
   continue_from(checkpoint, checkpoint.parent_path() != directory_.checkpoints());
@@ -341,8 +327,8 @@ void Trainer::take_over_directory(const fs::path& checkpoint, bool branch, bool 
 
 /// What decides the bits of a run besides its config: this very program, what it computes with, and how many.
 std::string Trainer::environment() const {
-  const std::string one = fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__,
-                                      backend_.description());
+  const std::string one =
+      fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend_.description());
   if (!ranks_.communicator) return one;
   return fmt::format("{}; ranks {}, {}", one, ranks_.mesh.size(), ranks_.communicator->description());
 }
@@ -393,7 +379,7 @@ void Trainer::run() {
     save_what_is_finished();
     if (leads()) metrics_.flush();
     throw;
-  } catch (const InputError&) {  // a bad token deep in the data, a full disk
+  } catch (const InputError&) {                   // a bad token deep in the data, a full disk
     if (ranks_.alone()) save_what_is_finished();  // others may be in the middle of a step
     throw;
   }
@@ -422,10 +408,9 @@ void Trainer::enter_stage(int64_t stage_index) {
   }
   loader_->seek(position);
   note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
-                             is_switch ? "switching to stage" : "stage", stage().name, finished_,
-                             name_of(stage().attention), stage().steps, stage().batch.global_batch_size,
-                             stage().batch.sequence_length,
-                             is_switch ? "; weights, optimizer state and data position stay" : ""));
+                   is_switch ? "switching to stage" : "stage", stage().name, finished_, name_of(stage().attention),
+                   stage().steps, stage().batch.global_batch_size, stage().batch.sequence_length,
+                   is_switch ? "; weights, optimizer state and data position stay" : ""));
 }
 
 void Trainer::begin_step() {
@@ -488,8 +473,7 @@ void Trainer::record(const StepResult& result, double elapsed) {
     observer_.step_finished(metrics);
   }
   if (result.skipped) {
-    warn(
-        fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
+    warn(fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
   }
   if (result.skipped && skipped_in_a_row_ >= config_.train.max_skipped_steps) {
     throw RunError(

@@ -132,8 +132,8 @@ struct HardwareSection {
   double bandwidth = 0;    // TB/s, for the plan's step time
   // Links, for the plan of many ranks.
   int64_t ranks_per_host = 8;
-  double link_bandwidth = 350;   // GB/s of a rank to others of its host, each way
-  double link_latency = 4;       // microseconds
+  double link_bandwidth = 350;    // GB/s of a rank to others of its host, each way
+  double link_latency = 4;        // microseconds
   double network_bandwidth = 45;  // GB/s of a rank to other hosts, each way
   double network_latency = 12;    // microseconds
 

@@ -16,12 +16,12 @@ struct CommunicationCost {
   int64_t bytes = 0;           // that this rank sent
 };
 
-/// Collectives over contiguous tensors of float32, float64 or bfloat16, on the device of whoever made it. All ranks make
-/// the same calls in the same order, from one thread.
+/// Collectives over contiguous tensors of float32, float64 or bfloat16, on the device of whoever made it. All ranks
+/// make the same calls in the same order, from one thread.
 ///
-/// A collective begins when `after` has come to where it is now, runs beside that stream, and is done when a stream that
-/// has joined comes by. The tensor lives, and is left alone, until then. Sums are made in an order that follows from
-/// sizes and the number of ranks alone, so that they have the same bits on every run; and on all ranks.
+/// A collective begins when `after` has come to where it is now, runs beside that stream, and is done when a stream
+/// that has joined comes by. The tensor lives, and is left alone, until then. Sums are made in an order that follows
+/// from sizes and the number of ranks alone, so that they have the same bits on every run; and on all ranks.
 ///
 /// All throw PeerError when another rank is gone, RunError when the library fails. After that nothing more can be done
 /// with it, and nothing on the device waits for other ranks any longer.

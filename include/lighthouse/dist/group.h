@@ -1,5 +1,5 @@
-// The ranks of a run as a group of processes: who is alive, and what they agree on. Small things go through here (settings,
-// verdicts, a vote); tensors go through a Communicator.
+// The ranks of a run as a group of processes: who is alive, and what they agree on. Small things go through here
+// (settings, verdicts, a vote); tensors go through a Communicator.
 #pragma once
 
 #include <chrono>
@@ -38,8 +38,8 @@ class Group {
   virtual int size() const = 0;
   bool leads() const { return rank() == 0; }
 
-  /// What each rank gave, in the order of ranks. All ranks make the same calls, in the same order on each channel. Waits
-  /// for all, for at most Timeouts::stall. Throws PeerError; `what` says in it what was waited for.
+  /// What each rank gave, in the order of ranks. All ranks make the same calls, in the same order on each channel.
+  /// Waits for all, for at most Timeouts::stall. Throws PeerError; `what` says in it what was waited for.
   virtual std::vector<std::string> gather(const std::string& mine, const std::string& what,
                                           Channel channel = Channel::kRun) = 0;
   /// Throws PeerError if a rank is gone. Costs nothing.
@@ -60,7 +60,7 @@ class Group {
 std::unique_ptr<Group> make_group_of_one();
 
 struct Timeouts {
-  std::chrono::milliseconds silence{30'000};  // a rank that is not heard of for so long is gone
+  std::chrono::milliseconds silence{30'000};   // a rank that is not heard of for so long is gone
   std::chrono::milliseconds stall{1'800'000};  // ranks that live, and do not come to what others wait for
   std::chrono::milliseconds start{300'000};    // for all ranks to be there
 };
@@ -81,12 +81,12 @@ class MeetingPlace {
   std::unique_ptr<Listener> listener;
 };
 
-/// Meets the other ranks over TCP, at rank 0's `addresses` (names or numbers, separated by commas: the first that answers)
-/// and `port`. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host and process. Each rank
-/// holds one connection to rank 0, so that the end of a process is noticed when its system closes it, and the end of a
-/// host when its heartbeats stop. Throws PeerError if not all come in time.
-std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port, std::unique_ptr<MeetingPlace> place,
-                            const std::string& about, const Timeouts& timeouts);
+/// Meets the other ranks over TCP, at rank 0's `addresses` (names or numbers, separated by commas: the first that
+/// answers) and `port`. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host and
+/// process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system closes
+/// it, and the end of a host when its heartbeats stop. Throws PeerError if not all come in time.
+std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
+                            std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts);
 
 /// "host 12345": this process, for `about`.
 std::string this_process();

@@ -32,7 +32,8 @@ class AgreedError : public InputError {
 std::vector<std::string> together(Group& group, const std::string& what, const std::function<std::string()>& part,
                                   Channel channel = Channel::kRun);
 
-/// Throws AgreedError unless all ranks bring the same: `differ` says for two texts what differs, `subject` what they are.
+/// Throws AgreedError unless all ranks bring the same: `differ` says for two texts what differs, `subject` what they
+/// are.
 void check_same(Group& group, const std::string& mine, const std::string& subject,
                 const std::function<std::string(const std::string& of_leader, const std::string& other)>& differ);
 

@@ -26,8 +26,8 @@ class AdamW {
   Tensor step_scalar(StepScalar which) const { return step_scalars_.slice(0, which, which + 1); }
 
   /// Unless loss or norm is not finite: clips the gradient and updates the float32 weights, with decoupled decay on
-  /// tensors of two dimensions. `working`, if it is not the weights themselves, becomes their rounded copy. Only what is
-  /// held is updated; `weights` may be all of them or, laid out alike, the held ones.
+  /// tensors of two dimensions. `working`, if it is not the weights themselves, becomes their rounded copy. Only what
+  /// is held is updated; `weights` may be all of them or, laid out alike, the held ones.
   void step(const Stream& stream, const Parameters& weights, const Parameters& working, const Parameters& gradients,
             double learning_rate);
 

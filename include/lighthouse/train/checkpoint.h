@@ -1,6 +1,6 @@
 // A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not
-// at all. Of several ranks each writes its part of the optimizer's state, optimizer-00001-of-00004.safetensors and so on;
-// state.json lists the files. Any number of ranks can read what any other number wrote.
+// at all. Of several ranks each writes its part of the optimizer's state, optimizer-00001-of-00004.safetensors and so
+// on; state.json lists the files. Any number of ranks can read what any other number wrote.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,9 @@
 
 namespace lighthouse {
 
+/// Throws InputError unless each rank has a micro-batch in a step of this stage.
+void check_share(const StageSection& stage, const Mesh& mesh);
+
 /// Sums gradients over ranks, bucket by bucket, while backward still computes those of earlier layers. With sharded
 /// state each rank gets the sums of its share alone, updates it, and all bring together the new weights.
 class DataParallel {

@@ -8,8 +8,8 @@
 
 #include "lighthouse/config/run_config.h"
 #include "lighthouse/core/arena.h"
-#include "lighthouse/model/llama.h"
 #include "lighthouse/dist/mesh.h"
+#include "lighthouse/model/llama.h"
 #include "lighthouse/train/adamw.h"
 
 namespace lighthouse {
