@@ -17,6 +17,7 @@
 namespace lighthouse {
 namespace {
 
+constexpr int kFailed = 1;
 constexpr int kRefused = 2;
 
 std::unique_ptr<Group> meet_by_mpi(const Launch& launch, MpiSession& mpi, const Timeouts& timeouts) {
@@ -97,26 +98,27 @@ std::string World::description() const {
 }
 
 void World::run(const std::function<void()>& work) {
+  if (launch_.launcher == Launcher::kNone) return work();
   try {
     work();
   } catch (const Interrupted&) {  // all ranks together
     part();
     throw;
-  } catch (const AgreedError&) {
+  } catch (const AgreedError& error) {
+    if (leads()) spdlog::error("{}", error.what());
     part();
-    if (!leads()) throw SilentExit{kRefused};
-    throw;
+    throw SilentExit{kRefused};
   } catch (const PeerError& error) {
-    if (!error.refused()) throw;
-    if (!leads()) throw SilentExit{kRefused};
-    throw InputError(error.what());
+    if (leads() || !error.refused()) spdlog::error("{}", error.what());
+    throw SilentExit{error.refused() ? kRefused : kFailed};
   } catch (const InputError& error) {
+    if (leads()) spdlog::error("{}", error.what());
     group_->give_up(error.what(), true);
-    if (!leads()) throw SilentExit{kRefused};
-    throw;
+    throw SilentExit{kRefused};
   } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
     group_->give_up(error.what(), false);
-    throw;
+    throw SilentExit{kFailed};
   }
   part();
 }

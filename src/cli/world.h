@@ -13,7 +13,8 @@
 
 namespace lighthouse {
 
-/// Ends the program with a code and without a word: rank 0 says what there is to say.
+/// Ends the program with a code and without a word: what there is to say has been said, at once, since a launcher may
+/// kill all ranks when one ends.
 struct SilentExit {
   int code;
 };
