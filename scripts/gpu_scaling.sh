@@ -32,7 +32,7 @@ fi
 largest=1
 for n in $ranks; do [ "$n" -le "$largest" ] || largest=$n; done
 
-export NCCL_NVLS_ENABLE=0 OMP_NUM_THREADS=4 OMPI_MCA_odls_base_sigkill_timeout=30
+export NCCL_NVLS_ENABLE=0 OMP_NUM_THREADS=4 OMPI_MCA_odls_base_sigkill_timeout=10
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

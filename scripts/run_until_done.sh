@@ -10,8 +10,8 @@ set -uo pipefail
 
 restarts=${RESTARTS:-5}
 short=${SECONDS_OF_A_RUN:-60}
-# Open MPI passes SIGTERM on after so many seconds, and kills after as many again: the time to save.
-export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-30}
+# Open MPI passes SIGTERM on after so many seconds, kills after as many again, and waits for both when a rank fails.
+export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-10}
 
 stopping=0
 child=
