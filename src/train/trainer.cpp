@@ -560,7 +560,10 @@ void Trainer::save() {
   if (saved_ != finished_ || !ranks_.alone()) collect_save_or_warn(true);
   if (saved_ == finished_) return;
   // What a resumed run will not write again must be there when the checkpoint is.
-  if (leads()) metrics_.flush();
+  together(group(), "the metrics before a checkpoint", [&] {
+    if (leads()) metrics_.flush();
+    return std::string();
+  });
   const Event copied = writer_->begin(state());
   step_.hold_update(copied);
   if (memory_.master_is_shared_out()) step_.hold_gradients(copied);
