@@ -107,6 +107,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), proper
   compute_.reset(make_stream());
   upload_.reset(make_stream());
   download_.reset(make_stream());
+  communication_.reset(make_stream());
   linear_ = std::make_unique<LinearPlans>();
   attention_ = std::make_unique<CudnnAttention>();
 }
@@ -173,6 +174,7 @@ Memory CudaBackend::allocate_host(int64_t bytes) {
 // ---- Order ----
 
 Event CudaBackend::record(const Stream& stream) {
+  LIGHTHOUSE_CUDA(cudaSetDevice(options_.device));  // in whichever thread
   cudaEvent_t event = nullptr;
   LIGHTHOUSE_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
   const std::shared_ptr<void> owner(event, [](void* handle) { cudaEventDestroy(static_cast<cudaEvent_t>(handle)); });
@@ -215,6 +217,14 @@ std::unique_ptr<Graph> CudaBackend::capture(const Stream& stream, const std::fun
 int cuda_device_count() {
   int count = 0;
   return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+std::string cuda_device_id(int device) {
+  cudaDeviceProp properties{};
+  LIGHTHOUSE_CUDA(cudaGetDeviceProperties(&properties, device));
+  std::string id;
+  for (const char byte : properties.uuid.bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return id;
 }
 
 std::unique_ptr<Backend> make_cuda_backend(const CudaOptions& options) {

@@ -42,6 +42,7 @@ class CudaBackend final : public Backend {
   Stream compute_stream() override { return Stream(compute_.get()); }
   Stream upload_stream() override { return Stream(upload_.get()); }
   Stream download_stream() override { return Stream(download_.get()); }
+  Stream communication_stream() override { return Stream(communication_.get()); }
   Event record(const Stream& stream) override;
   void wait(const Stream& stream, const Event& event) override;
   void wait(const Event& event) override;
@@ -127,6 +128,7 @@ class CudaBackend final : public Backend {
   // Optimizer
   void add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) override;
   void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) override;
+  void combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) override;
   int64_t reduction_scratch(int64_t numel) const override;
   void plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate, double max_norm,
                    const AdamSettings& settings) override;
@@ -143,7 +145,7 @@ class CudaBackend final : public Backend {
 
   CudaOptions options_;
   cudaDeviceProp properties_{};
-  OwnedStream compute_, upload_, download_;
+  OwnedStream compute_, upload_, download_, communication_;
   std::unique_ptr<LinearPlans> linear_;
   std::unique_ptr<CudnnAttention> attention_;
 };

@@ -81,6 +81,12 @@ __global__ void __launch_bounds__(kFinalThreads) norm_kernel(double* norm, const
   if (threadIdx.x == 0) *norm = sqrt(total);
 }
 
+__global__ void combine_norms_kernel(double* norm, const double* norms, int64_t count) {
+  double sum = 0;
+  for (int64_t i = 0; i < count; ++i) sum += norms[i] * norms[i];
+  *norm = sqrt(sum);
+}
+
 template <typename Term>
 void launch_sum(const Stream& stream, const Tensor& scratch, const Tensor& x) {
   const auto blocks = static_cast<unsigned>(cuda_scratch::sum_blocks(x.numel()));
@@ -206,6 +212,13 @@ void CudaBackend::l2_norm(const Stream& stream, const Tensor& norm, const Tensor
   norm_kernel<<<1, kFinalThreads, 0, native(stream)>>>(norm.data<double>(), data_of<double>(scratch),
                                                        cuda_scratch::sum_blocks(x.numel()));
   LIGHTHOUSE_LAUNCHED("l2_norm");
+}
+
+void CudaBackend::combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) {
+  const ProfileRange range("combine_norms");
+  require(norm.numel() == 1 && contiguous(norms), "combine_norms", {&norm, &norms});
+  combine_norms_kernel<<<1, 1, 0, native(stream)>>>(norm.data<double>(), norms.data<double>(), norms.numel());
+  LIGHTHOUSE_LAUNCHED("combine_norms");
 }
 
 int64_t CudaBackend::reduction_scratch(int64_t numel) const {

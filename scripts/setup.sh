@@ -7,7 +7,7 @@ packages=(
     build-essential cmake ninja-build pkg-config
     libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
     libopenblas-openmp-dev
-    libopenmpi-dev openmpi-bin       # for training with many processes
+    libopenmpi-dev openmpi-bin libasio-dev    # for training with many processes
     gnuplot-nox                      # draws what compare and eval show
     libgtest-dev libbenchmark-dev    # for the tests
 )

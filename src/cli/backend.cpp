@@ -20,7 +20,7 @@ bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
 
-std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
+std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config, int local_rank) {
   if (masks_documents(config) && config.run.dtype != DTypeChoice::kFloat32) {
     throw InputError(
         "data.document_mask is attention, which on a GPU runs in float32 only; use --set run.dtype=float32, or "
@@ -28,6 +28,7 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config) {
   }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
+  options.device = local_rank % std::max(1, cuda_device_count());
   options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   options.deterministic = config.run.deterministic;
   options.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
@@ -38,7 +39,7 @@ bool gpu_is_there() {
   return false;
 }
 
-std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/) {
+std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/, int /*local_rank*/) {
   throw InputError(
       "run.device is cuda, and this program was built without CUDA (" LIGHTHOUSE_NO_CUDA
       "); install the CUDA toolkit 12 or newer with cuDNN 9 and build again (README.md), or use --set run.device=cpu");
@@ -57,9 +58,9 @@ RunConfig with_device(RunConfig config) {
   return config;
 }
 
-std::unique_ptr<Backend> make_backend(const RunConfig& given) {
+std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
   const RunConfig config = with_device(given);
-  if (config.run.device == DeviceChoice::kCuda) return make_gpu_backend(config);
+  if (config.run.device == DeviceChoice::kCuda) return make_gpu_backend(config, local_rank);
   if (config.run.dtype == DTypeChoice::kBFloat16) {
     throw InputError(
         "run.dtype is bfloat16, and the CPU computes in float32 alone; use --set run.dtype=float32, or a GPU");

@@ -14,6 +14,7 @@
 #include "lighthouse/train/step_cost.h"
 #include "lighthouse/train/training_step.h"
 #include "rates.h"
+#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -41,20 +42,26 @@ RunConfig only_stage(RunConfig config, int64_t stage) {
 /// Everything that a training step works on, with random weights and tokens.
 class StepBench {
  public:
-  StepBench(const RunConfig& config, Backend& backend)
+  StepBench(const RunConfig& config, Backend& backend, const Ranks& ranks)
       : config_(config),
         backend_(backend),
-        memory_(config, backend),
-        arena_(backend.allocate(planned_bytes(config, backend))),
+        ranks_(ranks),
+        memory_(config, backend, ranks.mesh),
+        arena_(backend.allocate(planned_bytes(config, backend, ranks.mesh))),
+        parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
         feed_(backend, memory_.largest_batch()),
-        step_(memory_, feed_, backend) {
+        step_(memory_, feed_, backend, parallel_.get()) {
     memory_.lay_out(arena_);
     // Weights far from 0, so that no product is faster than a trained model's.
-    fill_like_weights(memory_.master_weights().matrices, 0.02f);
-    backend.fill(backend.compute_stream(), memory_.master_weights().vectors, 1);
-    memory_.round_weights();
+    fill_like_weights(memory_.weights());
     backend.wait(backend.compute_stream());
   }
+
+  /// Counts what communication takes from here on; what it took since.
+  void measure_communication() {
+    if (ranks_.communicator) ranks_.communicator->measure();
+  }
+  CommunicationCost communication() { return ranks_.communicator ? ranks_.communicator->cost() : CommunicationCost{}; }
 
   /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another. Not
   /// counted are the first, which has nothing before it, and the last, which has nothing behind it.
@@ -92,23 +99,35 @@ class StepBench {
   }
 
   /// A pattern of pseudo-random numbers, repeated: its bits are what matters, and drawing half a billion takes long.
-  void fill_like_weights(const Tensor& weights, float deviation) {
+  /// The gradients carry it, which are float32 on every rank.
+  void fill_like_weights(const Parameters& weights) {
     std::vector<float> pattern(size_t{1} << 20);
-    std::normal_distribution<float> normal(0, deviation);
+    std::normal_distribution<float> normal(0, 0.02f);
     std::generate(pattern.begin(), pattern.end(), [&] { return normal(random_); });
+    const Tensor& staging = memory_.gradients().flat;
     const auto size = static_cast<int64_t>(pattern.size());
-    for (int64_t begin = 0; begin < weights.numel(); begin += size) {
-      const int64_t count = std::min(size, weights.numel() - begin);
-      backend_.copy(backend_.compute_stream(), weights.slice(0, begin, begin + count),
-                    {pattern.data(), {count}, DType::kFloat32});
+    const Stream stream = backend_.compute_stream();
+    for (int64_t begin = 0; begin < weights.matrices.numel(); begin += size) {
+      const int64_t count = std::min(size, weights.matrices.numel() - begin);
+      backend_.copy(stream, staging.slice(0, begin, begin + count), {pattern.data(), {count}, DType::kFloat32});
     }
-    backend_.wait(backend_.compute_stream());
+    backend_.fill(stream, staging.slice(0, weights.matrices.numel(), staging.numel()), 1);
+    backend_.copy(stream, weights.flat, staging);
+    for (const HeldRange& range : memory_.holding().ranges) {
+      const Tensor from = staging.slice(0, range.begin, range.end);
+      const bool share = memory_.master_is_shared_out();
+      const int64_t at = share ? range.at : range.begin;
+      backend_.copy(stream, memory_.master_weights().flat.slice(0, at, at + range.size()), from);
+    }
+    backend_.wait(stream);
   }
 
   RunConfig config_;
   Backend& backend_;
+  Ranks ranks_;
   RunMemory memory_;
   Arena arena_;
+  std::unique_ptr<DataParallel> parallel_;
   BatchFeed feed_;
   TrainingStep step_;
   std::mt19937 random_{1};
@@ -146,12 +165,13 @@ std::string ms(double seconds) {
   return fmt::format("{:.2f} ms", 1e3 * seconds);
 }
 
-void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates) {
+void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates, const Ranks& ranks) {
   MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
-  StepBench bench(config, timing);
+  StepBench bench(config, timing, ranks);
   bench.run_one();
   timing.reset();
   bench.run_one();
+  if (!ranks.leads()) return;
   double total = 0;
   for (const OperationCost& cost : timing.costs()) total += cost.seconds;
   TextTable table({"operation", "calls", "time", "share", "floor", "time / floor", "TFLOP/s", "TB/s"});
@@ -168,44 +188,101 @@ void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rat
   fmt::print("\n{}", table.str());
 }
 
-void bench_step(const Options& options) {
-  RunConfig config = with_device(only_stage(load_config(options.config, options.settings), options.stage));
-  const auto backend = make_backend(config);
-  const int64_t available = available_bytes(config, *backend);
-  config = with_recompute(config, *backend, available);
-  check_memory(config, *backend, available);
-  const bool on_gpu = config.run.device == DeviceChoice::kCuda;
+/// What one rank measured.
+struct Measured {
+  double typical = 0;
+  double best = 0;
+  CommunicationCost communication;  // of a step
+};
+
+Measured measure(StepBench& bench, int64_t warmup, int64_t steps) {
+  bench.run(warmup);
+  bench.measure_communication();
+  const std::vector<double> seconds = bench.run(steps);
+  Measured measured{median(seconds), *std::min_element(seconds.begin(), seconds.end()), bench.communication()};
+  const auto made = static_cast<double>(steps + 2);
+  measured.communication.busy_seconds /= made;
+  measured.communication.exposed_seconds /= made;
+  measured.communication.bytes = static_cast<int64_t>(static_cast<double>(measured.communication.bytes) / made);
+  return measured;
+}
+
+/// Rank 0's, and of the not overlapped time the longest of all ranks.
+void print_communication(const CommunicationCost& cost, World& world) {
+  double exposed = 0;
+  for (const std::string& there :
+       world.group().gather(std::to_string(cost.exposed_seconds), "the times of all ranks")) {
+    exposed = std::max(exposed, std::stod(there));
+  }
+  if (!world.leads()) return;
+  fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (the most of all ranks)\n",
+             ms(cost.busy_seconds), format_bytes(cost.bytes), ms(exposed));
+}
+
+void print_step(const RunConfig& config, Backend& backend, const Measured& measured, const Rates& rates,
+                const Options& options, const Mesh& mesh) {
   const StageSection& stage = config.stages[0];
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
-  fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(), config.run.name,
-             name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
-             stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
+  const bool on_gpu = config.run.device == DeviceChoice::kCuda;
+  MeteredBackend counting(backend, MeteredBackend::Mode::kCount, rates);
+  const double floor = floor_seconds(step_costs(config, 0, stage.attention, counting, mesh));
+  const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, backend)) : host_rates(backend);
+  MeteredBackend planning(backend, MeteredBackend::Mode::kCount, plan_rates);
+  const double planned = floor_seconds(step_costs(config, 0, stage.attention, planning, mesh));
+  const double peak = hardware_of(config, backend).flops * mesh.size();
+  fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached), planned {}\n",
+             ms(measured.typical), options.steps, ms(measured.best),
+             format_count(static_cast<int64_t>(tokens / measured.typical)),
+             peak > 0
+                 ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / measured.typical / peak, format_si(peak))
+                 : "unknown (set hardware.peak_tflops)",
+             ms(floor), 100 * floor / measured.typical, ms(planned));
+  fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
+             format_bytes(planned_bytes(config, backend, mesh)), format_bytes(backend.memory_in_use()));
+}
 
-  const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, attended_length(config));
-  fmt::print("ceilings: product {}FLOP/s, attention {} and {}FLOP/s, copy {}B/s\n", format_si(rates.product_flops),
-             format_si(rates.attention_forward_flops), format_si(rates.attention_backward_flops),
-             format_si(rates.bytes_per_second));
-  {
-    StepBench bench(config, *backend);
-    bench.run(options.warmup);
-    const std::vector<double> seconds = bench.run(options.steps);
-    const double typical = median(seconds);
-    const double best = *std::min_element(seconds.begin(), seconds.end());
-    MeteredBackend counting(*backend, MeteredBackend::Mode::kCount, rates);
-    const double floor = floor_seconds(step_costs(config, 0, stage.attention, counting));
-    const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, *backend)) : host_rates(*backend);
-    MeteredBackend planning(*backend, MeteredBackend::Mode::kCount, plan_rates);
-    const double planned = floor_seconds(step_costs(config, 0, stage.attention, planning));
-    const double peak = hardware_of(config, *backend).flops;
-    fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached), planned {}\n",
-               ms(typical), options.steps, ms(best), format_count(static_cast<int64_t>(tokens / typical)),
-               peak > 0 ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / typical / peak, format_si(peak))
-                        : "unknown (set hardware.peak_tflops)",
-               ms(floor), 100 * floor / typical, ms(planned));
-    fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
-               format_bytes(planned_bytes(config, *backend)), format_bytes(backend->memory_in_use()));
+void bench_step(const Options& options, World& world) {
+  RunConfig config = only_stage(load_config_together(world, options.config, options.settings), options.stage);
+  std::unique_ptr<Backend> backend;
+  together(world.group(), "the devices of all ranks", [&] {
+    config = with_device(config);
+    backend = make_backend(config, world.local_rank());
+    const Mesh mesh(world.rank(), world.size());
+    check_share(config.stages[0], mesh);
+    const int64_t available = available_bytes(config, *backend);
+    config = with_recompute(config, *backend, available, mesh);
+    check_memory(config, *backend, available, mesh);
+    return std::string();
+  });
+  const Ranks ranks = world.ranks(config, *backend);
+  const StageSection& stage = config.stages[0];
+  if (world.leads()) {
+    fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(),
+               config.run.name, name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
+               stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
+    if (ranks.communicator) {
+      fmt::print("{}, tensors by {}{}\n", world.description(), ranks.communicator->description(),
+                 config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
+    }
   }
-  if (options.breakdown) print_breakdown(config, *backend, rates);
+  const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, attended_length(config));
+  if (world.leads()) {
+    fmt::print("ceilings: product {}FLOP/s, attention {} and {}FLOP/s, copy {}B/s\n", format_si(rates.product_flops),
+               format_si(rates.attention_forward_flops), format_si(rates.attention_backward_flops),
+               format_si(rates.bytes_per_second));
+  }
+  {
+    StepBench bench(config, *backend, ranks);
+    const Measured measured = measure(bench, options.warmup, options.steps);
+    if (world.leads()) print_step(config, *backend, measured, rates, options, ranks.mesh);
+    if (ranks.communicator) print_communication(measured.communication, world);
+  }
+  if (options.breakdown) print_breakdown(config, *backend, rates, ranks);
+}
+
+void bench_step(const Options& options) {
+  const auto world = join_world(options.config, options.settings);
+  world->run([&] { bench_step(options, *world); });
 }
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
+#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -73,6 +74,8 @@ int run_command_line(int argc, char** argv) {
   add_bench_command(program);
   try {
     return parse_and_run(program, argc, argv);
+  } catch (const SilentExit& exit) {
+    return exit.code;
   } catch (const InputError& error) {
     spdlog::error("{}", error.what());
     return kInputRefused;

@@ -37,9 +37,9 @@ void add_config_options(CLI::App& command, std::string& config, std::vector<std:
 /// a GPU, float32 on the CPU.
 RunConfig with_device(RunConfig config);
 
-/// The backend that a config asks for, its `auto`s replaced as above. Throws InputError for a device that this build or
-/// machine does not have, and for what the device cannot do.
-std::unique_ptr<Backend> make_backend(const RunConfig& config);
+/// The backend that a config asks for, its `auto`s replaced as above, on the GPU of this rank of a host. Throws
+/// InputError for a device that this build or machine does not have, and for what the device cannot do.
+std::unique_ptr<Backend> make_backend(const RunConfig& config, int local_rank = 0);
 
 /// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype);

@@ -10,6 +10,7 @@
 #include "lighthouse/data/batch.h"
 #include "lighthouse/model/cost.h"
 #include "lighthouse/train/checkpoint_writer.h"
+#include "lighthouse/train/scaling.h"
 #include "lighthouse/train/step_cost.h"
 #include "rates.h"
 
@@ -19,6 +20,8 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> settings;
+  int ranks = 1;
+  double step_seconds = 0;  // 0: not measured
 };
 
 constexpr double kGibibyte = 1024.0 * 1024 * 1024;
@@ -66,11 +69,11 @@ Target cpu_target(const RunConfig& config) {
   return {std::move(cpu), std::move(counting), rates, from};
 }
 
-void print_memory(const RunConfig& config, Backend& backend) {
+void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   Arena arena;
-  RunMemory memory(config, backend);
+  RunMemory memory(config, backend, mesh);
   memory.lay_out(arena);
-  TextTable table({"memory", "bytes"});
+  TextTable table({mesh.size() > 1 ? "memory of each rank" : "memory", "bytes"});
   for (MemoryUse use : {MemoryUse::kWeights, MemoryUse::kGradients, MemoryUse::kOptimizer}) {
     table.add_row({std::string(name_of(use)), format_bytes(arena.used(use))});
   }
@@ -86,9 +89,10 @@ void print_memory(const RunConfig& config, Backend& backend) {
              passes.str(), format_bytes(arena.used()),
              format_bytes(3 * size_of(DType::kFloat32) * parameter_count(config.model)));
   const int64_t pinned =
-      CheckpointWriter::pinned_bytes(config, backend) + BatchFeed::device_bytes(backend, memory.largest_batch());
+      CheckpointWriter::pinned_bytes(config, backend, mesh) + BatchFeed::device_bytes(backend, memory.largest_batch());
   if (pinned > 0)
-    fmt::print("Of the host it takes {}, pinned: a checkpoint and batches under way.\n", format_bytes(pinned));
+    fmt::print("Of the host it takes {}, pinned: a checkpoint and batches under way{}.\n", format_bytes(pinned),
+               mesh.size() > 1 ? " (of rank 0; others have no weights in it)" : "");
   fmt::print("\n");
 }
 
@@ -130,22 +134,43 @@ void print_operations(const RunConfig& config, Target& target) {
              target.rates_from, format_seconds(total));
 }
 
+/// What many ranks make of each kind of step (docs/distributed.md has the formula).
+void print_ranks(const RunConfig& config, Target& target, const Options& options) {
+  TextTable table({"steps of", "micro-batches a rank", "compute", "sent a rank", "communication", "not hidden",
+                   "time/step", "tokens/s", "of linear"});
+  for (const StepPlan& plan : steps_of(config)) {
+    const ScalingPlan scaling =
+        plan_scaling(config, plan.stage, plan.attention, *target.counting, options.ranks, options.step_seconds);
+    table.add_row({plan.name, std::to_string(scaling.micro_batches), format_seconds(scaling.compute_seconds),
+                   format_bytes(scaling.bytes_sent), format_seconds(scaling.communication_seconds),
+                   format_seconds(scaling.exposed_seconds), format_seconds(scaling.step_seconds),
+                   format_count(static_cast<int64_t>(scaling.tokens_per_second)),
+                   fmt::format("{:.1f}%", 100 * scaling.efficiency)});
+  }
+  fmt::print("\n{}\n{} ranks, {} a host; {} GB/s within a host, {} GB/s between hosts (hardware.*); compute {}.\n",
+             table.str(), options.ranks, config.hardware.ranks_per_host, config.hardware.link_bandwidth,
+             config.hardware.network_bandwidth,
+             options.step_seconds > 0 ? "as measured (--step-seconds)" : "as planned for one rank");
+}
+
 void plan(const Options& options) {
   RunConfig config = with_device(load_config(options.config, options.settings));
+  const Mesh mesh(0, options.ranks);
   const bool gpu = config.run.device == DeviceChoice::kCuda;
   Target target = gpu ? gpu_target(config) : cpu_target(config);
   const int64_t available = available_bytes(config, *target.counting);
-  config = with_recompute(config, *target.counting, available);
+  config = with_recompute(config, *target.counting, available, mesh);
   int64_t tokens = 0;
   for (const StageSection& stage : config.stages) tokens += stage.steps * stage.batch.tokens_per_step();
   fmt::print("{}: {} parameters, {} steps, {} tokens, on {} in {}\n\n", config.run.name,
              format_count(parameter_count(config.model)), format_count(config.total_steps()), format_count(tokens),
              gpu ? "a GPU" : "the CPU", name_of(target.counting->dtype()));
-  print_memory(config, *target.counting);
+  print_memory(config, *target.counting, mesh);
   print_operations(config, target);
+  if (options.ranks > 1) print_ranks(config, target, options);
   const char* whose = config.hardware.memory > 0 ? "hardware.memory is" : gpu ? "an H100 has" : "this machine has";
   try {
-    check_memory(config, *target.counting, available);
+    check_memory(config, *target.counting, available, mesh);
     fmt::print("\nIt fits: {} {}.\n", whose, format_bytes(available));
   } catch (const InputError& error) {
     fmt::print("\nIt does not fit: {}\n", error.what());
@@ -158,6 +183,11 @@ void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "Show memory, operations and time of a run; run nothing");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
+  command->add_option("--ranks", options->ranks, "Plan for so many processes")->check(CLI::Range(1, 1 << 20));
+  command
+      ->add_option("--step-seconds", options->step_seconds,
+                   "With --ranks: a measured step of one rank with the stage's global batch (`bench step`)")
+      ->check(CLI::PositiveNumber);
   command->callback([options] { plan(*options); });
 }
 

@@ -12,6 +12,7 @@
 #include "lighthouse/train/run_memory.h"
 #include "lighthouse/train/trainer.h"
 #include "progress.h"
+#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -64,17 +65,41 @@ class TrainingView final : public TrainingObserver {
   double average_ = 0;  // seconds a step
 };
 
-void run(const Options& options) {
-  // What `auto` stands for is found out once, and saved so.
-  RunConfig config = with_device(load_config(options.config, options.settings));
-  const std::unique_ptr<Backend> backend = make_backend(config);
-  config = with_recompute(config, *backend, available_bytes(config, *backend));
+/// With the least recomputation that fits on every rank.
+RunConfig with_recompute_together(const RunConfig& config, Backend& backend, World& world) {
+  int64_t available = available_bytes(config, backend);
+  for (const std::string& there : world.group().gather(std::to_string(available), "the memory of all ranks")) {
+    available = std::min<int64_t>(available, std::stoll(there));
+  }
+  return with_recompute(config, backend, available, Mesh(world.rank(), world.size()));
+}
+
+void train(const Options& options, World& world) {
+  RunConfig config = load_config_together(world, options.config, options.settings);
+  std::unique_ptr<Backend> backend;
+  together(world.group(), "the devices of all ranks", [&] {
+    // What `auto` stands for is found out once, and saved so.
+    config = with_device(config);
+    backend = make_backend(config, world.local_rank());
+    return std::string();
+  });
+  config = with_recompute_together(config, *backend, world);
+  const Ranks ranks = world.ranks(config, *backend);
   TrainingView view;
-  Trainer trainer(config, options.start, *backend, view);
-  log_to_file(std::filesystem::path(config.run.directory) / "log.txt");
+  Trainer trainer(config, options.start, *backend, view, ranks);
+  log_to_file(std::filesystem::path(config.run.directory) / "log.txt", world.rank());
   spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
+  if (ranks.communicator) {
+    spdlog::info("{}, tensors by {}{}", world.description(), ranks.communicator->description(),
+                 config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
+  }
   trainer.run();
+}
+
+void run(const Options& options) {
+  const auto world = join_world(options.config, options.settings);
+  world->run([&] { train(options, *world); });
 }
 
 }  // namespace

@@ -207,12 +207,31 @@ void visit(MemorySection& memory, FieldVisitor& v) {
          "queries in chunks");
 }
 
+void visit(DistributedSection& distributed, FieldVisitor& v) {
+  choice(v, "backend", distributed.backend, {Names{"auto", "nccl", "mpi"}},
+         "what carries tensors between ranks; `auto`: NCCL where each rank has a GPU of its own, else MPI");
+  v.boolean("shard_optimizer", distributed.shard_optimizer,
+            "ZeRO stage 1: each rank keeps and updates its share of master weights and moments");
+  v.real("bucket", distributed.bucket, {0.001, 1024}, "MiB of gradients that are summed together");
+  v.real("timeout_seconds", distributed.timeout_seconds, {0.2, 1e6},
+         "a rank that is not heard of for so long is gone, and the others stop");
+  v.real("stall_seconds", distributed.stall_seconds, {1, 1e9},
+         "how long ranks wait for others that live and do not come");
+}
+
 void visit(HardwareSection& hardware, FieldVisitor& v) {
   v.real("peak_tflops", hardware.peak_tflops, {0, 1e12},
          "of the device, for utilisation and the plan's step time; 0: what is known of it");
   v.real("memory", hardware.memory, {0, 1e9}, "GiB that a run may take on the device; 0: what is free on it");
   v.real("bandwidth", hardware.bandwidth, {0, 1e9},
          "of the device's memory in TB/s, for the plan's step time; 0: what is known of it");
+  v.integer("ranks_per_host", hardware.ranks_per_host, {1, 1 << 20}, "for the plan of many ranks, as what follows");
+  v.real("link_bandwidth", hardware.link_bandwidth, kPositive,
+         "GB/s that a rank reaches to others of its host, each way (NVLink)");
+  v.real("link_latency", hardware.link_latency, {0, 1e9}, "microseconds of a message between ranks of a host");
+  v.real("network_bandwidth", hardware.network_bandwidth, kPositive,
+         "GB/s that a rank reaches to other hosts, each way, when all ranks send");
+  v.real("network_latency", hardware.network_latency, {0, 1e9}, "microseconds of a message between hosts");
 }
 
 template <typename Section>
@@ -248,6 +267,7 @@ void visit_fields(RunConfig& config, FieldVisitor& v) {
   section(v, "checkpoint", config.checkpoint, "What a run can be resumed from.");
   section(v, "evaluation", config.evaluation, "Validation loss, in the stage's attention and in dense attention.");
   section(v, "train", config.train, "The loop.");
+  section(v, "distributed", config.distributed, "Many processes, under mpirun or another launcher.");
   section(v, "hardware", config.hardware, "What the program cannot find out by itself.");
 }
 

@@ -15,14 +15,21 @@ void start_logging() {
   spdlog::set_default_logger(logger);
 }
 
-void log_to_file(const std::filesystem::path& file) {
+void log_to_file(const std::filesystem::path& file, int rank) {
+  const std::string label = rank == 0 ? "" : "rank " + std::to_string(rank) + ": ";
   try {
     auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-    sink->set_pattern("%Y-%m-%d %H:%M:%S %-5l %v");
+    sink->set_pattern("%Y-%m-%d %H:%M:%S %-5l " + label + "%v");
     spdlog::default_logger()->sinks().push_back(sink);
   } catch (const spdlog::spdlog_ex& error) {
     throw InputError("cannot write the log: " + std::string(error.what()));
   }
+}
+
+void log_as_rank(int rank) {
+  const std::string label = "rank " + std::to_string(rank) + ": ";
+  spdlog::default_logger()->set_level(spdlog::level::warn);
+  spdlog::default_logger()->set_pattern("%H:%M:%S %^%-5l%$ " + label + "%v");
 }
 
 }  // namespace lighthouse

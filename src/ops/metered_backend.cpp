@@ -313,6 +313,10 @@ void MeteredBackend::l2_norm(const Stream& stream, const Tensor& norm, const Ten
   meter(stream, traffic("gradient norm", bytes_of(norm, x)), [&] { inner_.l2_norm(stream, norm, scratch, x); });
 }
 
+void MeteredBackend::combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) {
+  meter(stream, traffic("gradient norm", bytes_of(norm, norms)), [&] { inner_.combine_norms(stream, norm, norms); });
+}
+
 void MeteredBackend::plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,
                                  double max_norm, const AdamSettings& settings) {
   meter(stream, traffic("adamw", bytes_of(scalars) + twice(step)),

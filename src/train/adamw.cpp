@@ -7,8 +7,21 @@ namespace lighthouse {
 AdamW::AdamW(const OptimizerSection& settings, Backend& backend) : settings_(settings), backend_(backend) {}
 
 void AdamW::lay_out(Arena& arena, const ModelConfig& config) {
-  exp_avg_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
-  exp_avg_sq_ = lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
+  lay_out(arena, config, hold_all(config));
+}
+
+void AdamW::lay_out(Arena& arena, const ModelConfig& config, const Holding& holding) {
+  holding_ = holding;
+  const auto moments = [&] {
+    if (holding.everything) {
+      return lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
+    }
+    Parameters share;
+    share.flat = arena.allocate(MemoryUse::kOptimizer, {holding.numel}, settings_.state_dtype);
+    return share;
+  };
+  exp_avg_ = moments();
+  exp_avg_sq_ = moments();
   step_scalars_ = arena.allocate(MemoryUse::kOptimizer, {kStepScalars}, DType::kFloat64);
   scalars_ = arena.allocate(MemoryUse::kOptimizer, {kAdamScalars});
 }
@@ -18,10 +31,14 @@ void AdamW::step(const Stream& stream, const Parameters& weights, const Paramete
   AdamSettings settings{settings_.beta1, settings_.beta2, settings_.epsilon, settings_.weight_decay};
   backend_.plan_update(stream, scalars_, step_scalars_, learning_rate, settings_.clip_grad_norm, settings);
   const bool rounded = working.flat.dtype() != weights.flat.dtype();
-  for (Tensor Parameters::*part : {&Parameters::matrices, &Parameters::vectors}) {
-    backend_.adamw(stream, weights.*part, rounded ? working.*part : Tensor(), exp_avg_.*part, exp_avg_sq_.*part,
-                   gradients.*part, scalars_, settings);
-    settings.weight_decay = 0;  // of the vectors
+  const bool all_weights = weights.flat.numel() == gradients.flat.numel();
+  for (const HeldRange& range : holding_.ranges) {
+    settings.weight_decay = range.decays ? settings_.weight_decay : 0;
+    const auto in_all = [&](const Tensor& flat) { return flat.slice(0, range.begin, range.end); };
+    const auto in_share = [&](const Tensor& flat) { return flat.slice(0, range.at, range.at + range.size()); };
+    backend_.adamw(stream, all_weights ? in_all(weights.flat) : in_share(weights.flat),
+                   rounded ? in_all(working.flat) : Tensor(), in_share(exp_avg_.flat), in_share(exp_avg_sq_.flat),
+                   in_all(gradients.flat), scalars_, settings);
   }
 }
 

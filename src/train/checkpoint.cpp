@@ -3,14 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "lighthouse/core/bfloat16.h"
+#include "checkpoint_tensors.h"
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
-#include "lighthouse/io/safetensors.h"
+#include "lighthouse/dist/ranks.h"
 
 namespace lighthouse {
 namespace {
@@ -19,7 +18,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "lighthouse checkpoint";
-constexpr int kVersion = 1;
+constexpr int kVersion = 1;         // of one process
+constexpr int kVersionOfParts = 2;  // whose optimizer state is in several files
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kStateFile = "state.json";
@@ -36,26 +36,13 @@ int64_t step_of_name(const std::string& name) {
   return std::stoll(name.substr(5));
 }
 
-std::vector<NamedTensor> model_tensors(const Parameters& weights, const ModelConfig& model) {
-  std::vector<NamedTensor> tensors;
-  for (auto& [name, tensor] : hugging_face_views(weights, model)) tensors.push_back({name, tensor});
-  return tensors;
+std::string optimizer_file(const Group& group) {
+  if (group.size() == 1) return kOptimizerFile;
+  return fmt::format("optimizer-{:05}-of-{:05}.safetensors", group.rank() + 1, group.size());
 }
 
-std::vector<NamedTensor> optimizer_tensors(const CheckpointTensors& all, const ModelConfig& model) {
-  std::vector<NamedTensor> tensors;
-  for (auto& [name, tensor] : hugging_face_views(all.exp_avg, model)) tensors.push_back({"exp_avg." + name, tensor});
-  for (auto& [name, tensor] : hugging_face_views(all.exp_avg_sq, model)) {
-    tensors.push_back({"exp_avg_sq." + name, tensor});
-  }
-  return tensors;
-}
-
-Json to_json(const CheckpointState& state, const fs::path& folder) {
-  Json files;
-  for (const char* name : {kModelFile, kOptimizerFile}) {
-    if (fs::exists(folder / name)) files[name] = {{"checksum", checksum_of_file(folder / name)}};
-  }
+/// `files`: names and checksums.
+Json to_json(const CheckpointState& state, const Json& files) {
   Json loader = Json::object();
   for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
   return {{"step", state.step},
@@ -83,83 +70,113 @@ Json read_state(const fs::path& checkpoint) {
   const Json json = Json::parse(text, nullptr, false);
   if (json.is_discarded() || !json.is_object()) throw damaged("not JSON");
   if (!json.contains("format") || json["format"] != kFormat) throw damaged("not the state of a checkpoint");
-  if (!json.contains("version") || json["version"] != kVersion) {
-    throw InputError(fmt::format("{} has format version {}; this program reads version {}", path.string(),
-                                 json.value("version", Json()).dump(), kVersion));
+  if (!json.contains("version") || (json["version"] != kVersion && json["version"] != kVersionOfParts)) {
+    throw InputError(fmt::format("{} has format version {}; this program reads versions {} and {}", path.string(),
+                                 json.value("version", Json()).dump(), kVersion, kVersionOfParts));
   }
   if (!json.contains("state") || !json.contains("checksum")) throw damaged("a part is missing");
   if (json["checksum"] != checksum_of(json["state"].dump())) throw damaged("its checksum does not fit");
   return json["state"];
 }
 
-void copy_elements(const Tensor& to, const Tensor& from) {
-  if (to.dtype() == from.dtype()) {
-    std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.bytes()));
-  } else if (to.dtype() == DType::kFloat32) {
-    const BFloat16* in = from.data<BFloat16>();
-    std::transform(in, in + from.numel(), to.data<float>(), [](BFloat16 x) { return static_cast<float>(x); });
-  } else {
-    const float* in = from.data<float>();
-    std::transform(in, in + from.numel(), to.data<BFloat16>(), to_bfloat16);
+/// Names and checksums of a checkpoint's files; those of a damaged list are an InputError.
+std::vector<std::pair<std::string, std::string>> files_of(const fs::path& checkpoint, const Json& state) {
+  std::vector<std::pair<std::string, std::string>> files;
+  try {
+    for (const auto& [name, file] : state.at("files").items()) files.emplace_back(name, file.at("checksum"));
+  } catch (const nlohmann::json::exception& error) {
+    throw InputError(fmt::format("{} is damaged: {}", (checkpoint / kStateFile).string(), error.what()));
   }
+  return files;
 }
 
-/// Copies the tensors of these names. Moments may have been saved by a run that kept them in the other type.
-void copy_into(const SafetensorsFile& file, const std::vector<NamedTensor>& tensors) {
-  for (const NamedTensor& to : tensors) {
-    const bool rounded = file.has(to.name) && file.at(to.name).dtype() == DType::kBFloat16;
-    copy_elements(to.tensor, file.at(to.name, to.tensor.shape(), rounded ? DType::kBFloat16 : DType::kFloat32));
-  }
+/// Writes this rank's files and returns their list.
+std::string write_part(const fs::path& folder, const Parameters& weights, const Moments& moments,
+                       const ModelConfig& model, const Group& group) {
+  Json files = Json::object();
+  const auto write = [&](const std::string& name, const std::vector<NamedTensor>& tensors,
+                         const std::map<std::string, std::string>& metadata) {
+    write_safetensors(folder / name, tensors, metadata);
+    files[name] = {{"checksum", checksum_of_file(folder / name)}};
+  };
+  if (group.leads()) write(kModelFile, model_tensors(weights, model), {{"format", "pt"}});
+  write(optimizer_file(group), moment_tensors(moments, model), {});
+  return files.dump();
 }
 
-}  // namespace
-
-namespace {
-
-/// Makes the folder `final_path` with what `write` puts into it and state.json.
-void publish(const fs::path& final_path, const CheckpointState& state,
-             const std::function<void(const fs::path&)>& write) {
-  const fs::path directory = final_path.parent_path();
-  const fs::path partial = directory / (kPartialPrefix + final_path.filename().string());
-  make_directories(directory);
+void begin_folder(const fs::path& partial, const fs::path& final_path) {
+  make_directories(partial.parent_path());
   if (fs::exists(final_path)) {
     throw InputError(fmt::format("{} is there already; nothing is written over", final_path.string()));
   }
   std::error_code ignored;
   fs::remove_all(partial, ignored);
-  try {
-    make_directories(partial);
-    write(partial);
-    const Json body = to_json(state, partial);
-    const Json json{
-        {"format", kFormat}, {"version", kVersion}, {"checksum", checksum_of(body.dump())}, {"state", body}};
-    write_file(partial / kStateFile, json.dump(2) + '\n');
-    fs::rename(partial, final_path);
-    sync_directory(directory);
-  } catch (const fs::filesystem_error& error) {
-    fs::remove_all(partial, ignored);
-    throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
-  } catch (const std::exception&) {
-    fs::remove_all(partial, ignored);
-    throw;
-  }
+  make_directories(partial);
+}
+
+void finish_folder(const fs::path& partial, const fs::path& final_path, const CheckpointState& state,
+                   const std::vector<std::string>& lists) {
+  Json files = Json::object();
+  for (const std::string& list : lists) files.update(Json::parse(list));
+  const Json body = to_json(state, files);
+  const Json json{{"format", kFormat},
+                  {"version", lists.size() == 1 ? kVersion : kVersionOfParts},
+                  {"checksum", checksum_of(body.dump())},
+                  {"state", body}};
+  write_file(partial / kStateFile, json.dump(2) + '\n');
+  fs::rename(partial, final_path);
+  sync_directory(final_path.parent_path());
 }
 
 }  // namespace
 
 fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
                          const ModelConfig& model) {
-  fs::path path = directory / name_of_step(state.step);
-  publish(path, state, [&](const fs::path& folder) {
-    write_safetensors(folder / kModelFile, model_tensors(tensors.weights, model), {{"format", "pt"}});
-    write_safetensors(folder / kOptimizerFile, optimizer_tensors(tensors, model));
-  });
-  return path;
+  const auto alone = make_group_of_one();
+  const Moments moments{tensors.exp_avg.flat, tensors.exp_avg_sq.flat, hold_all(model)};
+  return save_checkpoint(directory, state, tensors.weights, moments, model, *alone);
+}
+
+fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const Parameters& weights,
+                         const Moments& moments, const ModelConfig& model, Group& group) {
+  fs::path final_path = directory / name_of_step(state.step);
+  const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
+  const auto leader = [&](const std::string& what, const std::function<void()>& work) {
+    const auto part = [&] {
+      if (group.leads()) work();
+      return std::string();
+    };
+    together(group, what, part, Channel::kCheckpoint);
+  };
+  leader("the folder of a checkpoint", [&] { begin_folder(partial, final_path); });
+  try {
+    const auto part = [&] { return write_part(partial, weights, moments, model, group); };
+    const std::vector<std::string> lists = together(group, "the files of a checkpoint", part, Channel::kCheckpoint);
+    leader("the end of a checkpoint", [&] { finish_folder(partial, final_path, state, lists); });
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    if (group.leads()) fs::remove_all(partial, ignored);
+    if (dynamic_cast<const fs::filesystem_error*>(&error) == nullptr) throw;
+    throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
+  }
+  return final_path;
 }
 
 void save_weights_checkpoint(const fs::path& checkpoint, const CheckpointState& state,
                              const std::function<void(const fs::path& folder)>& write) {
-  publish(fs::absolute(checkpoint), state, write);
+  const fs::path final_path = fs::absolute(checkpoint);
+  const fs::path partial = final_path.parent_path() / (kPartialPrefix + final_path.filename().string());
+  begin_folder(partial, final_path);
+  try {
+    write(partial);
+    const Json files{{kModelFile, {{"checksum", checksum_of_file(partial / kModelFile)}}}};
+    finish_folder(partial, final_path, state, {files.dump()});
+  } catch (const std::exception& error) {
+    std::error_code ignored;
+    fs::remove_all(partial, ignored);
+    if (dynamic_cast<const fs::filesystem_error*>(&error) == nullptr) throw;
+    throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
+  }
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
@@ -211,12 +228,13 @@ CheckpointState load_state(const fs::path& checkpoint) {
   }
 }
 
-void verify_checkpoint(const fs::path& checkpoint) {
-  const Json state = read_state(checkpoint);
-  for (const auto& [name, file] : state.at("files").items()) {  // of weights alone there is one
+void verify_checkpoint(const fs::path& checkpoint, int part, int parts) {
+  int index = 0;
+  for (const auto& [name, checksum] : files_of(checkpoint, read_state(checkpoint))) {
+    if (index++ % parts != part) continue;
     const fs::path path = checkpoint / name;
     if (!fs::exists(path)) throw InputError(fmt::format("{} is missing", path.string()));
-    if (checksum_of_file(path) != file.at("checksum")) {
+    if (checksum_of_file(path) != checksum) {
       throw InputError(fmt::format("{} is damaged: its checksum does not fit", path.string()));
     }
   }
@@ -227,16 +245,29 @@ SafetensorsFile open_weights(const fs::path& checkpoint) {
 }
 
 void load_weights(const fs::path& checkpoint, const Parameters& weights, const ModelConfig& model) {
-  copy_into(open_weights(checkpoint), model_tensors(weights, model));
+  const SafetensorsFile file = open_weights(checkpoint);
+  for (const NamedTensor& to : model_tensors(weights, model)) {
+    const bool rounded = file.has(to.name) && file.at(to.name).dtype() == DType::kBFloat16;
+    copy_elements(to.tensor, file.at(to.name, to.tensor.shape(), rounded ? DType::kBFloat16 : DType::kFloat32));
+  }
 }
 
-void load_tensors(const fs::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model) {
-  if (!fs::exists(checkpoint / kOptimizerFile)) {
+void load_moments(const fs::path& checkpoint, const Moments& moments, const ModelConfig& model) {
+  std::vector<fs::path> files;
+  for (const auto& [name, checksum] : files_of(checkpoint, read_state(checkpoint))) {
+    if (name != kModelFile) files.push_back(checkpoint / name);
+  }
+  if (files.empty()) {
     throw InputError(fmt::format("{} holds weights alone, no state of an optimizer; run.init_from starts from them",
                                  checkpoint.string()));
   }
+  read_moments(files, moments, model);
+}
+
+void load_tensors(const fs::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model) {
+  // First what an import lacks: nothing is loaded then.
+  load_moments(checkpoint, {tensors.exp_avg.flat, tensors.exp_avg_sq.flat, hold_all(model)}, model);
   load_weights(checkpoint, tensors.weights, model);
-  copy_into(SafetensorsFile(checkpoint / kOptimizerFile), optimizer_tensors(tensors, model));
 }
 
 void prune_checkpoints(const fs::path& directory, int64_t keep) {

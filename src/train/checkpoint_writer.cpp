@@ -2,6 +2,8 @@
 
 #include <chrono>
 
+#include "lighthouse/ops/transfer.h"
+
 namespace lighthouse {
 namespace {
 
@@ -9,67 +11,120 @@ bool on_host(const Backend& backend) {
   return backend.device().kind == DeviceKind::kCpu;
 }
 
-CheckpointTensors lay_out(Arena& arena, const RunConfig& config) {
-  const auto moments = [&] {
-    return lay_out_parameters(arena, MemoryUse::kOptimizer, config.model, config.optimizer.state_dtype);
-  };
-  const Parameters weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
-  const Parameters exp_avg = moments();
-  return {weights, exp_avg, moments()};
+/// What of the moments a rank writes.
+Holding written_by(const RunConfig& config, const Mesh& mesh) {
+  if (mesh.data_size() == 1) return hold_all(config.model);
+  if (!config.distributed.shard_optimizer) return hold_piece(config.model, mesh.data_size(), mesh.data_rank());
+  constexpr double kMebibyte = 1024.0 * 1024;
+  const auto buckets = plan_buckets(config.model, kMebibyte * config.distributed.bucket, mesh.data_size());
+  return hold_share(buckets, mesh.data_size(), mesh.data_rank());
+}
+
+struct Copies {
+  Parameters weights;
+  Moments moments;
+};
+
+Copies lay_out(Arena& arena, const RunConfig& config, const Mesh& mesh) {
+  Copies copies;
+  if (mesh.rank() == 0) copies.weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
+  copies.moments.holding = written_by(config, mesh);
+  const Shape held{copies.moments.holding.numel};
+  copies.moments.exp_avg = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
+  copies.moments.exp_avg_sq = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
+  return copies;
 }
 
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(RunMemory& memory, const RunConfig& config, Backend& backend,
-                                   std::filesystem::path directory)
-    : memory_(memory), model_(config.model), backend_(backend), directory_(std::move(directory)) {
-  if (on_host(backend)) {
-    host_ = {memory.master_weights(), memory.optimizer().exp_avg(), memory.optimizer().exp_avg_sq()};
-  } else {
-    pinned_ = Arena(backend.allocate_host(pinned_bytes(config, backend)));
-    host_ = lay_out(pinned_, config);
+                                   std::filesystem::path directory, Group& group, DataParallel* parallel)
+    : memory_(memory),
+      config_(config),
+      backend_(backend),
+      directory_(std::move(directory)),
+      group_(group),
+      parallel_(parallel) {
+  if (!on_host(backend)) {
+    pinned_ = Arena(backend.allocate_host(pinned_bytes(config, backend, memory.mesh())));
+    const Copies copies = lay_out(pinned_, config, memory.mesh());
+    weights_ = copies.weights;
+    moments_ = copies.moments;
+    return;
   }
+  weights_ = memory.master_weights();
+  moments_ = {memory.optimizer().exp_avg().flat, memory.optimizer().exp_avg_sq().flat, memory.holding()};
+  const Holding written = written_by(config, memory.mesh());
+  if (written.everything == memory.holding().everything) return;
+  const HeldRange piece = written.ranges.empty() ? HeldRange{} : written.ranges.front();
+  moments_ = {moments_.exp_avg.slice(0, piece.begin, piece.end), moments_.exp_avg_sq.slice(0, piece.begin, piece.end),
+              written};
 }
 
-int64_t CheckpointWriter::pinned_bytes(const RunConfig& config, const Backend& backend) {
+int64_t CheckpointWriter::pinned_bytes(const RunConfig& config, const Backend& backend, const Mesh& mesh) {
   if (on_host(backend)) return 0;
   Arena measuring;
-  lay_out(measuring, config);
+  lay_out(measuring, config, mesh);
   return measuring.used();
 }
 
-void CheckpointWriter::upload_weights() {
-  const Stream stream = backend_.compute_stream();
-  if (!on_host(backend_)) backend_.copy(stream, memory_.master_weights().flat, host_.weights.flat);
-  memory_.round_weights();
-  backend_.wait(stream);
+void CheckpointWriter::set_weights(const std::function<void(const Parameters&)>& fill) {
+  if (on_host(backend_)) return fill(memory_.master_weights());
+  Arena measuring;
+  lay_out_parameters(measuring, MemoryUse::kWeights, config_.model);
+  Arena host(measuring.used());
+  const Parameters weights = lay_out_parameters(host, MemoryUse::kWeights, config_.model);
+  fill(weights);
+  memory_.set_weights(weights.flat);
 }
 
-void CheckpointWriter::upload_moments() {
-  if (on_host(backend_)) return;
-  const Stream stream = backend_.compute_stream();
-  backend_.copy(stream, memory_.optimizer().exp_avg().flat, host_.exp_avg.flat);
-  backend_.copy(stream, memory_.optimizer().exp_avg_sq().flat, host_.exp_avg_sq.flat);
-  backend_.wait(stream);
+void CheckpointWriter::set_moments(const std::function<void(const Moments&)>& fill) {
+  const AdamW& optimizer = memory_.optimizer();
+  const Tensor& first = optimizer.exp_avg().flat;
+  const Tensor& second = optimizer.exp_avg_sq().flat;
+  if (on_host(backend_)) return fill({first, second, memory_.holding()});
+  Arena host(2 * (first.bytes() + Arena::kAlignment));
+  const auto moment = [&] { return host.allocate(MemoryUse::kOptimizer, first.shape(), first.dtype()); };
+  const Tensor exp_avg = moment();
+  const Moments moments{exp_avg, moment(), memory_.holding()};
+  fill(moments);
+  upload(backend_, first, moments.exp_avg);
+  upload(backend_, second, moments.exp_avg_sq);
 }
 
 Event CheckpointWriter::begin(const CheckpointState& state) {
   Event copied;
   if (!on_host(backend_)) {
+    const bool gathered = memory_.master_is_shared_out();
+    if (gathered) parallel_->gather_master_weights(backend_.compute_stream());
     const Stream copies = backend_.download_stream();
     backend_.wait(copies, backend_.record(backend_.compute_stream()));
-    backend_.copy(copies, host_.weights.flat, memory_.master_weights().flat);
-    backend_.copy(copies, host_.exp_avg.flat, memory_.optimizer().exp_avg().flat);
-    backend_.copy(copies, host_.exp_avg_sq.flat, memory_.optimizer().exp_avg_sq().flat);
+    if (group_.leads()) {
+      backend_.copy(copies, weights_.flat, gathered ? memory_.gradients().flat : memory_.master_weights().flat);
+    }
+    copy_moments(copies);
     copied = backend_.record(copies);
   }
   // On the CPU the state itself is written, so it must not change before: finished() writes it.
   const auto policy = on_host(backend_) ? std::launch::deferred : std::launch::async;
   writing_ = std::async(policy, [this, state, copied] {
     backend_.wait(copied);
-    return save_checkpoint(directory_, state, host_, model_);
+    return save_checkpoint(directory_, state, weights_, moments_, config_.model, group_);
   });
   return copied;
+}
+
+void CheckpointWriter::copy_moments(const Stream& stream) {
+  const AdamW& optimizer = memory_.optimizer();
+  const bool alike = moments_.holding.everything == memory_.holding().everything;
+  const auto copy = [&](const Tensor& to, const Tensor& from) {
+    if (alike) return backend_.copy(stream, to, from);
+    for (const HeldRange& range : moments_.holding.ranges) {
+      backend_.copy(stream, to.slice(0, range.at, range.at + range.size()), from.slice(0, range.begin, range.end));
+    }
+  };
+  copy(moments_.exp_avg, optimizer.exp_avg().flat);
+  copy(moments_.exp_avg_sq, optimizer.exp_avg_sq().flat);
 }
 
 std::optional<std::filesystem::path> CheckpointWriter::finished(bool wait) {

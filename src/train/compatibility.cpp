@@ -38,9 +38,9 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
   const StagePosition reached = stage_of_step(before, last);
   const auto may_change = [&](const std::string& key) {
     // What is said for all stages is resolved in each of them.
-    for (const char* free :
-         {"run.name", "run.directory", "run.device", "run.dtype", "run.deterministic", "run.init_from",
-          "run.branch_from", "memory.", "checkpoint.", "evaluation.", "hardware.", "train.", "batch.", "data."}) {
+    for (const char* free : {"run.name", "run.directory", "run.device", "run.dtype", "run.deterministic",
+                             "run.init_from", "run.branch_from", "memory.", "distributed.", "checkpoint.",
+                             "evaluation.", "hardware.", "train.", "batch.", "data."}) {
       if (key.starts_with(free)) return true;
     }
     const int64_t stage = stage_of_key(key);
@@ -52,11 +52,12 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
                         now.stages[static_cast<size_t>(reached.stage)].steps > reached.step_in_stage;
     return stage > reached.stage || validation || recompute || longer;
   };
-  refuse_differences(before, now, checkpoint, may_change,
-                     "May change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
-                     "checkpoint.*, evaluation.*, hardware.*, train.*, recompute, validation data, the steps of the "
-                     "stage that is under way, and stages after it. To "
-                     "change more, start another run with run.branch_from.");
+  refuse_differences(
+      before, now, checkpoint, may_change,
+      "May change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
+      "checkpoint.*, evaluation.*, distributed.*, hardware.*, train.*, recompute, validation data, the steps of the "
+      "stage that is under way, and stages after it. To "
+      "change more, start another run with run.branch_from.");
 }
 
 void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {

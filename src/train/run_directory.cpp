@@ -29,8 +29,17 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
   }
 }
 
+RunDirectory RunDirectory::of_leader(std::filesystem::path path) {
+  if (!std::filesystem::exists(path / ".lock")) {
+    throw InputError(
+        fmt::format("{} is not the folder that rank 0 has made: run.directory must be on a disk that all hosts share",
+                    path.string()));
+  }
+  return {std::move(path), Unlocked{}};
+}
+
 RunDirectory::~RunDirectory() {
-  close(lock_);
+  if (lock_ >= 0) close(lock_);
 }
 
 bool RunDirectory::holds_a_run() const {

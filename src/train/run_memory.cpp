@@ -8,6 +8,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/tokenizer.h"
+#include "lighthouse/ops/transfer.h"
 
 namespace lighthouse {
 namespace {
@@ -56,8 +57,12 @@ Recompute recompute_of(RecomputeChoice choice) {
   return Recompute::kNone;
 }
 
-RunMemory::RunMemory(const RunConfig& config, Backend& backend)
-    : config_(config), backend_(backend), optimizer_(config.optimizer, backend) {
+RunMemory::RunMemory(const RunConfig& config, Backend& backend, const Mesh& mesh)
+    : config_(config), backend_(backend), mesh_(mesh), optimizer_(config.optimizer, backend) {
+  constexpr double kMebibyte = 1024.0 * 1024;
+  buckets_ = plan_buckets(config.model, kMebibyte * config.distributed.bucket, mesh.data_size());
+  const bool shared_out = config.distributed.shard_optimizer && mesh.data_size() > 1;
+  holding_ = shared_out ? hold_share(buckets_, mesh.data_size(), mesh.data_rank()) : hold_all(config.model);
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const StageSection& stage = config.stages[i];
     const auto index = static_cast<int64_t>(i);
@@ -94,12 +99,22 @@ void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind k
 }
 
 void RunMemory::lay_out(Arena& arena) {
-  master_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
+  if (master_is_shared_out()) {
+    master_ = {};
+    master_.flat = arena.allocate(MemoryUse::kWeights, {holding_.numel});
+  } else {
+    master_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
+  }
   weights_ = backend_.dtype() == DType::kFloat32
                  ? master_
                  : lay_out_parameters(arena, MemoryUse::kWeights, config_.model, backend_.dtype());
   gradients_ = lay_out_parameters(arena, MemoryUse::kGradients, config_.model);
-  optimizer_.lay_out(arena, config_.model);
+  optimizer_.lay_out(arena, config_.model, holding_);
+  if (!holding_.everything) {
+    const auto ranges = static_cast<int64_t>(holding_.ranges.size());
+    range_norms_ = arena.allocate(MemoryUse::kScratch, {ranges}, DType::kFloat64);
+    rank_norms_ = arena.allocate(MemoryUse::kScratch, {mesh_.data_size()}, DType::kFloat64);
+  }
   const int64_t reduced = std::max(gradients_.flat.numel(), largest_batch());
   reduction_scratch_ = arena.allocate(MemoryUse::kScratch, {backend_.reduction_scratch(reduced)}, DType::kUInt8);
   persistent_bytes_ = arena.used();
@@ -112,6 +127,23 @@ void RunMemory::lay_out(Arena& arena) {
 void RunMemory::round_weights() {
   if (weights_.flat.dtype() == master_.flat.dtype()) return;
   backend_.copy(backend_.compute_stream(), weights_.flat, master_.flat);
+}
+
+void RunMemory::set_weights(const Tensor& host) {
+  const Stream stream = backend_.compute_stream();
+  if (!master_is_shared_out()) {
+    upload(backend_, master_.flat, host);
+    round_weights();
+    return backend_.wait(stream);
+  }
+  // By way of the gradients, which are of their type and length.
+  upload(backend_, gradients_.flat, host);
+  backend_.copy(stream, weights_.flat, gradients_.flat);
+  for (const HeldRange& range : holding_.ranges) {
+    backend_.copy(stream, master_.flat.slice(0, range.at, range.at + range.size()),
+                  gradients_.flat.slice(0, range.begin, range.end));
+  }
+  backend_.wait(stream);
 }
 
 int64_t RunMemory::largest_batch() const {
@@ -155,9 +187,9 @@ Pass& RunMemory::ready(const PassSettings& settings) {
   throw std::logic_error("a pass that was not planned");
 }
 
-int64_t planned_bytes(const RunConfig& config, Backend& backend) {
+int64_t planned_bytes(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   Arena measuring;
-  RunMemory(config, backend).lay_out(measuring);
+  RunMemory(config, backend, mesh).lay_out(measuring);
   return measuring.used();
 }
 
@@ -167,7 +199,7 @@ int64_t available_bytes(const RunConfig& config, const Backend& backend) {
   return backend.hardware().memory_bytes;
 }
 
-RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available) {
+RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh) {
   RunConfig resolved = config;
   for (size_t i = 0; i < config.stages.size(); ++i) {
     RecomputeChoice& choice = resolved.stages[i].recompute;
@@ -177,7 +209,7 @@ RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t avai
          {RecomputeChoice::kNone, RecomputeChoice::kNorms, RecomputeChoice::kMlp, RecomputeChoice::kBlock}) {
       choice = candidate;
       alone.stages = {resolved.stages[i]};
-      if (planned_bytes(alone, backend) <= available) break;
+      if (planned_bytes(alone, backend, mesh) <= available) break;
     }
   }
   return resolved;
@@ -188,17 +220,24 @@ namespace {
 /// Which setting would make a run fit that does not.
 class Advice {
  public:
-  Advice(const RunConfig& config, Backend& backend, int64_t available)
-      : config_(config), backend_(backend), available_(available) {}
+  Advice(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh)
+      : config_(config), backend_(backend), available_(available), mesh_(mesh) {}
 
   std::string text() const {
     if (recomputing_helps()) return "memory.recompute=auto would";
+    if (sharding_helps()) return "distributed.shard_optimizer=true would";
     if (fits(with_micro_batch(1))) return micro_batch();
     return shorter_sequence();
   }
 
  private:
-  bool fits(const RunConfig& config) const { return planned_bytes(config, backend_) <= available_; }
+  bool fits(const RunConfig& config) const { return planned_bytes(config, backend_, mesh_) <= available_; }
+
+  bool sharding_helps() const {
+    RunConfig sharded = config_;
+    sharded.distributed.shard_optimizer = true;
+    return mesh_.data_size() > 1 && !config_.distributed.shard_optimizer && fits(sharded);
+  }
 
   RunConfig with_micro_batch(int64_t at_most) const {
     RunConfig smaller = config_;
@@ -241,18 +280,19 @@ class Advice {
   const RunConfig& config_;
   Backend& backend_;
   int64_t available_;
+  Mesh mesh_;
 };
 
 }  // namespace
 
-void check_memory(const RunConfig& config, Backend& backend, int64_t available) {
-  const int64_t needed = planned_bytes(config, backend);
+void check_memory(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh) {
+  const int64_t needed = planned_bytes(config, backend, mesh);
   if (needed <= available) return;
   throw InputError(
       fmt::format("the run needs {} of memory and {} are there: {} too many would be used; {} fit "
                   "(`lighthouse plan` shows what takes how much)",
                   format_bytes(needed), format_bytes(available), format_bytes(needed - available),
-                  Advice(config, backend, available).text()));
+                  Advice(config, backend, available, mesh).text()));
 }
 
 }  // namespace lighthouse

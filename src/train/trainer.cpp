@@ -4,13 +4,18 @@
 
 #include <algorithm>
 #include <chrono>
+#include <csignal>
+#include <cstring>
+#include <optional>
 #include <set>
+#include <sstream>
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/dist/partition.h"
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/model/cost.h"
 #include "lighthouse/train/compatibility.h"
@@ -43,8 +48,9 @@ void check_sources(const StageSection& stage) {
 }
 
 /// Everything that can be refused without touching the run's directory.
-RunConfig checked(const RunConfig& config, Backend& backend) {
+void check_run(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   for (const StageSection& stage : config.stages) {
+    check_share(stage, mesh);
     if (stage.data.train.empty()) {
       throw InputError(
           fmt::format("stage {} has no training data; set data.train to shards made by "
@@ -58,8 +64,7 @@ RunConfig checked(const RunConfig& config, Backend& backend) {
   for (const std::string& checkpoint : {config.run.init_from, config.run.branch_from}) {
     if (!checkpoint.empty()) find_checkpoint(checkpoint);
   }
-  check_memory(config, backend, available_bytes(config, backend));
-  return config;
+  check_memory(config, backend, available_bytes(config, backend), mesh);
 }
 
 void check_disk(const fs::path& directory, const ModelConfig& model) {
@@ -72,9 +77,27 @@ void check_disk(const fs::path& directory, const ModelConfig& model) {
                   format_bytes(needed), directory.string(), format_bytes(free)));
 }
 
-/// What decides the bits of a run besides its config: this very program, and what it computes with.
-std::string environment_of(const Backend& backend) {
-  return fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend.description());
+RunConfig checked(const RunConfig& config, Backend& backend, const Ranks& ranks) {
+  together(*ranks.group, "the checks of the config", [&] {
+    check_run(config, backend, ranks.mesh);
+    return std::string();
+  });
+  return config;
+}
+
+/// Rank 0 first.
+RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
+  std::optional<RunDirectory> directory;
+  const auto open = [&](bool of_leader) {
+    together(*ranks.group, "the run's folder", [&] {
+      if (ranks.leads() && of_leader) directory.emplace(config.run.directory);
+      if (!ranks.leads() && !of_leader) directory.emplace(RunDirectory::of_leader(config.run.directory));
+      return std::string();
+    });
+  };
+  open(true);
+  if (!ranks.alone()) open(false);
+  return std::move(*directory);
 }
 
 std::string steps_of(const std::vector<CheckpointEntry>& entries) {
@@ -96,6 +119,50 @@ void set_aside_checkpoints_after(const fs::path& directory, int64_t step) {
   }
 }
 
+/// What a rank trains on: names and sizes of shards, and their first and last tokens.
+std::string data_of(const RunConfig& config) {
+  std::string text;
+  std::set<std::string> patterns;
+  for (const StageSection& stage : config.stages) {
+    for (const DataSource& source : stage.data.train) patterns.insert(source.path);
+    if (!stage.data.validation.empty()) patterns.insert(stage.data.validation);
+  }
+  for (const std::string& pattern : patterns) {
+    for (const fs::path& path : match_files(pattern)) {
+      const MappedFile file(path);
+      const auto bytes = file.bytes();
+      constexpr size_t kLooked = 64 << 10;
+      const std::string ends = checksum_of(bytes.first(std::min(bytes.size(), kLooked))) +
+                               checksum_of(bytes.last(std::min(bytes.size(), kLooked)));
+      text += fmt::format("{} of {} bytes, {}\n", path.filename().string(), bytes.size(), checksum_of(ends));
+    }
+  }
+  return text;
+}
+
+std::string bytes_of(const std::vector<double>& numbers) {
+  return {reinterpret_cast<const char*>(numbers.data()), numbers.size() * sizeof(double)};
+}
+
+std::vector<double> doubles_of(const std::string& bytes) {
+  std::vector<double> numbers(bytes.size() / sizeof(double));
+  std::memcpy(numbers.data(), bytes.data(), numbers.size() * sizeof(double));
+  return numbers;
+}
+
+/// The first line that differs.
+std::string different_line(const std::string& a, const std::string& b) {
+  std::istringstream lines_of_a(a), lines_of_b(b);
+  for (std::string of_a, of_b; true;) {
+    const bool more = static_cast<bool>(std::getline(lines_of_a, of_a));
+    const bool more_there = static_cast<bool>(std::getline(lines_of_b, of_b));
+    if (!more && !more_there) return "";
+    if (!more) of_a = "nothing";
+    if (!more_there) of_b = "nothing";
+    if (of_a != of_b) return fmt::format("{} instead of {}", of_b, of_a);
+  }
+}
+
 /// Operations per second that the device could do, or 0 if that is not known.
 double peak_flops(const RunConfig& config, const Backend& backend) {
   return config.hardware.peak_tflops > 0 ? config.hardware.peak_tflops * 1e12 : backend.hardware().flops;
@@ -105,57 +172,95 @@ double peak_flops(const RunConfig& config, const Backend& backend) {
 
 // ---- How it starts ----
 
-Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer)
-    : config_(checked(config, backend)),
+Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer,
+                 const Ranks& ranks)
+    : config_(checked(config, backend, ranks)),
       backend_(backend),
       observer_(observer),
-      memory_(config, backend),
+      ranks_(ranks),
+      memory_(config, backend, ranks.mesh),
+      parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
       feed_(backend, memory_.largest_batch()),
-      step_(memory_, feed_, backend),
-      directory_(config.run.directory),
+      step_(memory_, feed_, backend, parallel_.get()),
+      directory_(open_directory(config, ranks)),
       metrics_(directory_.metrics()),
-      peak_flops_(peak_flops(config, backend)) {
-  check_disk(directory_.path(), config.model);
-  arena_ = Arena(backend.allocate(planned_bytes(config, backend)));
-  memory_.lay_out(arena_);
-  writer_ = std::make_unique<CheckpointWriter>(memory_, config_, backend_, directory_.checkpoints());
-  memory_.set_layer_hook([this](int64_t) { stop_.check(); });
+      peak_flops_(peak_flops(config, backend) * ranks.mesh.size()) {
+  together(group(), "the memory of all ranks", [&] {
+    if (leads()) check_disk(directory_.path(), config.model);
+    arena_ = Arena(backend.allocate(planned_bytes(config, backend, ranks.mesh)));
+    memory_.lay_out(arena_);
+    writer_ = std::make_unique<CheckpointWriter>(memory_, config_, backend_, directory_.checkpoints(), group(),
+                                                 parallel_.get());
+    return std::string();
+  });
+  check_data_of_ranks();
+  if (ranks_.alone()) {
+    memory_.set_layer_hook([this](int64_t) { stop_.check(); });
+  } else {
+    memory_.set_layer_hook([this](int64_t) { group().check("a sum of gradients"); });
+    step_.set_stop_vote([this] { return stop_.pending() != 0; });
+  }
   choose_start(start);
+  if (!leads()) return;
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
   directory_.remove_partial_files();
   write_file(directory_.config(), to_yaml(config_));
 }
 
+void Trainer::check_data_of_ranks() {
+  if (ranks_.alone()) return;
+  check_same(group(), data_of(config_), "data", different_line);
+}
+
 void Trainer::choose_start(const StartOptions& start) {
-  if (start.resume_from) return resume_from(*start.resume_from);
-  if (start.resume && !list_checkpoints(directory_.checkpoints()).empty()) return resume_newest();
+  const std::string of_leader = together(group(), "the choice of a checkpoint", [&] {
+                                  return leads() ? checkpoint_to_start_from(start).string() : std::string();
+                                }).front();
+  const fs::path checkpoint = of_leader;
+  if (checkpoint.empty()) return start_afresh();
+  continue_from(checkpoint, checkpoint.parent_path() != directory_.checkpoints());
+}
+
+fs::path Trainer::checkpoint_to_start_from(const StartOptions& start) const {
+  if (start.resume_from) return checkpoint_of(*start.resume_from);
+  if (start.resume && !list_checkpoints(directory_.checkpoints()).empty()) return newest_checkpoint();
   if (!start.resume && directory_.holds_a_run()) {
     throw InputError(
         fmt::format("{} holds a run already; --resume continues it, another run.directory starts a new one",
                     directory_.path().string()));
   }
-  if (!config_.run.branch_from.empty()) return continue_from(find_checkpoint(config_.run.branch_from), true);
-  start_afresh();
+  return config_.run.branch_from.empty() ? fs::path() : find_checkpoint(config_.run.branch_from);
+}
+
+void Trainer::verify(const fs::path& checkpoint) const {
+  together(group(), "the verification of a checkpoint", [&] {
+    verify_checkpoint(checkpoint, group().rank(), group().size());
+    return std::string();
+  });
 }
 
 void Trainer::start_afresh() {
-  initialize(writer_->host().weights, config_.model, static_cast<uint64_t>(config_.run.seed));
+  fs::path checkpoint;
   if (!config_.run.init_from.empty()) {
-    const fs::path checkpoint = find_checkpoint(config_.run.init_from);
-    verify_checkpoint(checkpoint);
+    checkpoint = find_checkpoint(config_.run.init_from);
+    verify(checkpoint);
     check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
-    load_weights(checkpoint, writer_->host().weights, config_.model);
     opening_notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
   }
-  writer_->upload_weights();
-  discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
+  writer_->set_weights([&](const Parameters& weights) {
+    initialize(weights, config_.model, static_cast<uint64_t>(config_.run.seed));
+    if (!checkpoint.empty()) load_weights(checkpoint, weights, config_.model);
+  });
+  if (leads()) discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
 }
 
-void Trainer::resume_newest() {
+fs::path Trainer::newest_checkpoint() const {
   const auto entries = list_checkpoints(directory_.checkpoints());
   try {
-    verify_checkpoint(entries.back().path);
+    load_state(entries.back().path);
+    // Of several ranks each looks at a part of the files, later.
+    if (ranks_.alone()) verify_checkpoint(entries.back().path);
   } catch (const InputError& error) {
     const std::vector<CheckpointEntry> others{entries.begin(), entries.end() - 1};
     throw InputError(
@@ -163,20 +268,20 @@ void Trainer::resume_newest() {
                     "({}){}",
                     error.what(), steps_of(others), others.empty() ? "; another run.directory starts a new run" : ""));
   }
-  continue_from(entries.back().path, false);
+  return entries.back().path;
 }
 
-void Trainer::resume_from(int64_t step) {
+fs::path Trainer::checkpoint_of(int64_t step) const {
   const auto entries = list_checkpoints(directory_.checkpoints());
   for (const CheckpointEntry& entry : entries) {
-    if (entry.step == step) return continue_from(entry.path, false);
+    if (entry.step == step) return entry.path;
   }
   throw InputError(
       fmt::format("{} has no checkpoint of step {}; {}", directory_.path().string(), step, steps_of(entries)));
 }
 
 void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
-  verify_checkpoint(checkpoint);
+  verify(checkpoint);
   const CheckpointState state = load_state(checkpoint);
   const RunConfig before = parse_config(state.config, (checkpoint / "state.json").string());
   if (branch) {
@@ -188,9 +293,8 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
     throw InputError(fmt::format("{} has {} steps behind it and the stages have only {}; more steps are needed",
                                  checkpoint.string(), state.step, config_.total_steps()));
   }
-  load_tensors(checkpoint, writer_->host(), config_.model);
-  writer_->upload_weights();
-  writer_->upload_moments();
+  writer_->set_weights([&](const Parameters& weights) { load_weights(checkpoint, weights, config_.model); });
+  writer_->set_moments([&](const Moments& moments) { load_moments(checkpoint, moments, config_.model); });
   finished_ = state.step;
   tokens_ = state.tokens;
   seconds_ = state.seconds;
@@ -200,23 +304,46 @@ void Trainer::continue_from(const fs::path& checkpoint, bool branch) {
   opening_notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
                                        format_count(finished_), format_count(tokens_)));
   check_environment(state);
-  if (branch) {
+  if (!branch) saved_ = finished_;
+  group().barrier("the reading of a checkpoint");
+  take_over_directory(checkpoint, branch, state.evaluation_pending);
+}
+
+void Trainer::take_over_directory(const fs::path& checkpoint, bool branch, bool evaluation_pending) {
+  if (leads() && branch) {
     const fs::path parent = checkpoint.parent_path().parent_path() / "metrics.jsonl";
     discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
     if (fs::exists(parent)) copy_up_to(parent, directory_.metrics(), finished_);
-    return;
+  } else if (leads()) {
+    // In this order: killed in between, the next --resume finds this checkpoint the newest and does the rest.
+    set_aside_checkpoints_after(directory_.checkpoints(), finished_);
+    discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
+    if (evaluation_pending) {
+      const RunHistory history = read_history(directory_.metrics());
+      evaluation_pending_ = history.validations.empty() || history.validations.back().step != finished_;
+    }
   }
-  saved_ = finished_;
-  // In this order: killed in between, the next --resume finds this checkpoint the newest and does the rest.
-  set_aside_checkpoints_after(directory_.checkpoints(), finished_);
-  discard_after(directory_.metrics(), directory_.discarded_metrics(), finished_);
-  if (!state.evaluation_pending) return;
-  const RunHistory history = read_history(directory_.metrics());
-  evaluation_pending_ = history.validations.empty() || history.validations.back().step != finished_;
+  evaluation_pending_ = !group().of_leader(evaluation_pending_ ? "pending" : "", "the start of the run").empty();
+}
+
+/// What decides the bits of a run besides its config: this very program, what it computes with, and how many.
+std::string Trainer::environment() const {
+  const std::string one =
+      fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend_.description());
+  if (!ranks_.communicator) return one;
+  return fmt::format("{}; ranks {}, {}", one, ranks_.mesh.size(), ranks_.communicator->description());
+}
+
+void Trainer::note(const std::string& text) {
+  if (leads()) observer_.note(text);
+}
+
+void Trainer::warn(const std::string& text) {
+  if (leads()) observer_.warn(text);
 }
 
 void Trainer::check_environment(const CheckpointState& state) {
-  const std::string now = environment_of(backend_);
+  const std::string now = environment();
   if (state.environment == now) return;
   opening_notes_.push_back(
       fmt::format("the checkpoint was made with {}; this is {}: losses may differ in their last "
@@ -227,16 +354,16 @@ void Trainer::check_environment(const CheckpointState& state) {
 // ---- How it goes on ----
 
 void Trainer::run() {
-  for (const std::string& note : opening_notes_) observer_.note(note);
+  for (const std::string& text : opening_notes_) note(text);
   last_finish_ = Clock::now();
-  observer_.started(finished_, config_.total_steps());
-  if (finished_ == config_.total_steps()) observer_.note("all steps are done already");
+  if (leads()) observer_.started(finished_, config_.total_steps());
+  if (finished_ == config_.total_steps()) note("all steps are done already");
   try {
     if (evaluation_pending_) {
       enter_stage(stage_of_step(config_, finished_ - 1).stage);
       validate();
     }
-    while (finished_ < config_.total_steps()) {
+    while (finished_ < config_.total_steps() && !stop_agreed_) {
       begin_step();
       const auto begun = finished_ + static_cast<int64_t>(begun_.size());
       if (pauses_after(begun)) {
@@ -246,18 +373,20 @@ void Trainer::run() {
         finish_step();
       }
     }
+    if (stop_agreed_) throw Interrupted(stop_.pending() != 0 ? stop_.pending() : SIGTERM);
   } catch (const Interrupted&) {
-    observer_.note("stopping: a signal came; the step in progress is dropped, the last finished one is kept");
+    note(ranks_.alone() ? "stopping: a signal came; the step in progress is dropped, the last finished one is kept"
+                        : "stopping: a signal came; all ranks have finished the step in progress");
     save_what_is_finished();
-    metrics_.flush();
+    if (leads()) metrics_.flush();
     throw;
-  } catch (const InputError&) {  // a bad token deep in the data, a full disk
-    save_what_is_finished();
+  } catch (const InputError&) {                   // a bad token deep in the data, a full disk
+    if (ranks_.alone()) save_what_is_finished();  // others may be in the middle of a step
     throw;
   }
   save();
   collect_save(true);
-  metrics_.flush();
+  if (leads()) metrics_.flush();
 }
 
 void Trainer::save_what_is_finished() {
@@ -279,11 +408,10 @@ void Trainer::enter_stage(int64_t stage_index) {
     position.mixed.push_back(begins ? 0 : sources_[source.path].mixed);  // a stage brings weights of its own
   }
   loader_->seek(position);
-  observer_.note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
-                             is_switch ? "switching to stage" : "stage", stage().name, finished_,
-                             name_of(stage().attention), stage().steps, stage().batch.global_batch_size,
-                             stage().batch.sequence_length,
-                             is_switch ? "; weights, optimizer state and data position stay" : ""));
+  note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
+                   is_switch ? "switching to stage" : "stage", stage().name, finished_, name_of(stage().attention),
+                   stage().steps, stage().batch.global_batch_size, stage().batch.sequence_length,
+                   is_switch ? "; weights, optimizer state and data position stay" : ""));
 }
 
 void Trainer::begin_step() {
@@ -295,10 +423,14 @@ void Trainer::begin_step() {
   const auto begin = Clock::now();
   const BatchSection& batch = stage().batch;
   const auto next_windows = [&](std::span<int32_t> windows) {
-    stop_.check();  // a micro-batch that is replayed as a graph calls no layer's hook
+    if (ranks_.alone()) stop_.check();  // a micro-batch that is replayed as a graph calls no layer's hook
     loader_->next(batch.micro_batch_size, 0, batch.micro_batch_size, windows);
   };
+  const Mesh& mesh = ranks_.mesh;
+  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
+  loader_->next(share.begin * batch.micro_batch_size, 0, 0, {});  // other ranks'
   step_.begin(memory_.training_pass(stage_, attention), batch, next_windows, learning_rate);
+  loader_->next((batch.micro_batches() - share.end) * batch.micro_batch_size, 0, 0, {});
   begun_.push_back({attention, learning_rate, loader_->position(), begin});
 }
 
@@ -312,6 +444,7 @@ void Trainer::finish_step() {
   // A step begins where the one before ends, if the device had it waiting by then.
   const double elapsed = std::chrono::duration<double>(now - std::max(begun_.front().begin, last_finish_)).count();
   last_finish_ = now;
+  stop_agreed_ |= result.stop;
   record(result, elapsed);
   collect_save_or_warn(false);
 }
@@ -336,11 +469,12 @@ void Trainer::record(const StepResult& result, double elapsed) {
         training_flops_per_token(config_.model, config_.lighthouse, step.attention, stage().batch.sequence_length);
     metrics.mfu = flops * metrics.tokens_per_second / peak_flops_;
   }
-  metrics_.append(metrics);
-  observer_.step_finished(metrics);
+  if (leads()) {
+    metrics_.append(metrics);
+    observer_.step_finished(metrics);
+  }
   if (result.skipped) {
-    observer_.warn(
-        fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
+    warn(fmt::format("step {} was skipped: loss {}, gradient norm {}", finished_, result.loss, result.gradient_norm));
   }
   if (result.skipped && skipped_in_a_row_ >= config_.train.max_skipped_steps) {
     throw RunError(
@@ -361,6 +495,7 @@ bool Trainer::pauses_after(int64_t step) const {
 
 void Trainer::after_step() {
   if (due(finished_, config_.evaluation.every)) validate();
+  if (stop_agreed_) return;  // it is saved in a moment
   if (!due(finished_, config_.checkpoint.every) || finished_ == config_.total_steps()) return;
   try {
     save();
@@ -377,20 +512,31 @@ bool Trainer::at_end_of_stage(int64_t step) const {
 void Trainer::validate() {
   if (!validation_) return;
   evaluation_pending_ = true;
+  if (stop_agreed_) return;  // after the run is resumed
   ValidationMetrics metrics{finished_, stage().name, tokens_, seconds_, 0, 0};
   metrics.loss_dense = validation_loss_in(AttentionKind::kDense);
   const bool dense = stage().attention == AttentionKind::kDense;
   metrics.loss = dense ? metrics.loss_dense : validation_loss_in(stage().attention);
   evaluation_pending_ = false;
+  if (!leads()) return;
   metrics_.append(metrics);
   observer_.validated(metrics);
 }
 
 double Trainer::validation_loss_in(AttentionKind kind) {
   Pass& pass = memory_.evaluation_pass(stage_, kind);
-  const int64_t windows = config_.evaluation.batches * pass.settings.batch;
-  return validation_loss(*pass.model, memory_.weights(), *validation_, windows, pass.inputs, pass.targets, feed_,
-                         backend_);
+  const int64_t batch = pass.settings.batch;
+  const int64_t windows = std::min(config_.evaluation.batches * batch, validation_->windows());
+  // Each rank takes a part, and all add up the windows' losses in the same order.
+  const Piece share = share_of((windows + batch - 1) / batch, ranks_.mesh.data_size(), ranks_.mesh.data_rank());
+  const std::vector<double> mine =
+      window_losses(*pass.model, memory_.weights(), *validation_, windows, share.begin * batch,
+                    std::min(share.end * batch, windows), pass.inputs, pass.targets, feed_, backend_);
+  double sum = 0;
+  for (const std::string& part : group().gather(bytes_of(mine), "an evaluation")) {
+    for (const double loss : doubles_of(part)) sum += loss;
+  }
+  return sum / static_cast<double>(windows * pass.settings.sequence_length);
 }
 
 CheckpointState Trainer::state() const {
@@ -406,15 +552,22 @@ CheckpointState Trainer::state() const {
   state.loader = sources_;
   state.seed = config_.run.seed;
   state.config = to_yaml(config_);
-  state.environment = environment_of(backend_);
+  state.environment = environment();
   return state;
 }
 
 void Trainer::save() {
+  // That an older one failed is no reason to lose this one; and ranks know of it only together.
+  if (saved_ != finished_ || !ranks_.alone()) collect_save_or_warn(true);
   if (saved_ == finished_) return;
-  collect_save_or_warn(true);  // that an older one failed is no reason to lose this one
-  metrics_.flush();            // what a resumed run will not write again must be there when the checkpoint is
-  step_.hold_update(writer_->begin(state()));
+  // What a resumed run will not write again must be there when the checkpoint is.
+  together(group(), "the metrics before a checkpoint", [&] {
+    if (leads()) metrics_.flush();
+    return std::string();
+  });
+  const Event copied = writer_->begin(state());
+  step_.hold_update(copied);
+  if (memory_.master_is_shared_out()) step_.hold_gradients(copied);
   saved_ = saving_ = finished_;
   collect_save(false);
 }
@@ -423,8 +576,8 @@ void Trainer::collect_save(bool wait) {
   try {
     const auto path = writer_->finished(wait);
     if (!path) return;
-    observer_.note(fmt::format("checkpoint {}", path->string()));
-    prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
+    note(fmt::format("checkpoint {}", path->string()));
+    if (leads()) prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
   } catch (const InputError&) {
     saved_ = -1;
     throw;
@@ -440,7 +593,7 @@ void Trainer::collect_save_or_warn(bool wait) {
 }
 
 void Trainer::warn_of_save(const InputError& error) {
-  observer_.warn(fmt::format("no checkpoint at step {}: {}. Training goes on", saving_, error.what()));
+  warn(fmt::format("no checkpoint at step {}: {}. Training goes on", saving_, error.what()));
 }
 
 }  // namespace lighthouse

@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "lighthouse/dist/partition.h"
+
 namespace lighthouse {
 
 void add_gradients(const Stream& stream, Backend& backend, RunMemory& memory, Pass& pass, double loss_scale) {
@@ -19,8 +21,8 @@ void update_weights(const Stream& stream, Backend& backend, RunMemory& memory, d
   optimizer.step(stream, memory.master_weights(), memory.weights(), memory.gradients(), learning_rate);
 }
 
-TrainingStep::TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend)
-    : memory_(memory), feed_(feed), backend_(backend), stream_(backend.compute_stream()) {
+TrainingStep::TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend, DataParallel* parallel)
+    : memory_(memory), feed_(feed), backend_(backend), parallel_(parallel), stream_(backend.compute_stream()) {
   constexpr int64_t kReports = kInFlight;
   pinned_ = Arena(backend.allocate_host(Arena::kAlignment * kReports));
   reports_ = pinned_.allocate(MemoryUse::kBatch, {kReports, kStepScalars}, DType::kFloat64);
@@ -29,18 +31,28 @@ TrainingStep::TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend)
 void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSource& source, double learning_rate) {
   if (begun_.size() == kInFlight) throw std::logic_error("a step was begun with too many unfinished");
   AdamW& optimizer = memory_.optimizer();
+  backend_.wait(stream_, gradient_gate_);
+  gradient_gate_ = {};
   backend_.fill(stream_, memory_.gradients().flat, 0);
   backend_.fill(stream_, optimizer.step_scalar(kLoss), 0);
   std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
-  for (int64_t i = 0; i < batch.micro_batches(); ++i) {
+  const double loss_scale = 1.0 / static_cast<double>(batch.tokens_per_step());
+  const Mesh& mesh = memory_.mesh();
+  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
+  for (int64_t i = share.begin; i < share.end; ++i) {
     source(windows);
     feed_.feed(stream_, pass.inputs, pass.targets, windows);
-    micro_batch(pass, 1.0 / static_cast<double>(batch.tokens_per_step()));
+    if (parallel_ != nullptr && !gradient_hook_ && i + 1 == share.end) {
+      // Not recorded: what goes to other ranks meanwhile is given to another stream, and some of it by the host.
+      parallel_->watch(stream_, pass);
+      add_gradients(stream_, backend_, memory_, pass, loss_scale);
+    } else {
+      micro_batch(pass, loss_scale);
+    }
   }
   if (gradient_hook_) gradient_hook_(memory_.gradients());
-  backend_.wait(stream_, update_gate_);
-  update_gate_ = {};
-  update_weights(stream_, backend_, memory_, learning_rate);
+  if (parallel_ != nullptr) sum_over_ranks(pass);
+  update(learning_rate);
 
   const Tensor report = reports_.select(0, static_cast<int64_t>(next_report_));
   next_report_ = (next_report_ + 1) % kInFlight;
@@ -51,9 +63,23 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
 StepResult TrainingStep::finish() {
   const Report report = begun_.front();
   begun_.pop_front();
-  backend_.wait(report.written);
+  parallel_ != nullptr ? parallel_->communicator().wait(report.written) : backend_.wait(report.written);
   const double* scalars = report.scalars.data<double>();
-  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0};
+  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0, scalars[kStopVotes] > 0};
+}
+
+void TrainingStep::sum_over_ranks(Pass& pass) {
+  if (gradient_hook_) parallel_->watch(stream_, pass);
+  const bool stop = stop_vote_ && stop_vote_();
+  backend_.fill(stream_, memory_.optimizer().step_scalar(kStopVotes), stop ? 1 : 0);
+  parallel_->finish_sums(stream_, pass);
+}
+
+void TrainingStep::update(double learning_rate) {
+  backend_.wait(stream_, update_gate_);
+  update_gate_ = {};
+  if (parallel_ != nullptr) return parallel_->update_weights(stream_, learning_rate);
+  update_weights(stream_, backend_, memory_, learning_rate);
 }
 
 void TrainingStep::micro_batch(Pass& pass, double loss_scale) {

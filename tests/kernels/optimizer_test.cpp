@@ -37,6 +37,15 @@ TEST_P(OptimizerTest, L2Norm) {
   }
 }
 
+TEST_P(OptimizerTest, CombineNorms) {
+  for (const int64_t numel : {1, 2, 1000}) {
+    Comparison c = compare({numel});
+    const Operand norm = c.output(DType::kFloat64, {1}), norms = c.input(DType::kFloat64, {numel});
+    c.run([&](const Side& on) { on->combine_norms(on.stream, on(norm), on(norms)); });
+    c.expect_close();
+  }
+}
+
 TEST_P(OptimizerTest, AddSum) {
   for (const int64_t numel : kNumels) {
     Comparison c = compare({numel});

@@ -20,6 +20,15 @@ TEST_F(OptimizerTest, L2Norm) {
   }
 }
 
+TEST_F(OptimizerTest, NormsOfPartsMakeTheNorm) {
+  Array<double> norms({3}), norm({1});
+  norms[0] = 2;
+  norms[1] = 3;
+  norms[2] = 6;
+  backend_->combine_norms(stream_, norm, norms);
+  EXPECT_EQ(norm[0], 7);
+}
+
 TEST_F(OptimizerTest, AdamWFollowsItsFormulas) {
   const int64_t size = 20001;
   Floats weight = random_floats({size}, 1), m = random_floats({size}, 2), v = random_floats({size}, 3);

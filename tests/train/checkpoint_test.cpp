@@ -187,12 +187,12 @@ TEST_F(CheckpointTest, FilesOfAnotherCheckpointAreFound) {
 TEST_F(CheckpointTest, AnotherVersionIsNamed) {
   const fs::path path = save(5);
   std::string text = read_file(path / "state.json");
-  text.replace(text.find("\"version\": 1"), 12, "\"version\": 2");
+  text.replace(text.find("\"version\": 1"), 12, "\"version\": 3");
   write_file(path / "state.json", text);
   for (const auto& read :
        {std::function<void()>([&] { load_state(path); }), std::function<void()>([&] { verify_checkpoint(path); })}) {
     const std::string message = refusal(read);
-    EXPECT_TRUE(contains(message, "version 2") && contains(message, "version 1")) << message;
+    EXPECT_TRUE(contains(message, "version 3") && contains(message, "versions 1 and 2")) << message;
   }
 }
 

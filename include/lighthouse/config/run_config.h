@@ -16,6 +16,7 @@ enum class DeviceChoice : uint8_t { kAuto, kCpu, kCuda };
 enum class DTypeChoice : uint8_t { kAuto, kFloat32, kBFloat16 };
 enum class RecomputeChoice : uint8_t { kAuto, kNone, kNorms, kMlp, kBlock };
 enum class DocumentMask : uint8_t { kNone, kAttention };
+enum class CommunicationChoice : uint8_t { kAuto, kNccl, kMpi };
 enum class Decay : uint8_t { kConstant, kLinear, kCosine };
 
 struct RunSection {
@@ -115,11 +116,28 @@ struct MemorySection {
   friend bool operator==(const MemorySection&, const MemorySection&) = default;
 };
 
+/// Many processes (docs/distributed.md).
+struct DistributedSection {
+  CommunicationChoice backend = CommunicationChoice::kAuto;
+  bool shard_optimizer = false;  // ZeRO stage 1
+  double bucket = 64;            // MiB of gradients that are summed together
+  double timeout_seconds = 30;   // a rank that is silent for so long is gone
+  double stall_seconds = 1800;   // that ranks wait for others that live
+
+  friend bool operator==(const DistributedSection&, const DistributedSection&) = default;
+};
+
 /// Of the device; 0: what it says itself, or for a plan without it an H100's.
 struct HardwareSection {
   double peak_tflops = 0;  // for utilisation and the plan's step time
   double memory = 0;       // GiB that a run may take
   double bandwidth = 0;    // TB/s, for the plan's step time
+  // Links, for the plan of many ranks.
+  int64_t ranks_per_host = 8;
+  double link_bandwidth = 350;    // GB/s of a rank to others of its host, each way
+  double link_latency = 4;        // microseconds
+  double network_bandwidth = 45;  // GB/s of a rank to other hosts, each way
+  double network_latency = 12;    // microseconds
 
   friend bool operator==(const HardwareSection&, const HardwareSection&) = default;
 };
@@ -137,6 +155,7 @@ struct RunConfig {
   EvaluationSection evaluation;
   TrainSection train;
   MemorySection memory;
+  DistributedSection distributed;
   HardwareSection hardware;
 
   int64_t total_steps() const;

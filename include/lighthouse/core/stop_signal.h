@@ -1,11 +1,13 @@
-// SIGINT and SIGTERM, turned into a question that long work asks now and then.
+// SIGINT, SIGTERM and SIGUSR1, turned into a question that long work asks now and then.
 #pragma once
 
 #include <csignal>
 
 namespace lighthouse {
 
-/// While one lives, SIGINT and SIGTERM are noted instead of doing what they did before. One at a time.
+/// While one lives, SIGINT, SIGTERM and SIGUSR1 (which schedulers send early; it counts as SIGTERM) are noted instead
+/// of doing what they did before, and let through to the thread that made it where they were held back
+/// (DeferredSignals). One at a time.
 class StopSignal {
  public:
   StopSignal();
@@ -21,6 +23,25 @@ class StopSignal {
  private:
   struct sigaction old_interrupt_ {};
   struct sigaction old_terminate_ {};
+  struct sigaction old_user_ {};
+  sigset_t old_mask_{};
 };
+
+/// While one lives, SIGTERM and SIGUSR1 wait for the next StopSignal: a launcher that ends all ranks because of one
+/// gives the others the time to say why. Threads that are started meanwhile inherit it. To be made in the main thread.
+class DeferredSignals {
+ public:
+  DeferredSignals();
+  ~DeferredSignals();
+  DeferredSignals(const DeferredSignals&) = delete;
+  DeferredSignals& operator=(const DeferredSignals&) = delete;
+
+ private:
+  sigset_t old_mask_{};
+};
+
+/// No signal interrupts this thread from now on: others take it. A copy between processes that a signal cuts short is
+/// an error to some MPI libraries.
+void keep_signals_from_this_thread();
 
 }  // namespace lighthouse

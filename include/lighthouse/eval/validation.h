@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <vector>
 
 #include "lighthouse/data/batch.h"
 #include "lighthouse/data/loader.h"
@@ -20,6 +21,11 @@ using WindowLosses = std::function<void(std::span<const float> losses)>;
 int64_t evaluate_windows(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,
                          const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend,
                          const WindowLosses& visit);
+
+/// The summed loss of each of the windows [first, last) of those, in nats.
+std::vector<double> window_losses(Llama& model, const Parameters& weights, const WindowedSource& source,
+                                  int64_t windows, int64_t first, int64_t last, const Tensor& inputs,
+                                  const Tensor& targets, BatchFeed& feed, Backend& backend);
 
 /// Mean loss in nats per token over the windows of evaluate_windows().
 double validation_loss(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t windows,

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "lighthouse/ops/backend.h"
 
@@ -20,6 +21,9 @@ struct CudaOptions {
 
 /// GPUs that this process can use; 0 also where there is no driver.
 int cuda_device_count();
+
+/// A name that no other GPU has, on this host or another.
+std::string cuda_device_id(int device);
 
 /// Throws InputError if there is no such GPU, if its compute capability is below 8.0, or if its driver or a library is
 /// too old.

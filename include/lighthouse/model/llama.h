@@ -46,6 +46,10 @@ class Llama {
   /// from.
   using QkvHook = std::function<void(int64_t layer, const Tensor& qkv)>;
 
+  /// Called in the backward pass when gradients are complete: with the number of layers for those of an lm_head of its
+  /// own, then with each layer, the last one first, for its matrices, and with -1 for all.
+  using GradientHook = std::function<void(int64_t layer)>;
+
   /// Throws InputError if the Lighthouse settings do not fit the sequence length. `backend` must outlive the model.
   Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend);
   Llama(const Llama&) = delete;
@@ -59,6 +63,8 @@ class Llama {
 
   void set_layer_hook(LayerHook hook) { layer_hook_ = std::move(hook); }
   void set_qkv_hook(QkvHook hook) { qkv_hook_ = std::move(hook); }
+  /// Not called where passes are recorded: a recording has no hooks.
+  void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
 
   /// Runs the layers. tokens int32 [B, N].
   void forward(const Stream& stream, const Parameters& weights, const Tensor& tokens);
@@ -131,6 +137,9 @@ class Llama {
   /// Tokens whose feed-forward part is in memory together.
   int64_t mlp_chunk() const;
   Tensor gate_up_of(const Layer& layer, int64_t begin, int64_t end) const;
+  void announce(int64_t layer) const {
+    if (gradient_hook_) gradient_hook_(layer);
+  }
   int64_t tokens() const { return settings_.batch * settings_.sequence_length; }
 
   ModelConfig config_;
@@ -138,6 +147,7 @@ class Llama {
   Backend& backend_;
   LayerHook layer_hook_;
   QkvHook qkv_hook_;
+  GradientHook gradient_hook_;
 
   RopeTable rope_;
   Tensor starts_;  // int32 [B, N], of documents; undefined without

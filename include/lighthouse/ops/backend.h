@@ -32,6 +32,7 @@ namespace lighthouse {
 /// What a step of training came to: float64 [kStepScalars] in device memory.
 enum StepScalar : int {
   kLoss,          // mean over the step's tokens, nats
+  kStopVotes,     // ranks that want the run to stop after this step
   kGradientNorm,  // before clipping
   kSkipped,       // 1 if one of them is not finite: the weights stay as they are
   kUpdates,       // updates made so far, this one included: t of the bias correction
@@ -100,10 +101,12 @@ class Backend {
 
   // ---- Order ----
 
-  /// The stream of a run's operations, and two for copies beside them: to the device, and from it.
+  /// The stream of a run's operations, two for copies beside them, to the device and from it, and one for what goes to
+  /// other ranks.
   virtual Stream compute_stream() = 0;
   virtual Stream upload_stream() = 0;
   virtual Stream download_stream() = 0;
+  virtual Stream communication_stream() = 0;
   virtual Event record(const Stream& stream) = 0;
   /// What `stream` is given from now on waits for `event`.
   virtual void wait(const Stream& stream, const Event& event) = 0;
@@ -248,6 +251,8 @@ class Backend {
   virtual void add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) = 0;
   /// norm float64 [1] = the L2 norm of x (float32, contiguous), summed in float64 over fixed blocks.
   virtual void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) = 0;
+  /// norm float64 [1] = the L2 norm of `norms` (float64, contiguous), summed in order: of a vector from its parts'.
+  virtual void combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) = 0;
   /// Of add_sum and l2_norm.
   virtual int64_t reduction_scratch(int64_t numel) const = 0;
   /// Decides on a step: from loss and norm in `step` (StepScalar) whether it is skipped, and if not counts it, and

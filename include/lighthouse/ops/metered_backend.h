@@ -61,6 +61,7 @@ class MeteredBackend : public Backend {
   Stream compute_stream() override { return inner_.compute_stream(); }
   Stream upload_stream() override { return inner_.upload_stream(); }
   Stream download_stream() override { return inner_.download_stream(); }
+  Stream communication_stream() override { return inner_.communication_stream(); }
   Event record(const Stream& stream) override { return inner_.record(stream); }
   void wait(const Stream& stream, const Event& event) override { inner_.wait(stream, event); }
   void wait(const Event& event) override { inner_.wait(event); }
@@ -160,6 +161,7 @@ class MeteredBackend : public Backend {
   // Optimizer
   void add_sum(const Stream& stream, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) override;
   void l2_norm(const Stream& stream, const Tensor& norm, const Tensor& scratch, const Tensor& x) override;
+  void combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) override;
   int64_t reduction_scratch(int64_t numel) const override { return inner_.reduction_scratch(numel); }
   void plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,
                    double max_norm, const AdamSettings& settings) override;

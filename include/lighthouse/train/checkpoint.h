@@ -1,5 +1,6 @@
 // A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not
-// at all.
+// at all. Of several ranks each writes its part of the optimizer's state, optimizer-00001-of-00004.safetensors and so
+// on; state.json lists the files. Any number of ranks can read what any other number wrote.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/dist/group.h"
 #include "lighthouse/io/safetensors.h"
 #include "lighthouse/model/parameters.h"
 #include "lighthouse/train/adamw.h"
@@ -47,6 +49,13 @@ struct CheckpointTensors {
   Parameters exp_avg_sq;
 };
 
+/// A rank's part of the optimizer's state, flat as its holding says, in host memory.
+struct Moments {
+  Tensor exp_avg;
+  Tensor exp_avg_sq;
+  Holding holding;
+};
+
 struct CheckpointEntry {
   int64_t step = 0;
   std::filesystem::path path;
@@ -56,6 +65,13 @@ struct CheckpointEntry {
 /// Returns its path.
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
                                       const CheckpointTensors& tensors, const ModelConfig& model);
+
+/// The same with the other ranks: rank 0 brings the weights (those of the others are not looked at), and the ranks'
+/// `moments` together are all. If one of them cannot write its part, all throw InputError saying which, and what was
+/// there before stays.
+std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
+                                      const Parameters& weights, const Moments& moments, const ModelConfig& model,
+                                      Group& group);
 
 /// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
 /// export. `write` puts model.safetensors (Hugging Face's names; float32 or bfloat16), and what else is to lie beside
@@ -74,8 +90,9 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& path);
 /// Reads state.json. Throws InputError if it is missing, damaged or of a version that this program does not know.
 CheckpointState load_state(const std::filesystem::path& checkpoint);
 
-/// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged.
-void verify_checkpoint(const std::filesystem::path& checkpoint);
+/// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged. Of `parts` parties
+/// each looks at other files.
+void verify_checkpoint(const std::filesystem::path& checkpoint, int part = 0, int parts = 1);
 
 /// The checkpoint's weights in its file, under Hugging Face's names, float32 or bfloat16.
 SafetensorsFile open_weights(const std::filesystem::path& checkpoint);
@@ -84,6 +101,9 @@ SafetensorsFile open_weights(const std::filesystem::path& checkpoint);
 void load_weights(const std::filesystem::path& checkpoint, const Parameters& weights, const ModelConfig& model);
 /// Copies weights and moments. Throws InputError also if the checkpoint holds weights alone.
 void load_tensors(const std::filesystem::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model);
+
+/// Copies the moments that are held.
+void load_moments(const std::filesystem::path& checkpoint, const Moments& moments, const ModelConfig& model);
 
 /// Removes all but the newest `keep` checkpoints; those at the end of a stage stay.
 void prune_checkpoints(const std::filesystem::path& directory, int64_t keep);

@@ -1,7 +1,8 @@
-// A run's folder: config.yaml, metrics.jsonl, log.txt, checkpoints/. One process at a time writes there.
+// A run's folder: config.yaml, metrics.jsonl, log.txt, checkpoints/. One run at a time writes there.
 #pragma once
 
 #include <filesystem>
+#include <utility>
 
 namespace lighthouse {
 
@@ -10,7 +11,10 @@ class RunDirectory {
   /// Makes the folder if it is not there and locks it. Throws InputError if it cannot be written or if another process
   /// is training in it.
   explicit RunDirectory(std::filesystem::path path);
+  /// Of the other ranks: the folder that rank 0 has made and locked. Throws InputError if it is not there.
+  static RunDirectory of_leader(std::filesystem::path path);
   ~RunDirectory();
+  RunDirectory(RunDirectory&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
@@ -27,6 +31,9 @@ class RunDirectory {
   std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
 
  private:
+  struct Unlocked {};
+  RunDirectory(std::filesystem::path path, Unlocked) : path_(std::move(path)) {}
+
   std::filesystem::path path_;
   int lock_ = -1;
 };

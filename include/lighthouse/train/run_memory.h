@@ -9,6 +9,7 @@
 
 #include "lighthouse/config/run_config.h"
 #include "lighthouse/core/arena.h"
+#include "lighthouse/dist/mesh.h"
 #include "lighthouse/model/llama.h"
 #include "lighthouse/train/adamw.h"
 
@@ -37,7 +38,9 @@ struct Pass {
 /// its stages make, evaluation included.
 class RunMemory {
  public:
-  RunMemory(const RunConfig& config, Backend& backend);
+  /// Of one rank: with `distributed.shard_optimizer` it has a share of the optimizer's state, and of the master weights
+  /// where these are not the weights themselves.
+  RunMemory(const RunConfig& config, Backend& backend, const Mesh& mesh = {});
 
   /// On a measuring arena: only sizes. On a real one: everything is ready to run.
   void lay_out(Arena& arena);
@@ -52,11 +55,25 @@ class RunMemory {
 
   /// What the model computes with, of the backend's type.
   const Parameters& weights() const { return weights_; }
-  /// What the optimizer updates, float32; the same tensors where the backend computes in float32.
+  /// What the optimizer updates, float32; the same tensors where the backend computes in float32. Where this rank has a
+  /// share of them, `flat` alone is defined, and laid out as holding() says.
   const Parameters& master_weights() const { return master_; }
+  bool master_is_shared_out() const { return !holding_.everything && backend_.dtype() != DType::kFloat32; }
   const Parameters& gradients() const { return gradients_; }
   AdamW& optimizer() { return optimizer_; }
   const AdamW& optimizer() const { return optimizer_; }
+
+  const Mesh& mesh() const { return mesh_; }
+  /// What of the optimizer's state is here.
+  const Holding& holding() const { return holding_; }
+  /// In which gradients are summed over ranks.
+  const std::vector<Bucket>& buckets() const { return buckets_; }
+  /// Norms of the gradient's parts, float64: of holding()'s ranges, and of all ranks'. Only where state is shared out.
+  const Tensor& range_norms() const { return range_norms_; }
+  const Tensor& rank_norms() const { return rank_norms_; }
+
+  /// Takes `host`, float32 and as long as the flat vector, in host memory, for weights. Waits.
+  void set_weights(const Tensor& host);
   /// For reductions over the gradients or over a pass's losses.
   const Tensor& reduction_scratch() const { return reduction_scratch_; }
 
@@ -79,9 +96,13 @@ class RunMemory {
   Backend& backend_;
   Parameters master_, weights_;
   Parameters gradients_;
+  Mesh mesh_;
+  std::vector<Bucket> buckets_;
+  Holding holding_;
   AdamW optimizer_;
   std::vector<std::optional<int32_t>> document_ends_;  // of each stage: the token that its attention stops at
   Tensor reduction_scratch_;
+  Tensor range_norms_, rank_norms_;
   std::vector<Pass> passes_;
   const Pass* prepared_ = nullptr;  // whose constants are in memory
   int64_t persistent_bytes_ = 0;
@@ -90,18 +111,18 @@ class RunMemory {
 /// `auto` keeps all: with_recompute() has the choice.
 Recompute recompute_of(RecomputeChoice choice);
 
-/// Bytes of device memory that a run of this config takes.
-int64_t planned_bytes(const RunConfig& config, Backend& backend);
+/// Bytes of device memory that a run of this config takes, on each rank.
+int64_t planned_bytes(const RunConfig& config, Backend& backend, const Mesh& mesh = {});
 
 /// Bytes that a run may take: what the config says (hardware.memory), else what the device can give.
 int64_t available_bytes(const RunConfig& config, const Backend& backend);
 
 /// The config with each stage's `recompute: auto` replaced by the least that fits into `available` bytes, or by the
 /// most if nothing does.
-RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available);
+RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh = {});
 
 /// Throws InputError if `config` needs more than `available`: by how much, and which micro_batch_size or
 /// sequence_length would fit.
-void check_memory(const RunConfig& config, Backend& backend, int64_t available);
+void check_memory(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh = {});
 
 }  // namespace lighthouse

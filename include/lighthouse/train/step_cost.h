@@ -5,14 +5,15 @@
 #include <vector>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/dist/mesh.h"
 #include "lighthouse/ops/metered_backend.h"
 
 namespace lighthouse {
 
-/// The operations of one step of a stage whose layers attend as `kind`, counted by the model's own code. `counting` is
-/// in mode kCount; its table is emptied.
+/// The operations of one step of a stage whose layers attend as `kind`, counted by the model's own code, on the rank of
+/// `mesh` that does the most. `counting` is in mode kCount; its table is emptied.
 std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind,
-                                      MeteredBackend& counting);
+                                      MeteredBackend& counting, const Mesh& mesh = {});
 
 /// The sum of the floors: the seconds that the step cannot be faster than.
 double floor_seconds(const std::vector<OperationCost>& costs);

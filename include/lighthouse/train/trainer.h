@@ -12,6 +12,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/stop_signal.h"
+#include "lighthouse/dist/ranks.h"
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/metrics.h"
 #include "lighthouse/train/run_directory.h"
@@ -42,12 +43,14 @@ class Trainer {
  public:
   /// Checks everything that can be checked before the first step: memory, disk, data, the checkpoint to start from.
   /// Throws InputError. A run that is refused has changed nothing in its directory but for making it.
-  Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer);
+  Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer,
+          const Ranks& ranks = {});
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
   /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
-  /// thrown. Throws RunError after train.max_skipped_steps skipped steps in a row.
+  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Throws RunError after
+  /// train.max_skipped_steps skipped steps in a row, PeerError when another rank is gone.
   void run();
 
   void set_gradient_hook(TrainingStep::GradientHook hook) { step_.set_gradient_hook(std::move(hook)); }
@@ -55,11 +58,16 @@ class Trainer {
 
  private:
   // How it starts.
+  void check_data_of_ranks();
   void choose_start(const StartOptions& start);
+  /// The checkpoint to continue from; empty: none.
+  std::filesystem::path checkpoint_to_start_from(const StartOptions& start) const;
+  std::filesystem::path newest_checkpoint() const;
+  std::filesystem::path checkpoint_of(int64_t step) const;
+  void verify(const std::filesystem::path& checkpoint) const;
   void start_afresh();
-  void resume_newest();
-  void resume_from(int64_t step);
   void continue_from(const std::filesystem::path& checkpoint, bool branch);
+  void take_over_directory(const std::filesystem::path& checkpoint, bool branch, bool evaluation_pending);
   void check_environment(const CheckpointState& state);
 
   // How it goes on.
@@ -84,6 +92,12 @@ class Trainer {
   void collect_save_or_warn(bool wait);
   void warn_of_save(const InputError& error);
   void save_what_is_finished();
+  std::string environment() const;
+  /// For the log: by one of the ranks.
+  void note(const std::string& text);
+  void warn(const std::string& text);
+  bool leads() const { return ranks_.leads(); }
+  Group& group() const { return *ranks_.group; }
 
   const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
 
@@ -99,14 +113,16 @@ class Trainer {
   RunConfig config_;
   Backend& backend_;
   TrainingObserver& observer_;
+  Ranks ranks_;
   RunMemory memory_;
+  std::unique_ptr<DataParallel> parallel_;
   Arena arena_;
   BatchFeed feed_;
   TrainingStep step_;
   RunDirectory directory_;
   std::unique_ptr<CheckpointWriter> writer_;
   MetricsLog metrics_;
-  double peak_flops_;  // 0: not known
+  double peak_flops_;  // of all ranks; 0: not known
   StopSignal stop_;
   std::vector<std::string> opening_notes_;
 
@@ -118,6 +134,7 @@ class Trainer {
   double seconds_ = 0;
   int64_t skipped_in_a_row_ = 0;
   bool evaluation_pending_ = false;
+  bool stop_agreed_ = false;  // of several ranks
   std::map<std::string, SourceProgress> sources_;
   int64_t saved_ = -1;   // the step of the newest checkpoint
   int64_t saving_ = -1;  // the step of the one that was begun last

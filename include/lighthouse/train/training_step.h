@@ -7,6 +7,7 @@
 #include <span>
 
 #include "lighthouse/data/batch.h"
+#include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/run_memory.h"
 
 namespace lighthouse {
@@ -15,6 +16,7 @@ struct StepResult {
   double loss = 0;           // mean over the step's tokens, nats
   double gradient_norm = 0;  // before clipping
   bool skipped = false;      // loss or norm was not finite: the weights are as before
+  bool stop = false;         // a rank wants to stop after this step
 };
 
 /// Adds one micro-batch's gradients and, times `loss_scale`, its losses: forward, loss, backward, for pass.inputs and
@@ -25,7 +27,7 @@ void add_gradients(const Stream& stream, Backend& backend, RunMemory& memory, Pa
 void update_weights(const Stream& stream, Backend& backend, RunMemory& memory, double learning_rate);
 
 /// zero the gradients
-/// for each micro-batch: forward, loss, backward    (gradients add up)
+/// for each micro-batch: forward, loss, backward    (gradients add up; over ranks during the last backward)
 /// norm of the gradient; if it is not finite, stop here
 /// clip, AdamW
 ///
@@ -36,17 +38,21 @@ class TrainingStep {
   using GradientHook = std::function<void(const Parameters& gradients)>;
   /// Writes the next micro-batch: windows of N+1 tokens.
   using WindowSource = std::function<void(std::span<int32_t> windows)>;
+  /// Whether this rank wants the run to stop after a step; asked when the step's gradients have been given to the
+  /// device.
+  using StopVote = std::function<bool()>;
 
   /// Steps that can be begun before the first of them is finished.
   static constexpr size_t kInFlight = 2;
 
-  /// All must outlive it.
-  TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend);
+  /// All must outlive it. `parallel`: the ranks of the run, if there are several.
+  TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend, DataParallel* parallel = nullptr);
 
   void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
+  void set_stop_vote(StopVote vote) { stop_vote_ = std::move(vote); }
 
-  /// Gives the device a step in the pass of its stage and attention. If a layer hook of the pass or `windows` throws,
-  /// weights and optimizer are as before the step.
+  /// Gives the device a step in the pass of its stage and attention: this rank's micro-batches of it (share_of). If a
+  /// layer hook of the pass or `windows` throws, weights and optimizer are as before the step.
   void begin(Pass& pass, const BatchSection& batch, const WindowSource& windows, double learning_rate);
   /// Waits for the oldest step that was begun and not finished. Throws RunError if the device failed.
   StepResult finish();
@@ -54,6 +60,8 @@ class TrainingStep {
 
   /// The weights are not updated before `event`: a copy of them is under way.
   void hold_update(const Event& event) { update_gate_ = event; }
+  /// The gradients neither.
+  void hold_gradients(const Event& event) { gradient_gate_ = event; }
 
  private:
   struct Report {
@@ -62,13 +70,17 @@ class TrainingStep {
   };
 
   void micro_batch(Pass& pass, double loss_scale);
+  void sum_over_ranks(Pass& pass);
+  void update(double learning_rate);
 
   RunMemory& memory_;
   BatchFeed& feed_;
   Backend& backend_;
+  DataParallel* parallel_;
   Stream stream_;
   GradientHook gradient_hook_;
-  Event update_gate_;
+  StopVote stop_vote_;
+  Event update_gate_, gradient_gate_;
   Arena pinned_;
   Tensor reports_;  // float64 [kInFlight, kStepScalars], pinned
   size_t next_report_ = 0;

@@ -29,6 +29,7 @@ class CpuBackend final : public Backend {
   Stream compute_stream() override { return {}; }
   Stream upload_stream() override { return {}; }
   Stream download_stream() override { return {}; }
+  Stream communication_stream() override { return {}; }
   Event record(const Stream&) override { return {}; }
   void wait(const Stream&, const Event&) override {}
   void wait(const Event&) override {}
@@ -114,6 +115,7 @@ class CpuBackend final : public Backend {
   // Optimizer
   void add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) override;
   void l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) override;
+  void combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) override;
   int64_t reduction_scratch(int64_t numel) const override;
   void plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate, double max_norm,
                    const AdamSettings& settings) override;

@@ -89,6 +89,14 @@ void CpuBackend::l2_norm(const Stream&, const Tensor& norm, const Tensor& scratc
   *norm.data<double>() = std::sqrt(sum_of(x, scratch, [](double value) { return value * value; }));
 }
 
+void CpuBackend::combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) {
+  require(norm.numel() == 1 && contiguous(norms), "combine_norms", {&norm, &norms});
+  const double* parts = norms.data<double>();
+  double sum = 0;
+  for (int64_t i = 0; i < norms.numel(); ++i) sum += parts[i] * parts[i];
+  *norm.data<double>() = std::sqrt(sum);
+}
+
 int64_t CpuBackend::reduction_scratch(int64_t numel) const {
   return sum_blocks(numel) * int64_t{sizeof(double)};
 }

@@ -1,0 +1,94 @@
+// The ranks of a run as a group of processes: who is alive, and what they agree on. Small things go through here
+// (settings, verdicts, a vote); tensors go through a Communicator.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+
+/// Another rank is gone or has given up, so this one stops too. `what()` names it and what was waited for.
+class PeerError : public RunError {
+ public:
+  PeerError(const std::string& message, int rank, bool refused) : RunError(message), rank_(rank), refused_(refused) {}
+  /// Who is gone.
+  int rank() const { return rank_; }
+  /// It refused its input: exit code 2 for all.
+  bool refused() const { return refused_; }
+
+ private:
+  int rank_;
+  bool refused_;
+};
+
+/// Threads may agree beside each other if each does so on a channel of its own.
+enum class Channel : uint8_t { kRun, kCheckpoint };
+
+class Group {
+ public:
+  virtual ~Group() = default;
+
+  virtual int rank() const = 0;
+  virtual int size() const = 0;
+  bool leads() const { return rank() == 0; }
+
+  /// What each rank gave, in the order of ranks. All ranks make the same calls, in the same order on each channel.
+  /// Waits for all, for at most Timeouts::stall. Throws PeerError; `what` says in it what was waited for.
+  virtual std::vector<std::string> gather(const std::string& mine, const std::string& what,
+                                          Channel channel = Channel::kRun) = 0;
+  /// Throws PeerError if a rank is gone. Costs nothing.
+  virtual void check(const std::string& what) = 0;
+  /// Tells the others that this rank gives up, and why: they stop with a PeerError. Waits until that is under way.
+  virtual void give_up(const std::string& why, bool refused) = 0;
+  /// Parts in peace: all have done what they had to.
+  virtual void finish() = 0;
+
+  void barrier(const std::string& what, Channel channel = Channel::kRun) { gather("", what, channel); }
+  /// Rank 0's.
+  std::string of_leader(const std::string& mine, const std::string& what, Channel channel = Channel::kRun) {
+    return gather(leads() ? mine : "", what, channel).front();
+  }
+};
+
+/// One process: agrees with itself.
+std::unique_ptr<Group> make_group_of_one();
+
+struct Timeouts {
+  std::chrono::milliseconds silence{30'000};   // a rank that is not heard of for so long is gone
+  std::chrono::milliseconds stall{1'800'000};  // ranks that live, and do not come to what others wait for
+  std::chrono::milliseconds start{300'000};    // for all ranks to be there
+};
+
+/// Where rank 0 listens: a port open for the others, before it is known who they are.
+class MeetingPlace {
+ public:
+  /// Port 0: any that is free. Throws InputError if the port is taken.
+  explicit MeetingPlace(int port = 0);
+  ~MeetingPlace();
+  MeetingPlace(MeetingPlace&&) noexcept;
+
+  int port() const;
+  /// This host's addresses, the loopback last, separated by commas.
+  static std::string addresses();
+
+  struct Listener;
+  std::unique_ptr<Listener> listener;
+};
+
+/// Meets the other ranks over TCP, at rank 0's `addresses` (names or numbers, separated by commas: the first that
+/// answers) and `port`. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host and
+/// process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system closes
+/// it, and the end of a host when its heartbeats stop. Throws PeerError if not all come in time.
+std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
+                            std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts);
+
+/// "host 12345": this process, for `about`.
+std::string this_process();
+
+}  // namespace lighthouse

@@ -1,0 +1,310 @@
+// Collectives by NCCL.
+#include "lighthouse/kernels/nccl.h"
+
+#include "lighthouse/core/error.h"
+
+#ifdef LIGHTHOUSE_HAS_NCCL
+#include <fmt/format.h>
+#include <nccl.h>
+
+#include <chrono>
+#include <thread>
+#include <vector>
+
+#include "cuda_backend.h"
+#include "cuda_check.h"
+#include "lighthouse/dist/partition.h"
+#endif
+
+namespace lighthouse {
+
+#ifdef LIGHTHOUSE_HAS_NCCL
+namespace cuda {
+namespace {
+
+using namespace std::chrono_literals;
+
+ncclDataType_t type_of(const Tensor& x) {
+  switch (x.dtype()) {
+    case DType::kFloat32:
+      return ncclFloat32;
+    case DType::kFloat64:
+      return ncclFloat64;
+    case DType::kBFloat16:
+      return ncclBfloat16;
+    default:
+      throw std::logic_error("a type that is not sent to other ranks");
+  }
+}
+
+struct DestroyEvent {
+  void operator()(cudaEvent_t event) const { cudaEventDestroy(event); }
+};
+using OwnedEvent = std::unique_ptr<CUevent_st, DestroyEvent>;
+
+OwnedEvent make_event(unsigned flags) {
+  cudaEvent_t event = nullptr;
+  LIGHTHOUSE_CUDA(cudaEventCreateWithFlags(&event, flags));
+  return OwnedEvent(event);
+}
+
+float milliseconds(const OwnedEvent& begin, const OwnedEvent& end) {
+  float time = 0;
+  LIGHTHOUSE_CUDA(cudaEventElapsedTime(&time, begin.get(), end.get()));
+  return time;
+}
+
+class NcclCommunicator final : public Communicator {
+ public:
+  NcclCommunicator(Group& group, Backend& backend) : group_(group), backend_(backend) {
+    stream_ = native(backend.communication_stream());
+    begin();
+  }
+  ~NcclCommunicator() override {
+    if (comm_ == nullptr) return;
+    // In peace this waits for nobody: all that was begun has been joined.
+    ncclCommAbort(comm_);
+  }
+  NcclCommunicator(const NcclCommunicator&) = delete;
+  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
+
+  int rank() const override { return group_.rank(); }
+  int size() const override { return group_.size(); }
+  std::string description() const override {
+    int version = 0;
+    check_call(ncclGetVersion(&version), "ncclGetVersion");
+    return fmt::format("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
+  }
+
+  void all_reduce(const Stream& after, const Tensor& x) override {
+    const size_t count = size_of_call(x);
+    collect(after, 2 * others(x), "an all-reduce",
+            [&] { return ncclAllReduce(x.raw(), x.raw(), count, type_of(x), ncclSum, comm_, stream_); });
+  }
+  void reduce_scatter(const Stream& after, const Tensor& x) override;
+  void all_gather(const Stream& after, const Tensor& x) override;
+  void all_to_all(const Stream& after, const Tensor& out, const Tensor& in) override;
+  void broadcast(const Stream& after, const Tensor& x, int root) override {
+    const size_t count = size_of_call(x);
+    collect(after, root == rank() ? x.bytes() : 0, "a broadcast",
+            [&] { return ncclBroadcast(x.raw(), x.raw(), count, type_of(x), root, comm_, stream_); });
+  }
+
+  void join(const Stream& stream) override;
+  void wait(const Event& event) override;
+
+  void measure() override {
+    measuring_ = true;
+    cost_ = {};
+  }
+  CommunicationCost cost() override;
+
+ private:
+  /// Begin and end of a collective, or of what a join made a stream wait for.
+  struct Span {
+    OwnedEvent begin, end;
+  };
+
+  void begin();
+  template <typename Call>
+  void collect(const Stream& after, int64_t bytes, const char* what, const Call& call);
+  /// Each rank's piece by a call of its own: pieces that are not equal.
+  template <typename Call>
+  ncclResult_t for_each_piece(const Tensor& x, const Call& call);
+  /// Waits until NCCL has taken what it was given; throws if it or another rank failed.
+  void settle(ncclResult_t result, const char* what);
+  void watch(const char* what);
+  void check_call(ncclResult_t result, const char* what) const;
+  void abort();
+  size_t size_of_call(const Tensor& x) const {
+    if (!x.is_contiguous()) throw std::logic_error("a tensor that is not contiguous");
+    return static_cast<size_t>(x.numel());
+  }
+  int64_t others(const Tensor& x) const { return x.bytes() - x.bytes() / size(); }
+  bool equal_pieces(const Tensor& x) const { return x.numel() % (size() * kPieceUnit) == 0; }
+
+  Group& group_;
+  Backend& backend_;
+  cudaStream_t stream_ = nullptr;
+  ncclComm_t comm_ = nullptr;
+  bool measuring_ = false;
+  CommunicationCost cost_;
+  std::vector<Span> busy_, joins_;
+};
+
+void NcclCommunicator::begin() {
+  ncclUniqueId id{};
+  if (group_.leads()) check_call(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  const std::string bytes = group_.of_leader({id.internal, sizeof(id.internal)}, "NCCL's id");
+  std::copy(bytes.begin(), bytes.end(), id.internal);
+  LIGHTHOUSE_CUDA(cudaSetDevice(backend_.device().index));
+  ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+  config.blocking = 0;  // so that a rank that dies meanwhile is noticed
+  settle(ncclCommInitRankConfig(&comm_, group_.size(), id, group_.rank(), &config), "the start of NCCL");
+}
+
+void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
+  size_of_call(x);
+  collect(after, others(x), "a reduce-scatter", [&] {
+    if (!equal_pieces(x)) {
+      return for_each_piece(x, [&](void* piece, size_t count, int owner) {
+        return ncclReduce(piece, piece, count, type_of(x), ncclSum, owner, comm_, stream_);
+      });
+    }
+    const Piece piece = piece_of(x.numel(), size(), rank());
+    return ncclReduceScatter(x.raw(), x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()),
+                             type_of(x), ncclSum, comm_, stream_);
+  });
+}
+
+void NcclCommunicator::all_gather(const Stream& after, const Tensor& x) {
+  size_of_call(x);
+  collect(after, others(x), "an all-gather", [&] {
+    if (!equal_pieces(x)) {
+      return for_each_piece(x, [&](void* piece, size_t count, int owner) {
+        return ncclBroadcast(piece, piece, count, type_of(x), owner, comm_, stream_);
+      });
+    }
+    const Piece piece = piece_of(x.numel(), size(), rank());
+    return ncclAllGather(x.slice(0, piece.begin, piece.end).raw(), x.raw(), static_cast<size_t>(piece.size()),
+                         type_of(x), comm_, stream_);
+  });
+}
+
+void NcclCommunicator::all_to_all(const Stream& after, const Tensor& out, const Tensor& in) {
+  const size_t count = size_of_call(in) / static_cast<size_t>(size());
+  const auto row = [&](const Tensor& x, int r) {
+    return static_cast<std::byte*>(x.raw()) + static_cast<int64_t>(count) * r * size_of(x.dtype());
+  };
+  collect(after, others(in), "an all-to-all", [&] {
+    ncclGroupStart();
+    for (int r = 0; r < size(); ++r) {
+      check_call(ncclSend(row(in, r), count, type_of(in), r, comm_, stream_), "ncclSend");
+      check_call(ncclRecv(row(out, r), count, type_of(out), r, comm_, stream_), "ncclRecv");
+    }
+    return ncclGroupEnd();
+  });
+}
+
+template <typename Call>
+ncclResult_t NcclCommunicator::for_each_piece(const Tensor& x, const Call& call) {
+  ncclGroupStart();
+  for (int r = 0; r < size(); ++r) {
+    const Piece piece = piece_of(x.numel(), size(), r);
+    if (piece.size() == 0) continue;
+    check_call(call(x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()), r), "a piece");
+  }
+  return ncclGroupEnd();
+}
+
+template <typename Call>
+void NcclCommunicator::collect(const Stream& after, int64_t bytes, const char* what, const Call& call) {
+  watch(what);
+  backend_.wait(Stream(stream_), backend_.record(after));
+  Span span;
+  if (measuring_) {
+    span.begin = make_event(cudaEventDefault);
+    LIGHTHOUSE_CUDA(cudaEventRecord(span.begin.get(), stream_));
+  }
+  settle(call(), what);
+  cost_.bytes += bytes;
+  if (!measuring_) return;
+  span.end = make_event(cudaEventDefault);
+  LIGHTHOUSE_CUDA(cudaEventRecord(span.end.get(), stream_));
+  busy_.push_back(std::move(span));
+}
+
+void NcclCommunicator::join(const Stream& stream) {
+  if (measuring_) {
+    Span span{make_event(cudaEventDefault), make_event(cudaEventDefault)};
+    LIGHTHOUSE_CUDA(cudaEventRecord(span.begin.get(), native(stream)));
+    LIGHTHOUSE_CUDA(cudaEventRecord(span.end.get(), stream_));
+    joins_.push_back(std::move(span));
+  }
+  backend_.wait(stream, backend_.record(Stream(stream_)));
+}
+
+void NcclCommunicator::wait(const Event& event) {
+  if (event.handle() == nullptr) return;
+  const auto native_event = static_cast<cudaEvent_t>(event.handle());
+  for (int turn = 0;; ++turn) {
+    const cudaError_t status = cudaEventQuery(native_event);
+    if (status == cudaSuccess) return;
+    if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
+    if (turn % 20 == 0) watch("a step's result");
+    std::this_thread::sleep_for(50us);
+  }
+}
+
+CommunicationCost NcclCommunicator::cost() {
+  backend_.wait(Stream(stream_));
+  for (const Span& span : busy_) cost_.busy_seconds += 1e-3 * milliseconds(span.begin, span.end);
+  for (const Span& span : joins_) {
+    LIGHTHOUSE_CUDA(cudaEventSynchronize(span.begin.get()));
+    // Where the collectives came first, nothing was waited for.
+    cost_.exposed_seconds += std::max(0.0, 1e-3 * milliseconds(span.begin, span.end));
+  }
+  busy_.clear();
+  joins_.clear();
+  return std::exchange(cost_, {});
+}
+
+void NcclCommunicator::settle(ncclResult_t result, const char* what) {
+  while (result == ncclInProgress) {
+    watch(what);
+    std::this_thread::sleep_for(20us);
+    if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) break;
+  }
+  if (result == ncclSuccess) return;
+  abort();
+  check_call(result, what);
+}
+
+void NcclCommunicator::watch(const char* what) {
+  try {
+    group_.check(what);
+    ncclResult_t result = ncclSuccess;
+    if (comm_ != nullptr) check_call(ncclCommGetAsyncError(comm_, &result), "ncclCommGetAsyncError");
+    if (result != ncclInProgress) check_call(result, what);
+  } catch (...) {
+    abort();
+    throw;
+  }
+}
+
+void NcclCommunicator::check_call(ncclResult_t result, const char* what) const {
+  if (result == ncclSuccess || result == ncclInProgress) return;
+  throw RunError(fmt::format("NCCL failed in {}: {} ({}); NCCL_DEBUG=INFO tells more", what, ncclGetErrorString(result),
+                             comm_ == nullptr ? "" : ncclGetLastError(comm_)));
+}
+
+void NcclCommunicator::abort() {
+  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
+}
+
+}  // namespace
+}  // namespace cuda
+
+bool nccl_is_built_in() {
+  return true;
+}
+
+std::unique_ptr<Communicator> make_nccl_communicator(Group& group, Backend& backend) {
+  return std::make_unique<cuda::NcclCommunicator>(group, backend);
+}
+
+#else
+
+bool nccl_is_built_in() {
+  return false;
+}
+
+std::unique_ptr<Communicator> make_nccl_communicator(Group&, Backend&) {
+  throw InputError(
+      "this program was built without NCCL; install it (nccl.h and libnccl.so where CMake finds them, or set "
+      "NCCL_INCLUDE_DIR and NCCL_LIBRARY) and build again, or use distributed.backend=mpi");
+}
+
+#endif
+
+}  // namespace lighthouse

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Trains on several hosts by mpirun, and starts again after failures until the run is done.
+#   scripts/multi_node.sh host1:8,host2:8 CONFIG [--set key=value ...]
+# "host:8" is a host and its ranks: one for each GPU (or for each of some cores). What it takes:
+# - ssh from this host to each of the others without a password, and the same Open MPI on all;
+# - this repository, built, and the data under the same paths on all, and run.directory on a disk that they share;
+# - TCP between the hosts: rank 0 listens on a port that the system chooses, and the others connect to it.
+# NETWORK=eth1 keeps MPI and NCCL to one network interface, where hosts have several. LIGHTHOUSE is the program.
+set -euo pipefail
+[ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+cd "$(dirname "$0")/.."
+
+hosts=$1
+config=$2
+shift 2
+program=${LIGHTHOUSE:-build/bin/lighthouse}
+ranks=0
+for host in ${hosts//,/ }; do
+    case $host in
+        *:*) ranks=$((ranks + ${host##*:})) ;;
+        *) ranks=$((ranks + 1)) ;;
+    esac
+done
+
+network=()
+if [ -n "${NETWORK:-}" ]; then
+    network=(--mca btl_tcp_if_include "$NETWORK" --mca oob_tcp_if_include "$NETWORK" -x "NCCL_SOCKET_IFNAME=$NETWORK")
+fi
+# Each rank its share of the cores: without it every rank would take all of them.
+threads=${OMP_NUM_THREADS:-$(($(nproc) * $(tr ',' '\n' <<<"$hosts" | wc -l) / ranks))}
+[ "$threads" -ge 1 ] || threads=1
+
+# Run as root in containers only: mpirun wants to be told.
+[ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+
+exec scripts/run_until_done.sh mpirun --host "$hosts" -n "$ranks" --bind-to none -x OMP_NUM_THREADS="$threads" \
+    ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} "${network[@]}" "$program" train "$config" --resume "$@"

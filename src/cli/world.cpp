@@ -1,0 +1,207 @@
+#include "world.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <set>
+
+#include "lighthouse/config/load.h"
+#include "lighthouse/core/checksum.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/log.h"
+#ifdef LIGHTHOUSE_HAS_CUDA
+#include "lighthouse/kernels/cuda.h"
+#include "lighthouse/kernels/nccl.h"
+#endif
+
+namespace lighthouse {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kRefused = 2;
+
+std::unique_ptr<Group> meet_by_mpi(const Launch& launch, MpiSession& mpi, const Timeouts& timeouts) {
+  std::unique_ptr<MeetingPlace> place;
+  std::string where;
+  if (launch.rank == 0) {
+    place = std::make_unique<MeetingPlace>();
+    where = fmt::format("{} {}", place->port(), MeetingPlace::addresses());
+  }
+  where = mpi.broadcast(where);
+  const size_t blank = where.find(' ');
+  return meet(launch.rank, launch.size, where.substr(blank + 1), std::stoi(where.substr(0, blank)), std::move(place),
+              this_process(), timeouts);
+}
+
+std::unique_ptr<Group> meet_at_address(const Launch& launch, const Timeouts& timeouts) {
+  std::unique_ptr<MeetingPlace> place;
+  if (launch.rank == 0) place = std::make_unique<MeetingPlace>(launch.port);
+  return meet(launch.rank, launch.size, launch.address, launch.port, std::move(place), this_process(), timeouts);
+}
+
+/// What a rank's GPU is called; on CPUs all have the same.
+std::string device_id(const Backend& backend) {
+#ifdef LIGHTHOUSE_HAS_CUDA
+  if (backend.device().kind == DeviceKind::kCuda) return cuda_device_id(backend.device().index);
+#endif
+  static_cast<void>(backend);
+  return "";
+}
+
+std::shared_ptr<Communicator> make_nccl(Group& group, Backend& backend) {
+#ifdef LIGHTHOUSE_HAS_CUDA
+  return make_nccl_communicator(group, backend);
+#else
+  static_cast<void>(group);
+  static_cast<void>(backend);
+  throw InputError("distributed.backend is nccl, and this program was built without CUDA");
+#endif
+}
+
+bool has_nccl() {
+#ifdef LIGHTHOUSE_HAS_CUDA
+  return nccl_is_built_in();
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+World::World(const Timeouts& timeouts, bool even_alone)
+    : launch_(detect_launch(environment_variable, even_alone)), group_(make_group_of_one()) {
+  if (launch_.launcher == Launcher::kNone) return;
+  deferred_.emplace();
+  if (launch_.rank > 0) log_as_rank(launch_.rank);
+  if (launch_.launcher == Launcher::kMpi) {
+    mpi_ = start_mpi(launch_);
+    group_ = meet_by_mpi(launch_, *mpi_, timeouts);
+  } else {
+    group_ = meet_at_address(launch_, timeouts);
+  }
+}
+
+World::~World() = default;
+
+std::string World::description() const {
+  switch (launch_.launcher) {
+    case Launcher::kNone:
+      return "";
+    case Launcher::kMpi:
+      return fmt::format("{} ranks by mpirun", size());
+    case Launcher::kTorchrun:
+      return fmt::format("{} ranks by torchrun", size());
+    case Launcher::kSlurm:
+      return fmt::format("{} ranks by srun", size());
+  }
+  return "";
+}
+
+void World::run(const std::function<void()>& work) {
+  if (launch_.launcher == Launcher::kNone) return work();
+  try {
+    work();
+  } catch (const Interrupted&) {  // all ranks together
+    part();
+    throw;
+  } catch (const AgreedError& error) {
+    if (leads()) spdlog::error("{}", error.what());
+    part();
+    throw SilentExit{kRefused};
+  } catch (const PeerError& error) {
+    if (leads() || !error.refused()) spdlog::error("{}", error.what());
+    throw SilentExit{error.refused() ? kRefused : kFailed};
+  } catch (const InputError& error) {
+    if (leads()) spdlog::error("{}", error.what());
+    group_->give_up(error.what(), true);
+    throw SilentExit{kRefused};
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    group_->give_up(error.what(), false);
+    throw SilentExit{kFailed};
+  }
+  part();
+}
+
+void World::part() {
+  group_->finish();
+  if (mpi_) mpi_->finish();
+}
+
+Ranks World::ranks(const RunConfig& config, Backend& backend) {
+  if (launch_.launcher == Launcher::kNone) return {};
+  return {Mesh(rank(), size()), group_, communicator_for(config, backend)};
+}
+
+std::shared_ptr<Communicator> World::communicator_for(const RunConfig& config, Backend& backend) {
+  const bool gpu = backend.device().kind == DeviceKind::kCuda;
+  const CommunicationChoice choice = config.distributed.backend;
+  if (!gpu) {
+    if (choice == CommunicationChoice::kNccl) {
+      throw InputError("distributed.backend is nccl, and NCCL serves GPUs alone; use auto or mpi");
+    }
+    if (!mpi_) throw InputError("ranks on CPUs need MPI: start them with mpirun");
+    return make_mpi_communicator(*group_, backend);
+  }
+  std::set<std::string> gpus;
+  for (const std::string& id : group_->gather(device_id(backend), "the names of GPUs")) gpus.insert(id);
+  const bool shared = static_cast<int>(gpus.size()) < size();
+  if (choice == CommunicationChoice::kNccl && shared) {
+    throw InputError(fmt::format(
+        "distributed.backend is nccl, and {} ranks have {} GPUs: NCCL wants one for each; use fewer ranks, or mpi",
+        size(), gpus.size()));
+  }
+  const bool nccl =
+      choice == CommunicationChoice::kNccl || (choice == CommunicationChoice::kAuto && has_nccl() && !shared);
+  if (nccl) return make_nccl(*group_, backend);
+  if (!mpi_) {
+    throw InputError(
+        "these ranks can reach each other by MPI alone (two of them share a GPU, or the program was built without "
+        "NCCL): start them with mpirun");
+  }
+  if (choice == CommunicationChoice::kAuto && leads()) {
+    spdlog::warn("tensors go through host memory, by MPI, which is slow: {}",
+                 shared ? "ranks share a GPU" : "the program was built without NCCL");
+  }
+  return make_mpi_communicator(*group_, backend);
+}
+
+namespace {
+
+std::string different_settings(const std::string& of_leader, const std::string& other) {
+  std::string text;
+  for (const ConfigDifference& d :
+       differences(parse_config(of_leader, "rank 0"), parse_config(other, "another rank"))) {
+    text += fmt::format("{}{} {} instead of {}", text.empty() ? "" : ", ", d.key, d.after, d.before);
+  }
+  return text.empty() ? "its text" : text;
+}
+
+}  // namespace
+
+std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings) {
+  DistributedSection said;
+  try {
+    said = load_config(config, settings).distributed;
+  } catch (const InputError&) {
+    said = {};  // load_config_together() will tell
+  }
+  Timeouts timeouts;
+  timeouts.silence = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.timeout_seconds));
+  timeouts.stall = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.stall_seconds));
+  return std::make_unique<World>(timeouts, said.backend != CommunicationChoice::kAuto);
+}
+
+RunConfig load_config_together(World& world, const std::string& path, const std::vector<std::string>& settings) {
+  RunConfig config;
+  together(world.group(), "the config", [&] {
+    config = load_config(path, settings);
+    return std::string();
+  });
+  check_same(world.group(), checksum_of_file("/proc/self/exe"), "program",
+             [](const std::string& a, const std::string& b) { return fmt::format("checksum {} instead of {}", b, a); });
+  check_same(world.group(), to_yaml(config), "config", different_settings);
+  return config;
+}
+
+}  // namespace lighthouse

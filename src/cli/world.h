@@ -1,0 +1,63 @@
+// This process among those that a launcher started.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "lighthouse/config/run_config.h"
+#include "lighthouse/core/stop_signal.h"
+#include "lighthouse/dist/launch.h"
+#include "lighthouse/dist/mpi.h"
+#include "lighthouse/dist/ranks.h"
+
+namespace lighthouse {
+
+/// Ends the program with a code and without a word: what there is to say has been said, at once, since a launcher may
+/// kill all ranks when one ends.
+struct SilentExit {
+  int code;
+};
+
+/// The other ranks, found; or none.
+class World {
+ public:
+  /// `even_alone`: a launcher's only rank is one too, and has a communicator.
+  World(const Timeouts& timeouts, bool even_alone);
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  int rank() const { return launch_.rank; }
+  int size() const { return launch_.size; }
+  int local_rank() const { return launch_.local_rank; }
+  Group& group() const { return *group_; }
+  bool leads() const { return group_->leads(); }
+  /// "8 ranks by mpirun", or empty.
+  std::string description() const;
+
+  /// Runs `work`, then parts from the others. What it throws is told to them, so that nobody waits for this rank; on
+  /// all but rank 0 what the user would read twice becomes SilentExit.
+  void run(const std::function<void()>& work);
+
+  /// The ranks with what carries tensors between them, as the config says and the devices allow.
+  Ranks ranks(const RunConfig& config, Backend& backend);
+
+ private:
+  std::shared_ptr<Communicator> communicator_for(const RunConfig& config, Backend& backend);
+  void part();
+
+  Launch launch_;
+  std::optional<DeferredSignals> deferred_;
+  std::unique_ptr<MpiSession> mpi_;
+  std::shared_ptr<Group> group_;
+};
+
+/// Finds the other ranks. What the config says of `distributed` is taken from this rank's own, if it can be read; what
+/// is wrong with it is said later, by all ranks together.
+std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings);
+
+/// Reads the config on each rank, and throws InputError if they differ in it or in the program.
+RunConfig load_config_together(World& world, const std::string& config, const std::vector<std::string>& settings);
+
+}  // namespace lighthouse

@@ -1,0 +1,59 @@
+// Rank 0's side of a group: it hears every rank, tells all when one is gone, and hands round what each one gave.
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "lighthouse/dist/group.h"
+#include "line.h"
+
+namespace lighthouse::dist {
+
+/// Lives in the thread of its io_context.
+class Hub {
+ public:
+  Hub(asio::io_context& io, asio::ip::tcp::acceptor& acceptor, int size, const Timeouts& timeouts);
+
+  void start();
+  /// Whether every rank has parted or lost its connection, and all that was sent is on its way.
+  bool all_have_left() const;
+  bool idle() const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Member {
+    std::shared_ptr<Line> line;
+    std::string about;
+    Clock::time_point heard;
+    bool left = false;
+  };
+  using Round = std::vector<std::optional<std::string>>;
+
+  void accept();
+  void greet(const std::shared_ptr<Line>& line, const Message& hello);
+  void hear(int rank, Message message);
+  void take_share(int rank, Message message);
+  void tick();
+  /// The first one that is gone is told to all.
+  void tell_gone(int rank, const std::string& why, bool refused);
+  std::string name_of(int rank) const;
+
+  asio::ip::tcp::acceptor& acceptor_;
+  asio::steady_timer timer_;
+  Timeouts timeouts_;
+  Clock::time_point begin_;
+  std::vector<Member> members_;
+  std::map<std::pair<uint8_t, uint64_t>, Round> rounds_;
+  bool one_is_gone_ = false;
+};
+
+/// How often a rank says that it lives.
+std::chrono::milliseconds heartbeat_of(const Timeouts& timeouts);
+
+/// Texts in one: each with its length before it.
+std::string pack(const std::vector<std::string>& parts);
+std::vector<std::string> unpack(const std::string& packed);
+
+}  // namespace lighthouse::dist

@@ -1,0 +1,311 @@
+// Each rank's side of a group over TCP.
+#include <fmt/format.h>
+
+#include <array>
+#include <condition_variable>
+#include <mutex>
+#include <sstream>
+#include <thread>
+
+#include "hub.h"
+#include "lighthouse/core/stop_signal.h"
+#include "lighthouse/dist/group.h"
+
+namespace lighthouse {
+
+using asio::ip::tcp;
+
+struct MeetingPlace::Listener {
+  explicit Listener(int port) : acceptor(io) {
+    const tcp::endpoint endpoint(tcp::v4(), static_cast<uint16_t>(port));
+    acceptor.open(endpoint.protocol());
+    acceptor.set_option(tcp::acceptor::reuse_address(true));
+    acceptor.bind(endpoint);
+    acceptor.listen(4096);
+  }
+  asio::io_context io;
+  tcp::acceptor acceptor;
+};
+
+MeetingPlace::MeetingPlace(int port) {
+  try {
+    listener = std::make_unique<Listener>(port);
+  } catch (const std::system_error& error) {
+    throw InputError(
+        fmt::format("rank 0 cannot listen on port {}: {}; set MASTER_PORT to one that is free", port, error.what()));
+  }
+}
+
+MeetingPlace::~MeetingPlace() = default;
+MeetingPlace::MeetingPlace(MeetingPlace&&) noexcept = default;
+
+int MeetingPlace::port() const {
+  return listener->acceptor.local_endpoint().port();
+}
+
+namespace dist {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+class TcpGroup final : public Group {
+ public:
+  TcpGroup(int rank, int size, std::unique_ptr<MeetingPlace> place, const Timeouts& timeouts)
+      : rank_(rank),
+        size_(size),
+        place_(std::move(place)),
+        timeouts_(timeouts),
+        io_(place_ ? place_->listener->io : own_io_),
+        timer_(io_) {
+    if (place_) hub_.emplace(io_, place_->listener->acceptor, size, timeouts);
+  }
+  ~TcpGroup() override {
+    if (thread_.joinable()) {
+      wait_in_thread(3s, [this] { return !hub_ || !gone_now() || hub_->all_have_left(); });
+      io_.stop();
+      thread_.join();
+    }
+  }
+  TcpGroup(const TcpGroup&) = delete;
+  TcpGroup& operator=(const TcpGroup&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+
+  void join(const std::string& addresses, int port, const std::string& about);
+  std::vector<std::string> gather(const std::string& mine, const std::string& what, Channel channel) override;
+  void check(const std::string& what) override {
+    const std::lock_guard lock(mutex_);
+    if (gone_) throw_gone(what);
+  }
+  void give_up(const std::string& why, bool refused) override;
+  void finish() override;
+
+ private:
+  struct Gone {
+    int rank;
+    std::string why;
+    bool refused;
+  };
+
+  std::optional<tcp::socket> connect(const tcp::endpoint& endpoint);
+  std::optional<tcp::socket> connect_to_any(const std::string& addresses, int port);
+  void hear(Message message);
+  void tick();
+  void note_gone(const Gone& gone);
+  [[noreturn]] void throw_gone(const std::string& what) const;
+  bool gone_now() {
+    const std::lock_guard lock(mutex_);
+    return gone_.has_value();
+  }
+  void send(const Message& message) {
+    asio::post(io_, [this, message] { line_->send(message); });
+  }
+  /// Until `condition`, asked in the thread of the io_context, is true.
+  template <typename Condition>
+  void wait_in_thread(std::chrono::milliseconds limit, const Condition& condition);
+
+  int rank_;
+  int size_;
+  asio::io_context own_io_;
+  std::unique_ptr<MeetingPlace> place_;
+  Timeouts timeouts_;
+  asio::io_context& io_;
+  asio::steady_timer timer_;
+  std::optional<Hub> hub_;
+  std::shared_ptr<Line> line_;
+  Clock::time_point heard_;
+  bool parted_ = false;  // these two in the thread
+  bool closed_ = false;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::array<uint64_t, 2> next_round_{};
+  std::map<std::pair<uint8_t, uint64_t>, std::string> rounds_;
+  std::optional<Gone> gone_;
+  bool told_goodbye_ = false;
+  std::thread thread_;
+};
+
+std::optional<tcp::socket> TcpGroup::connect(const tcp::endpoint& endpoint) {
+  tcp::socket socket(io_);
+  io_.restart();  // without work it stops
+  bool done = false;
+  asio::error_code result;
+  socket.async_connect(endpoint, [&](const asio::error_code& error) {
+    done = true;
+    result = error;
+  });
+  const auto end = Clock::now() + 2s;
+  while (!done && Clock::now() < end) io_.run_one_for(50ms);
+  if (!done) {
+    socket.close();
+    while (!done) io_.run_one_for(50ms);
+    return std::nullopt;
+  }
+  if (result) return std::nullopt;
+  return socket;
+}
+
+std::optional<tcp::socket> TcpGroup::connect_to_any(const std::string& addresses, int port) {
+  tcp::resolver resolver(io_);
+  std::istringstream list(addresses);
+  for (std::string address; std::getline(list, address, ',');) {
+    asio::error_code unknown;
+    for (const auto& found : resolver.resolve(tcp::v4(), address, std::to_string(port), unknown)) {
+      auto socket = connect(found.endpoint());
+      if (socket) return socket;
+    }
+  }
+  return std::nullopt;
+}
+
+void TcpGroup::join(const std::string& addresses, int port, const std::string& about) {
+  if (hub_) hub_->start();
+  const auto end = Clock::now() + timeouts_.start;
+  std::optional<tcp::socket> socket;
+  while (!socket && Clock::now() < end) {
+    socket = connect_to_any(place_ ? "127.0.0.1" : addresses, port);
+    if (!socket) std::this_thread::sleep_for(100ms);
+  }
+  if (!socket) {
+    throw PeerError(fmt::format("rank 0 does not answer at {}, port {}, within {} s", addresses, port,
+                                timeouts_.start.count() / 1000),
+                    0, false);
+  }
+  line_ = std::make_shared<Line>(std::move(*socket));
+  heard_ = Clock::now();
+  const auto closed = [this] {
+    closed_ = true;
+    if (parted_) return;
+    note_gone({0, "rank 0 is gone: its connection closed, as it does when a process is killed", false});
+  };
+  line_->set_listener([this](Message message) { hear(std::move(message)); }, closed);
+  line_->start();
+  line_->send({Kind::kHello, 0, rank_, static_cast<uint64_t>(size_), about});
+  tick();
+  io_.restart();
+  thread_ = std::thread([this] {
+    keep_signals_from_this_thread();
+    io_.run();
+  });
+  gather("", "the start of all ranks", Channel::kRun);
+}
+
+void TcpGroup::hear(Message message) {
+  heard_ = Clock::now();
+  const std::lock_guard lock(mutex_);
+  switch (message.kind) {
+    case Kind::kAll:
+      rounds_[{message.channel, message.round}] = std::move(message.body);
+      break;
+    case Kind::kGone:
+      if (!gone_) gone_ = Gone{message.rank, message.body, message.channel != 0};
+      break;
+    case Kind::kBye:
+      told_goodbye_ = true;
+      break;
+    default:
+      return;
+  }
+  changed_.notify_all();
+}
+
+void TcpGroup::tick() {
+  line_->send({Kind::kHeartbeat, 0, rank_, 0, ""});
+  if (!parted_ && Clock::now() - heard_ > timeouts_.silence) {
+    note_gone(
+        {0, fmt::format("rank 0 is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000), false});
+  }
+  timer_.expires_after(heartbeat_of(timeouts_));
+  timer_.async_wait([this](const asio::error_code& error) {
+    if (!error) tick();
+  });
+}
+
+void TcpGroup::note_gone(const Gone& gone) {
+  const std::lock_guard lock(mutex_);
+  if (!gone_) gone_ = gone;
+  changed_.notify_all();
+}
+
+void TcpGroup::throw_gone(const std::string& what) const {
+  throw PeerError(fmt::format("{}; rank {} was waiting for it in {}", gone_->why, rank_, what), gone_->rank,
+                  gone_->refused);
+}
+
+std::vector<std::string> TcpGroup::gather(const std::string& mine, const std::string& what, Channel channel) {
+  std::unique_lock lock(mutex_);
+  const auto index = static_cast<uint8_t>(channel);
+  const std::pair<uint8_t, uint64_t> round{index, next_round_[index]++};
+  if (gone_) throw_gone(what);
+  send({Kind::kShare, index, rank_, round.second, mine});
+  const bool came = changed_.wait_for(lock, std::max(timeouts_.stall, timeouts_.start),
+                                      [&] { return rounds_.count(round) != 0 || gone_.has_value(); });
+  if (!came) {
+    throw PeerError(fmt::format("rank {} waited {} s in {}; the others live and do not come there", rank_,
+                                timeouts_.stall.count() / 1000, what),
+                    -1, false);
+  }
+  const auto found = rounds_.find(round);
+  if (found == rounds_.end()) throw_gone(what);
+  const std::vector<std::string> parts = unpack(found->second);
+  rounds_.erase(found);
+  return parts;
+}
+
+void TcpGroup::give_up(const std::string& why, bool refused) {
+  send({Kind::kGone, static_cast<uint8_t>(refused ? 1 : 0), rank_, 0, why});
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, 2s, [&] { return gone_.has_value(); });
+  }
+  wait_in_thread(2s, [this] { return line_->idle() && (!hub_ || hub_->idle()); });
+  // A launcher kills all ranks when one ends: rank 0 says first what this one had to say.
+  if (!hub_) wait_in_thread(3s, [this] { return closed_; });
+}
+
+void TcpGroup::finish() {
+  asio::post(io_, [this] {
+    parted_ = true;
+    line_->send({Kind::kBye, 0, rank_, 0, ""});
+  });
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, 5s, [&] { return told_goodbye_ || gone_.has_value(); });
+  }
+  if (hub_) wait_in_thread(5s, [this] { return hub_->all_have_left(); });
+}
+
+template <typename Condition>
+void TcpGroup::wait_in_thread(std::chrono::milliseconds limit, const Condition& condition) {
+  const auto end = Clock::now() + limit;
+  bool met = false;
+  while (!met && Clock::now() < end) {
+    std::mutex asked;
+    std::condition_variable answered;
+    bool done = false;
+    asio::post(io_, [&] {
+      const std::lock_guard lock(asked);
+      met = condition();
+      done = true;
+      answered.notify_all();
+    });
+    std::unique_lock lock(asked);
+    answered.wait(lock, [&] { return done; });
+    if (!met) std::this_thread::sleep_for(5ms);
+  }
+}
+
+}  // namespace
+}  // namespace dist
+
+std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
+                            std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts) {
+  auto group = std::make_unique<dist::TcpGroup>(rank, size, std::move(place), timeouts);
+  group->join(addresses, port, about);
+  return group;
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,208 @@
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+#include "lighthouse/dist/mesh.h"
+#include "lighthouse/dist/partition.h"
+#include "lighthouse/dist/ranks.h"
+
+namespace lighthouse {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Ranks of one group, each in a thread of this process.
+void as_ranks(int size, const std::function<void(std::unique_ptr<Group>& group)>& body, Timeouts timeouts = {}) {
+  timeouts.start = 20s;
+  auto place = std::make_unique<MeetingPlace>();
+  const int port = place->port();
+  std::vector<std::future<void>> ranks;
+  for (int rank = 0; rank < size; ++rank) {
+    ranks.push_back(std::async(std::launch::async, [&, rank] {
+      auto group = meet(rank, size, "127.0.0.1", port, rank == 0 ? std::move(place) : nullptr, "a thread", timeouts);
+      body(group);
+    }));
+  }
+  for (auto& rank : ranks) rank.get();
+}
+
+/// What PeerError says, or that there was none.
+std::string peer_error(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const PeerError& error) {
+    return error.what();
+  }
+  return "nobody is gone";
+}
+
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
+
+TEST(GroupTest, OneAgreesWithItself) {
+  const auto group = make_group_of_one();
+  EXPECT_EQ(group->gather("x", "a test"), std::vector<std::string>{"x"});
+  EXPECT_TRUE(group->leads());
+}
+
+TEST(GroupTest, GathersInTheOrderOfRanksAgainAndAgain) {
+  as_ranks(4, [](auto& group) {
+    for (int round = 0; round < 50; ++round) {
+      const std::string suffix = "/" + std::to_string(round);
+      const auto all = group->gather(std::to_string(group->rank()) + suffix, "a test");
+      for (size_t rank = 0; rank < 4; ++rank) ASSERT_EQ(all.at(rank), std::to_string(rank) + suffix);
+      ASSERT_EQ(group->of_leader(std::to_string(group->rank()), "a test"), "0");
+    }
+    const auto large = group->gather(std::string(1 << 20, static_cast<char>('a' + group->rank())), "large texts");
+    EXPECT_EQ(large.at(3), std::string(1 << 20, 'd'));
+    group->finish();
+  });
+}
+
+TEST(GroupTest, ChannelsDoNotMix) {
+  as_ranks(3, [](auto& group) {
+    const auto of = [&](Channel channel, const std::string& name) {
+      for (int round = 0; round < 30; ++round) {
+        for (const std::string& one : group->gather(name, "a test", channel)) ASSERT_EQ(one, name);
+      }
+    };
+    auto beside = std::async(std::launch::async, [&] { of(Channel::kCheckpoint, "checkpoint"); });
+    of(Channel::kRun, "run");
+    beside.get();
+    group->finish();
+  });
+}
+
+TEST(GroupTest, ALostConnectionNamesTheRankAndWhatWasWaitedFor) {
+  for (const int victim : {0, 2}) {
+    as_ranks(4, [victim](auto& group) {
+      group->barrier("the start");
+      if (group->rank() == victim) return group.reset();  // as its system does for a process that is killed
+      const auto begin = std::chrono::steady_clock::now();
+      const std::string error = peer_error([&] { group->gather("", "the sum of all things"); });
+      EXPECT_TRUE(contains(error, "rank " + std::to_string(victim))) << error;
+      EXPECT_TRUE(contains(error, "waiting for it in the sum of all things")) << error;
+      EXPECT_LT(std::chrono::steady_clock::now() - begin, 10s);
+      EXPECT_THROW(group->check("anything"), PeerError);
+    });
+  }
+}
+
+TEST(GroupTest, SilenceIsNoticed) {
+  Timeouts timeouts;
+  timeouts.silence = 300ms;
+  as_ranks(
+      2,
+      [](auto& group) {
+        group->barrier("the start");
+        std::this_thread::sleep_for(1s);
+        EXPECT_NO_THROW(group->check("a pause")) << "threads that only think are heard of";
+        group->finish();
+      },
+      timeouts);
+}
+
+TEST(GroupTest, ARankThatDoesNotComeIsNamed) {
+  Timeouts timeouts;
+  timeouts.start = 500ms;
+  auto place = std::make_unique<MeetingPlace>();
+  const int port = place->port();
+  const std::string error = peer_error([&] { meet(0, 2, "127.0.0.1", port, std::move(place), "here", timeouts); });
+  EXPECT_TRUE(contains(error, "rank 1 has not come")) << error;
+}
+
+TEST(GroupTest, RanksThatLiveAndDoNotComeAreNotWaitedForForever) {
+  Timeouts timeouts;
+  timeouts.stall = 100ms;
+  auto place = std::make_unique<MeetingPlace>();
+  const int port = place->port();
+  timeouts.start = 2s;
+  std::promise<void> over;
+  auto other = std::async(std::launch::async, [&] {
+    const auto group = meet(1, 2, "127.0.0.1", port, nullptr, "there", timeouts);
+    over.get_future().wait();
+  });
+  const auto group = meet(0, 2, "127.0.0.1", port, std::move(place), "here", timeouts);
+  const std::string error = peer_error([&] { group->barrier("nothing"); });
+  EXPECT_TRUE(contains(error, "the others live")) << error;
+  over.set_value();
+  other.get();
+}
+
+TEST(GroupTest, WhatOneRankRefusesAllRefuse) {
+  as_ranks(3, [](auto& group) {
+    std::string message;
+    try {
+      together(*group, "a test", [&]() -> std::string {
+        if (group->rank() > 0) throw InputError("no such file");
+        return "fine";
+      });
+    } catch (const AgreedError& error) {
+      message = error.what();
+    }
+    EXPECT_EQ(message, "ranks 1 and 2: no such file");
+    EXPECT_EQ(together(*group, "a test", [&] { return std::to_string(group->rank()); }).at(2), "2");
+    group->finish();
+  });
+}
+
+TEST(GroupTest, DifferencesAreSaid) {
+  as_ranks(3, [](auto& group) {
+    const auto differ = [](const std::string& a, const std::string& b) { return b + " instead of " + a; };
+    EXPECT_NO_THROW(check_same(*group, "same", "thing", differ));
+    std::string message;
+    try {
+      check_same(*group, group->rank() == 1 ? "odd" : "even", "thing", differ);
+    } catch (const AgreedError& error) {
+      message = error.what();
+    }
+    EXPECT_TRUE(contains(message, "rank 1: odd instead of even")) << message;
+    group->finish();
+  });
+}
+
+TEST(GroupTest, GivingUpTellsTheOthersWhy) {
+  as_ranks(3, [](auto& group) {
+    group->barrier("the start");
+    if (group->rank() == 1) return group->give_up("a bad token", true);
+    try {
+      group->barrier("the end");
+      ADD_FAILURE() << "nobody gave up";
+    } catch (const PeerError& error) {
+      EXPECT_TRUE(contains(error.what(), "rank 1 (a thread) stopped: a bad token")) << error.what();
+      EXPECT_TRUE(error.refused());
+      EXPECT_EQ(error.rank(), 1);
+    }
+  });
+}
+
+TEST(PartitionTest, PiecesCoverEverythingOnce) {
+  for (const int64_t numel : {0, 1, 64, 1000, 4096, 100001}) {
+    for (const int size : {1, 2, 3, 7}) {
+      int64_t end = 0;
+      for (int rank = 0; rank < size; ++rank) {
+        const Piece piece = piece_of(numel, size, rank);
+        EXPECT_EQ(piece.begin, end);
+        EXPECT_TRUE(piece.begin % kPieceUnit == 0 || piece.begin == numel);
+        if (numel % (size * kPieceUnit) == 0) {
+          EXPECT_EQ(piece.size(), numel / size);
+        }
+        end = piece.end;
+      }
+      EXPECT_EQ(end, numel);
+    }
+  }
+}
+
+TEST(MeshTest, NeighboursShareTheirData) {
+  const Mesh mesh(5, 8, 2);
+  EXPECT_EQ(mesh.data_rank(), 2);
+  EXPECT_EQ(mesh.data_size(), 4);
+  EXPECT_EQ(mesh.context_rank(), 1);
+  EXPECT_THROW(Mesh(0, 3, 2), std::logic_error);
+}
+
+}  // namespace
+}  // namespace lighthouse

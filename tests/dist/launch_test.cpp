@@ -1,0 +1,83 @@
+#include "lighthouse/dist/launch.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "lighthouse/core/error.h"
+
+namespace lighthouse {
+namespace {
+
+Environment of(const std::map<std::string, std::string>& variables) {
+  return [variables](const std::string& name) -> std::optional<std::string> {
+    const auto found = variables.find(name);
+    return found == variables.end() ? std::nullopt : std::optional(found->second);
+  };
+}
+
+TEST(LaunchTest, NothingIsOneProcess) {
+  const Launch launch = detect_launch(of({}));
+  EXPECT_EQ(launch.launcher, Launcher::kNone);
+  EXPECT_EQ(launch.size, 1);
+}
+
+TEST(LaunchTest, OpenMpi) {
+  const Launch launch = detect_launch(
+      of({{"OMPI_COMM_WORLD_SIZE", "4"}, {"OMPI_COMM_WORLD_RANK", "3"}, {"OMPI_COMM_WORLD_LOCAL_RANK", "1"}}));
+  EXPECT_EQ(launch.launcher, Launcher::kMpi);
+  EXPECT_EQ(launch.rank, 3);
+  EXPECT_EQ(launch.size, 4);
+  EXPECT_EQ(launch.local_rank, 1);
+}
+
+TEST(LaunchTest, AWorldOfOneIsNoneUnlessAskedFor) {
+  const auto environment = of({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}});
+  EXPECT_EQ(detect_launch(environment).launcher, Launcher::kNone);
+  EXPECT_EQ(detect_launch(environment, true).launcher, Launcher::kMpi);
+}
+
+TEST(LaunchTest, TorchrunKeepsItsOwnPort) {
+  std::map<std::string, std::string> variables{
+      {"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "node1"}, {"MASTER_PORT", "29500"}};
+  Launch launch = detect_launch(of(variables));
+  EXPECT_EQ(launch.launcher, Launcher::kTorchrun);
+  EXPECT_EQ(launch.address, "node1");
+  EXPECT_EQ(launch.port, 29500);
+  variables["TORCHELASTIC_USE_AGENT_STORE"] = "True";
+  launch = detect_launch(of(variables));
+  EXPECT_EQ(launch.port, 29501);
+}
+
+TEST(LaunchTest, SrunStepsAndNotItsBatchScripts) {
+  std::map<std::string, std::string> variables{{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}, {"SLURM_JOB_ID", "77"}};
+  EXPECT_EQ(detect_launch(of(variables)).launcher, Launcher::kNone) << "a batch script is no rank";
+  variables["SLURM_STEP_NUM_TASKS"] = "4";
+  variables["SLURM_STEP_NODELIST"] = "node[08-11]";
+  variables["SLURM_LOCALID"] = "0";
+  Launch launch = detect_launch(of(variables));
+  EXPECT_EQ(launch.launcher, Launcher::kSlurm);
+  EXPECT_EQ(launch.address, "node08");
+  EXPECT_EQ(launch.port, 20077);
+  variables["PMIX_RANK"] = "0";
+  launch = detect_launch(of(variables));
+  EXPECT_EQ(launch.launcher, Launcher::kMpi);
+  EXPECT_EQ(launch.size, 4);
+}
+
+TEST(LaunchTest, FirstHosts) {
+  EXPECT_EQ(first_host("node7"), "node7");
+  EXPECT_EQ(first_host("a1,b2"), "a1");
+  EXPECT_EQ(first_host("node[08-11,20],other"), "node08");
+  EXPECT_EQ(first_host("gpu[3]"), "gpu3");
+}
+
+TEST(LaunchTest, ContradictionsAreRefused) {
+  EXPECT_THROW(detect_launch(of({{"OMPI_COMM_WORLD_SIZE", "2"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "2"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"RANK", "x"}, {"WORLD_SIZE", "2"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}})), InputError);
+}
+
+}  // namespace
+}  // namespace lighthouse

@@ -1,0 +1,226 @@
+// Steps of several ranks, each a thread of this process.
+#include "lighthouse/train/data_parallel.h"
+
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <future>
+#include <mutex>
+
+#include "lighthouse/dist/partition.h"
+#include "lighthouse/train/training_step.h"
+#include "tiny_run.h"
+
+namespace lighthouse {
+namespace {
+
+/// Where the ranks' tensors meet.
+class Meeting {
+ public:
+  explicit Meeting(int size) : tensors_(static_cast<size_t>(size)) {}
+
+  /// Calls `work` on one rank with all tensors when all have come; all leave after it.
+  void meet(int rank, const Tensor& tensor, const std::function<void(std::vector<Tensor>&)>& work) {
+    std::unique_lock lock(mutex_);
+    const int64_t round = round_;
+    tensors_[static_cast<size_t>(rank)] = tensor;
+    if (++here_ == static_cast<int>(tensors_.size())) {
+      work(tensors_);
+      here_ = 0;
+      ++round_;
+      changed_.notify_all();
+    }
+    changed_.wait(lock, [&] { return round_ != round; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Tensor> tensors_;
+  int here_ = 0;
+  int64_t round_ = 0;
+};
+
+class ThreadCommunicator final : public Communicator {
+ public:
+  ThreadCommunicator(Meeting& meeting, int rank, int size) : meeting_(meeting), rank_(rank), size_(size) {}
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::string description() const override { return "threads"; }
+  void all_reduce(const Stream&, const Tensor& x) override {
+    ++collectives;
+    meeting_.meet(rank_, x, [](std::vector<Tensor>& all) {
+      if (all[0].dtype() == DType::kFloat64) return sum<double>(all);
+      sum<float>(all);
+    });
+  }
+  void reduce_scatter(const Stream& after, const Tensor& x) override {
+    all_reduce(after, x);
+    const Piece mine = piece_of(x.numel(), size_, rank_);  // the rest is undefined
+    for (int64_t i = 0; i < x.numel(); ++i) {
+      if (i < mine.begin || i >= mine.end) x.data<float>()[i] = std::numeric_limits<float>::quiet_NaN();
+    }
+  }
+  void all_gather(const Stream&, const Tensor& x) override {
+    meeting_.meet(rank_, x, [this](std::vector<Tensor>& all) {
+      for (int from = 0; from < size_; ++from) {
+        const Piece piece = piece_of(all[0].numel(), size_, from);
+        const float* source = all[static_cast<size_t>(from)].data<float>();
+        for (const Tensor& to : all)
+          std::copy(source + piece.begin, source + piece.end, to.data<float>() + piece.begin);
+      }
+    });
+  }
+  void all_to_all(const Stream&, const Tensor&, const Tensor&) override { throw std::logic_error("not used here"); }
+  void broadcast(const Stream&, const Tensor&, int) override { throw std::logic_error("not used here"); }
+  void join(const Stream&) override {}
+  void wait(const Event&) override {}
+  void measure() override {}
+  CommunicationCost cost() override { return {}; }
+
+  int64_t collectives = 0;
+
+ private:
+  template <typename T>
+  static void sum(std::vector<Tensor>& all) {
+    for (int64_t i = 0; i < all[0].numel(); ++i) {
+      double total = 0;
+      for (const Tensor& one : all) total += static_cast<double>(one.data<T>()[i]);
+      for (const Tensor& one : all) one.data<T>()[i] = static_cast<T>(total);
+    }
+  }
+
+  Meeting& meeting_;
+  int rank_;
+  int size_;
+};
+
+/// What a rank came to.
+struct Outcome {
+  std::vector<StepResult> results;
+  std::vector<float> weights;
+  int64_t collectives = 0;
+};
+
+class DataParallelTest : public testing::Test {
+ protected:
+  DataParallelTest() : config_(tiny_run(folder_)) {
+    config_.batch = {64, 1, 4};
+    config_.distributed.bucket = 0.001;
+    resolve_stages(config_);
+    write_shard(config_.data.train[0].path, random_tokens(12 * 64 + 1, 257, 1));
+  }
+
+  Outcome run_rank(int rank, int size, Communicator* communicator, int steps) const {
+    const auto backend = make_cpu_backend();
+    RunMemory memory(config_, *backend, Mesh(rank, size));
+    Arena arena(planned_bytes(config_, *backend, Mesh(rank, size)));
+    memory.lay_out(arena);
+    initialize(memory.weights(), config_.model, 42);
+    std::unique_ptr<DataParallel> parallel;
+    if (communicator != nullptr) parallel = std::make_unique<DataParallel>(memory, *communicator, *backend);
+    BatchFeed feed(*backend, memory.largest_batch());
+    TrainingStep step(memory, feed, *backend, parallel.get());
+    if (rank == broken_rank_) step.set_gradient_hook(broken_gradient(2, 2));
+    step.set_stop_vote([&] { return rank == stopping_rank_; });
+    Loader loader(config_.data.train, 64, config_.model.vocab_size, 42);
+    Outcome outcome;
+    const Piece share = share_of(4, size, rank);
+    for (int i = 0; i < steps; ++i) {
+      loader.next(share.begin, 0, 0, {});
+      step.begin(
+          memory.training_pass(0, AttentionKind::kDense), config_.batch,
+          [&](std::span<int32_t> windows) { loader.next(1, 0, 1, windows); }, 0.02);
+      loader.next(4 - share.end, 0, 0, {});
+      outcome.results.push_back(step.finish());
+    }
+    outcome.weights = floats_of(memory.weights().flat);
+    return outcome;
+  }
+
+  std::vector<Outcome> run(int size, int steps = 3) const {
+    Meeting meeting(size);
+    std::vector<std::future<Outcome>> ranks;
+    for (int rank = 0; rank < size; ++rank) {
+      ranks.push_back(std::async(std::launch::async, [&, rank] {
+        ThreadCommunicator communicator(meeting, rank, size);
+        Outcome outcome = run_rank(rank, size, &communicator, steps);
+        outcome.collectives = communicator.collectives;
+        return outcome;
+      }));
+    }
+    std::vector<Outcome> outcomes;
+    for (auto& rank : ranks) outcomes.push_back(rank.get());
+    return outcomes;
+  }
+
+  TemporaryFolder folder_;
+  RunConfig config_;
+  int broken_rank_ = -1;
+  int stopping_rank_ = -1;
+};
+
+TEST_F(DataParallelTest, RanksDoTogetherWhatOneDoes) {
+  const Outcome one = run_rank(0, 1, nullptr, 3);
+  for (const int size : {1, 2, 3, 4}) {
+    for (const bool sharded : {false, true}) {
+      config_.distributed.shard_optimizer = sharded;
+      for (const Outcome& rank : run(size)) {
+        for (size_t i = 0; i < one.results.size(); ++i) {
+          EXPECT_NEAR(rank.results[i].loss, one.results[i].loss, 1e-5) << size << " ranks, step " << i;
+          EXPECT_NEAR(rank.results[i].gradient_norm, one.results[i].gradient_norm, 1e-4);
+        }
+        for (size_t i = 0; i < one.weights.size(); ++i) ASSERT_NEAR(rank.weights[i], one.weights[i], 1e-3);
+        EXPECT_EQ(rank.weights, run(size).front().weights) << "all ranks, and every time";
+        EXPECT_GT(rank.collectives, 3 * 5) << "in several buckets";
+      }
+    }
+  }
+}
+
+TEST_F(DataParallelTest, ANaNOnOneRankIsSkippedByAll) {
+  for (const bool sharded : {false, true}) {
+    config_.distributed.shard_optimizer = sharded;
+    broken_rank_ = 1;
+    const std::vector<Outcome> ranks = run(2);
+    for (const Outcome& rank : ranks) {
+      EXPECT_FALSE(rank.results[0].skipped);
+      EXPECT_TRUE(rank.results[1].skipped);
+      EXPECT_FALSE(rank.results[2].skipped);
+      EXPECT_EQ(rank.weights, ranks[0].weights);
+    }
+  }
+}
+
+TEST_F(DataParallelTest, OneVoteStopsAll) {
+  stopping_rank_ = 2;
+  for (const Outcome& rank : run(3, 1)) EXPECT_TRUE(rank.results[0].stop);
+  stopping_rank_ = -1;
+  for (const Outcome& rank : run(3, 1)) EXPECT_FALSE(rank.results[0].stop);
+}
+
+TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
+  for (const int size : {1, 2, 3, 16}) {
+    for (const double bytes : {1.0, 4096.0, 1e9}) {
+      const std::vector<Bucket> buckets = plan_buckets(config_.model, bytes, size);
+      std::vector<int> seen(static_cast<size_t>(hold_all(config_.model).numel), 0);
+      int64_t layer = config_.model.num_hidden_layers;
+      for (const Bucket& bucket : buckets) {
+        EXPECT_LE(bucket.layer, layer);
+        layer = bucket.layer;
+        for (int64_t i = bucket.begin; i < bucket.end; ++i) ++seen[static_cast<size_t>(i)];
+      }
+      EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), std::ssize(seen));
+      EXPECT_EQ(buckets.back().layer, -1);
+      int64_t held = 0;
+      for (int rank = 0; rank < size; ++rank) {
+        for (const HeldRange& range : hold_share(buckets, size, rank).ranges) held += range.size();
+      }
+      EXPECT_EQ(held, std::ssize(seen));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace lighthouse
