@@ -25,8 +25,8 @@ double seconds_since(Clock::time_point begin) {
 enum class Collective : uint8_t { kAllReduce, kReduceScatter, kAllGather, kAllToAll, kBroadcast };
 
 constexpr const char* name_of(Collective which) {
-  constexpr std::array names{"an all-reduce", "a reduce-scatter", "an all-gather", "an all-to-all", "a broadcast"};
-  return names[static_cast<size_t>(which)];
+  constexpr std::array kNames{"an all-reduce", "a reduce-scatter", "an all-gather", "an all-to-all", "a broadcast"};
+  return kNames[static_cast<size_t>(which)];
 }
 
 class MpiCommunicator final : public Communicator {
