@@ -25,6 +25,7 @@ std::string names_of(const std::vector<size_t>& ranks) {
 /// Each different text with the ranks that brought it.
 std::string list_by_rank(const std::map<std::string, std::vector<size_t>>& texts) {
   std::vector<std::string> lines;
+  lines.reserve(texts.size());
   for (const auto& [text, ranks] : texts) lines.push_back(fmt::format("{}: {}", names_of(ranks), text));
   return join(lines, "; ");
 }

@@ -250,7 +250,7 @@ std::vector<std::string> TcpGroup::gather(const std::string& mine, const std::st
   }
   const auto found = rounds_.find(round);
   if (found == rounds_.end()) throw_gone(what);
-  const std::vector<std::string> parts = unpack(found->second);
+  std::vector<std::string> parts = unpack(found->second);
   rounds_.erase(found);
   return parts;
 }

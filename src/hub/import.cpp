@@ -78,6 +78,7 @@ std::string model_yaml(const RunConfig& run, const fs::path& checkpoint) {
 void write_weights(const fs::path& path, const std::vector<NamedTensor>& tensors, int64_t all,
                    const CopyProgress& progress) {
   std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) specs.push_back({name, tensor.shape(), tensor.dtype()});
   SafetensorsWriter writer(path, specs, {{"format", "pt"}});
   int64_t done = 0;

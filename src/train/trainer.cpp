@@ -328,7 +328,7 @@ void Trainer::take_over_directory(const fs::path& checkpoint, bool branch, bool 
 
 /// What decides the bits of a run besides its config: this very program, what it computes with, and how many.
 std::string Trainer::environment() const {
-  const std::string one =
+  std::string one =
       fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend_.description());
   if (!ranks_.communicator) return one;
   return fmt::format("{}; ranks {}, {}", one, ranks_.mesh.size(), ranks_.communicator->description());
