@@ -304,6 +304,7 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
                        const std::map<std::string, std::string>& metadata) {
   check_writable(tensors);
   std::vector<TensorSpec> specs;
+  specs.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) specs.push_back({name, tensor.shape(), tensor.dtype()});
   SafetensorsWriter writer(path, specs, metadata);
   constexpr size_t kPiece =
