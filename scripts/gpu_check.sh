@@ -65,18 +65,24 @@ if $sanitize; then
     done
 fi
 
+# NAME ARGUMENTS...: runs `lighthouse bench`, whose output is then in out; a row if that fails.
+bench() {
+    local name=$1
+    shift
+    say "$name"
+    "$build/bin/lighthouse" bench "$@" | tee "$logs/out" && return
+    row "$name" FAILED
+    failed=1
+    return 1
+}
+
 # NAME SEQUENCE BATCH OPTIONS...: a step of the paper's model, or of what the options make of it.
 time_step() {
     local name=$1 sequence=$2 batch=$3
     shift 3
-    say "$name"
-    if ! "$build/bin/lighthouse" bench step configs/paper-530m-98k.yaml --set batch.sequence_length="$sequence" \
+    bench "$name" step configs/paper-530m-98k.yaml --set batch.sequence_length="$sequence" \
         --set batch.micro_batch_size="$batch" --set batch.global_batch_size="$batch" --set hardware.memory=74 \
-        "$@" | tee "$logs/out"; then
-        row "$name" FAILED
-        failed=1
-        return
-    fi
+        "$@" || return 0
     row "$name" "$(grep -o '[0-9,]* tokens/s, MFU [0-9.]*' "$logs/out")"
 }
 time_dense_step() { time_step "$@" --set stages.0.attention=dense; }
@@ -92,12 +98,7 @@ time_peer() {
 time_layer() {
     local name=$1
     shift
-    say "$name"
-    if ! "$build/bin/lighthouse" bench attention --device cuda "$@" | tee "$logs/out"; then
-        row "$name" FAILED
-        failed=1
-        return
-    fi
+    bench "$name" attention --device cuda "$@" || return 0
     row "$name" "$(awk 'END {print $9, "ms forward,", $11, "ms with backward,", $18, "of dense"}' "$logs/out")"
 }
 
@@ -105,12 +106,7 @@ time_layer() {
 time_generate() {
     local name=$1
     shift
-    say "$name"
-    if ! "$build/bin/lighthouse" bench generate --device cuda "$@" | tee "$logs/out"; then
-        row "$name" FAILED
-        failed=1
-        return
-    fi
+    bench "$name" generate --device cuda "$@" || return 0
     row "$name" "$(grep -o '[0-9]* tokens/s' "$logs/out" | head -n 1), $(grep -o '[0-9]*% of the data sheet' "$logs/out")"
 }
 
