@@ -106,7 +106,7 @@ TEST_P(OptimizerTest, PlanUpdate) {
                         Step{5, kInfinity, 3, 1, false}, Step{5, kNan, 3, 0, false}}) {
     Comparison c = compare({static_cast<int64_t>(s.updates)});
     const Operand scalars = c.output(DType::kFloat32, {kAdamScalars});
-    const Operand step = c.updated(DType::kFloat64, {kStepScalars}, {s.loss, s.norm, -1, s.updates});
+    const Operand step = c.updated(DType::kFloat64, {kStepScalars}, {s.loss, 0, s.norm, -1, s.updates});
     c.run([&](const Side& on) { on->plan_update(on.stream, on(scalars), on(step), 3e-4, s.max_norm, {}); });
     const Values decided = c.gpu(step);
     EXPECT_EQ(decided[kSkipped], s.applied ? 0 : 1);
