@@ -70,7 +70,14 @@ struct Team {
   float q[kElements];
   Running<kElements> running;
 
-  __device__ Team(const float* query, int size) : head_dim(size) {
+  /// A lane's share of keys and values of a turn.
+  struct Turn {
+    Words<T, kSize> keys[kKeys][kPacks], values[kKeys][kPacks];
+  };
+
+  explicit __device__ Team(int size) : head_dim(size) {}
+
+  __device__ void take_query(const float* query) {
 #pragma unroll
     for (int i = 0; i < kElements; ++i) q[i] = element(i) < head_dim ? query[element(i)] : 0.0f;
   }
@@ -97,17 +104,22 @@ struct Team {
     return sum;
   }
 
-  /// Keys first, first + kCount, ..., kKeys of them, as far as they lie before `end`. All lanes of a warp call it.
-  __device__ void absorb(const T* keys, const T* values, int64_t stride, int first, int end) {
-    Words<T, kSize> key[kKeys][kPacks], value[kKeys][kPacks];
+  /// Keys first, first + kCount, ..., kKeys of them, as far as they lie before `end`.
+  __device__ void load(Turn& turn, const T* keys, const T* values, int64_t stride, int first, int end) const {
 #pragma unroll
-    for (int j = 0; j < kKeys; ++j) load(keys + (first + j * kCount) * stride, key[j], first + j * kCount < end);
+    for (int j = 0; j < kKeys; ++j) load(keys + (first + j * kCount) * stride, turn.keys[j], first + j * kCount < end);
 #pragma unroll
-    for (int j = 0; j < kKeys; ++j) load(values + (first + j * kCount) * stride, value[j], first + j * kCount < end);
+    for (int j = 0; j < kKeys; ++j) {
+      load(values + (first + j * kCount) * stride, turn.values[j], first + j * kCount < end);
+    }
+  }
+
+  /// All lanes of a warp call it.
+  __device__ void absorb(const Turn& turn, int first, int end) {
     float scores[kKeys], largest = -INFINITY;
 #pragma unroll
     for (int j = 0; j < kKeys; ++j) {
-      scores[j] = score(key[j]);
+      scores[j] = score(turn.keys[j]);
       if (first + j * kCount >= end) scores[j] = -INFINITY;
       largest = fmaxf(largest, scores[j]);
     }
@@ -118,7 +130,7 @@ struct Team {
       const float weight = __expf(scores[j] - running.largest);
       running.total += weight;
 #pragma unroll
-      for (int i = 0; i < kElements; ++i) running.sum[i] += weight * value[j][i / kSize].at(i % kSize);
+      for (int i = 0; i < kElements; ++i) running.sum[i] += weight * turn.values[j][i / kSize].at(i % kSize);
     }
   }
 
@@ -193,23 +205,28 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   __shared__ NewToken token;
   extern __shared__ float shared[];
   let_next_begin();
-  wait_for_those_before();
   const int head = static_cast<int>(blockIdx.y), split = static_cast<int>(blockIdx.x);
+  // The position and the rows before it are older than the kernels that may still run.
   const int position = *o.position;
   // Whole turns of the block's teams, so that few of them have nothing to do.
   constexpr int kTurn = Teams::kCount * kKeys;
   const int turns = (position / kTurn + 1 + o.splits - 1) / o.splits;
   const int begin = split * turns * kTurn, end = min(begin + turns * kTurn, position + 1);
   const bool owned = begin <= position && position < end;
-  load_new_token(o, token, head, position, owned);
-
-  Teams team(token.q, o.head_dim);
   const int group = head / (o.heads / o.kv_heads);
   const int64_t stride = int64_t{o.kv_heads} * o.head_dim;
   const T *keys = o.k_cache + group * o.head_dim, *values = o.v_cache + group * o.head_dim;
   const int cached = min(end, position);  // the new token's own row comes from shared memory
-  for (int first = begin; first < cached; first += kTurn) {
-    team.absorb(keys, values, stride, first + team.number, cached);
+
+  Teams team(o.head_dim);
+  typename Teams::Turn turn;
+  team.load(turn, keys, values, stride, begin + team.number, cached);
+  wait_for_those_before();
+  load_new_token(o, token, head, position, owned);
+  team.take_query(token.q);
+  for (int first = begin + team.number; first - team.number < cached; first += kTurn) {
+    if (first - team.number > begin) team.load(turn, keys, values, stride, first, cached);
+    team.absorb(turn, first, cached);
   }
   if (owned) {
     float own = 0;

@@ -8,7 +8,6 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
-#include "matvec.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -123,7 +122,6 @@ void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const 
                                  const Tensor& weight) {
   const ProfileRange range("linear_forward");
   check_shapes("linear_forward", out, x, weight);
-  if (can_matvec(out, x, weight)) return matvec(stream, launches_early(), out, x, weight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = out.size(1);
   const Product product{outputs, tokens,    inputs,      true,
                         false,   inputs,    inputs,      outputs,

@@ -4,7 +4,6 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "early_launch.cuh"
 #include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
@@ -125,7 +124,6 @@ __global__ void __launch_bounds__(kMaxTeam) forward_kernel(ForwardOperands<T> op
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
   const int columns = row < operands.rows ? operands.columns : 0;  // teams without a row keep step
   const int64_t begin = row * operands.columns;
-  let_next_begin();
   Share<T, kSize> x;
   x.load(operands.x + begin, columns);
   if constexpr (kResidual) {

@@ -4,7 +4,6 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "early_launch.cuh"
 #include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
@@ -45,7 +44,6 @@ __device__ inline float sigmoid(float x) {
 
 template <typename T, int kSize>
 __global__ void __launch_bounds__(kMaxBlock) forward_kernel(T* out, const T* gate_up, Layout layout) {
-  let_next_begin();
   const Place place(layout, kSize);
   if (place.column >= layout.width) return;
   const T* from = gate_up + 2 * place.row * layout.width + place.column;

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
+#include <ranges>
 #include <vector>
 
 #include "lighthouse/core/error.h"
@@ -18,12 +20,43 @@ struct Candidates {
   double total() const { return std::accumulate(weights.begin(), weights.end(), 0.0); }
 };
 
-void keep_top_k(std::vector<int32_t>& tokens, const float* logits, int64_t k) {
-  if (k <= 0 || k >= static_cast<int64_t>(tokens.size())) return;
+/// The largest of some logits, or NaN if one is.
+float largest_of(const float* logits, int64_t count) {
+  float largest = -std::numeric_limits<float>::infinity();
+  int broken = 0;
+#pragma omp simd reduction(max : largest) reduction(| : broken)
+  for (int64_t i = 0; i < count; ++i) {
+    largest = logits[i] > largest ? logits[i] : largest;
+    broken |= logits[i] != logits[i] ? 1 : 0;
+  }
+  return broken != 0 ? std::numeric_limits<float>::quiet_NaN() : largest;
+}
+
+/// The first of the largest logits. The search is for a block of them, then in it, because only the former is quick.
+int32_t likeliest_of(const float* logits, int64_t count) {
+  constexpr int64_t kBlock = 1024;
+  float largest = -std::numeric_limits<float>::infinity();
+  int64_t first = 0;
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    const float here = largest_of(logits + begin, std::min(kBlock, count - begin));
+    if (std::isnan(here)) throw RunError("the model's logits are not numbers: its weights are broken");
+    if (here > largest) {
+      largest = here;
+      first = begin;
+    }
+  }
+  return static_cast<int32_t>(std::find(logits + first, logits + count - 1, largest) - logits);
+}
+
+/// The k likeliest of all tokens; of those alike the first. All if k is 0.
+std::vector<int32_t> top_k(const float* logits, int64_t count, int64_t k) {
+  const auto all = std::views::iota(int32_t{0}, static_cast<int32_t>(count));
+  if (k <= 0 || k >= count) return {all.begin(), all.end()};
   const auto likelier = [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
-  std::nth_element(tokens.begin(), tokens.begin() + (k - 1), tokens.end(), likelier);
-  tokens.resize(static_cast<size_t>(k));
+  std::vector<int32_t> tokens(static_cast<size_t>(k));
+  std::ranges::partial_sort_copy(all, tokens, likelier);
   std::sort(tokens.begin(), tokens.end());
+  return tokens;
 }
 
 /// The fewest candidates, likeliest first, whose share of the whole is p.
@@ -54,15 +87,10 @@ void keep_top_p(Candidates& candidates, double p) {
 }  // namespace
 
 int32_t sample(const float* logits, int64_t vocab_size, const SamplingOptions& options, uint64_t number) {
-  if (std::any_of(logits, logits + vocab_size, [](float logit) { return std::isnan(logit); })) {
-    throw RunError("the model's logits are not numbers: its weights are broken");
-  }
-  const auto likeliest = static_cast<int32_t>(std::max_element(logits, logits + vocab_size) - logits);
+  const int32_t likeliest = likeliest_of(logits, vocab_size);
   if (options.temperature == 0) return likeliest;
   Candidates candidates;
-  candidates.tokens.resize(static_cast<size_t>(vocab_size));
-  std::iota(candidates.tokens.begin(), candidates.tokens.end(), 0);
-  keep_top_k(candidates.tokens, logits, options.top_k);
+  candidates.tokens = top_k(logits, vocab_size, options.top_k);
   const double largest = logits[likeliest];
   for (int32_t token : candidates.tokens) {
     candidates.weights.push_back(std::exp((static_cast<double>(logits[token]) - largest) / options.temperature));

@@ -48,6 +48,17 @@ TEST(Sample, ZeroTemperatureTakesTheLikeliest) {
   EXPECT_EQ(sample(logits.data(), 4, at_temperature(0), 7), 1) << "padding is no candidate; equal ones: the first";
 }
 
+TEST(Sample, TheLikeliestOfALargeVocabulary) {
+  std::vector<float> logits(5000, -2);
+  for (size_t place : {4999, 4321, 2047, 1024, 1023, 0}) {
+    logits[place] = 1;  // beside those set before: of equal ones the first
+    EXPECT_EQ(sample(logits.data(), 5000, at_temperature(0), 0), static_cast<int32_t>(place));
+    EXPECT_EQ(sample(logits.data(), 5000, at_temperature(1, 1), 0), static_cast<int32_t>(place));
+  }
+  logits[4600] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_ANY_THROW(sample(logits.data(), 5000, at_temperature(0), 0));
+}
+
 TEST(Sample, DrawsFromTheSoftmax) {
   const std::vector<double> p{0.5, 0.25, 0.15, 0.07, 0.03};
   expect_distribution(frequencies(logs(p), at_temperature(1)), p);

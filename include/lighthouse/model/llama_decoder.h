@@ -43,22 +43,18 @@ class LlamaDecoder {
     Tensor keys, values;  // [M, G, D]
   };
 
-  void linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& weight);
-  /// residual_ += projected_, and its norm.
-  void add_projected(const Stream& stream, const Tensor& norm);
-
   ModelConfig config_;
   int64_t context_;
   double rope_theta_;
   Backend& backend_;
   RopeTable rope_;  // [M, D/2]
   std::vector<Cache> caches_;
-  Tensor residual_, normed_, rstd_, projected_;  // [1, C], [1]
-  Tensor qkv_;                                   // [1, (H + 2 G) D]
-  Tensor attended_;                              // [H, D]
-  Tensor gate_up_, activated_;                   // [1, 2F], [1, F]
-  Tensor logits_;
-  Tensor attention_scratch_, linear_scratch_;  // bytes
+  Tensor residual_;           // [1, C]
+  Tensor qkv_;                // [1, (H + 2 G) D]
+  Tensor attended_;           // [H, D]
+  Tensor activated_;          // [1, F]
+  Tensor logits_;             // [1, V']
+  Tensor attention_scratch_;  // bytes
 };
 
 }  // namespace lighthouse

@@ -187,14 +187,24 @@ class Backend {
                                   const Tensor& starts = Tensor()) = 0;
   virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
 
-  // ---- Attention of one new token; keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated
-  // ----
+  // ---- One new token. Keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated ----
+
+  /// out [1, O] = RMSNorm(x [1, C]) weight [O, C]^T, with the norm's weight `norm` [C]; rounded where rmsnorm_forward
+  /// and linear_forward round.
+  virtual void token_norm_linear(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                                 const Tensor& weight) = 0;
+  /// out [1, F] = SwiGLU of RMSNorm(x [1, C]) gate_up [2F, C]^T.
+  virtual void token_norm_swiglu(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                                 const Tensor& gate_up) = 0;
+  /// sum [1, O] += x [1, I] weight [O, I]^T.
+  virtual void token_linear_add(const Stream&, const Tensor& sum, const Tensor& x, const Tensor& weight) = 0;
 
   /// Rows [0, N) of cache [M, G, D] = x [N, G, D], which may be strided as q, k, v are.
   virtual void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) = 0;
   /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees those up to itself. Its
   /// fused qkv [H + 2 G, D] is not rotated yet, and is left so; cos, sin [M, D/2] are rope_table's. Its rotated k and
-  /// its v become row `position` of the caches.
+  /// its v become row `position` of the caches. The operations of one new token that were given to
+  /// the stream just before may still run when the position and the caches are read: they must not write them.
   virtual void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                                 const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
                                 const Tensor& position) = 0;

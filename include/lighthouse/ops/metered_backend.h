@@ -119,6 +119,11 @@ class MeteredBackend : public Backend {
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
     return inner_.attention_backward_scratch(q, kv_heads);
   }
+  void token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                         const Tensor& weight) override;
+  void token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                         const Tensor& gate_up) override;
+  void token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) override;
   void cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) override;
   void attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                         const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,

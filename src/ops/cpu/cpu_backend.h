@@ -79,6 +79,11 @@ class CpuBackend final : public Backend {
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
                           const Tensor& v, const Tensor& starts) override;
   int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
+  void token_norm_linear(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                         const Tensor& weight) override;
+  void token_norm_swiglu(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
+                         const Tensor& gate_up) override;
+  void token_linear_add(const Stream&, const Tensor& sum, const Tensor& x, const Tensor& weight) override;
   void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) override;
   void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                         const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,

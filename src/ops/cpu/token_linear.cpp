@@ -1,0 +1,42 @@
+#include <vector>
+
+#include "cpu_backend.h"
+#include "lighthouse/ops/decode_shapes.h"
+
+namespace lighthouse::cpu {
+namespace {
+
+/// A row of numbers of its own.
+struct Row {
+  std::vector<float> values;
+  Tensor tensor;
+
+  explicit Row(int64_t size) : values(static_cast<size_t>(size)), tensor(values.data(), {1, size}, DType::kFloat32) {}
+};
+
+}  // namespace
+
+void CpuBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                   double epsilon, const Tensor& weight) {
+  require_token_norm_linear(out, x, norm, weight);
+  const Row normed(x.numel()), rstd(1);
+  rmsnorm_forward(stream, normed.tensor, rstd.tensor.view({1}), x, norm, epsilon);
+  linear_forward(stream, out, Tensor(), normed.tensor, weight);
+}
+
+void CpuBackend::token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                   double epsilon, const Tensor& gate_up) {
+  require_token_norm_swiglu(out, x, norm, gate_up);
+  const Row both(gate_up.size(0));
+  token_norm_linear(stream, both.tensor, x, norm, epsilon, gate_up);
+  swiglu_forward(stream, out, both.tensor);
+}
+
+void CpuBackend::token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
+  require_token_linear_add(sum, x, weight);
+  const Row product(sum.numel());
+  linear_forward(stream, product.tensor, Tensor(), x, weight);
+  for (size_t i = 0; i < product.values.size(); ++i) sum.data<float>()[i] += product.values[i];
+}
+
+}  // namespace lighthouse::cpu
