@@ -11,6 +11,7 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "early_launch.cuh"
+#include "lighthouse/ops/cuda_scratch.h"
 #include "lighthouse/ops/decode_shapes.h"
 #include "profile_range.h"
 
@@ -18,7 +19,10 @@ namespace lighthouse::cuda {
 namespace {
 
 constexpr int kThreads = 128;
+constexpr int kCombineThreads = 512;
 constexpr int kMaxHeadDim = 256;
+constexpr int kMaxSplits = static_cast<int>(cuda_scratch::kMaxDecodeSplits);
+static_assert(kMaxSplits <= kCombineThreads && kMaxHeadDim <= kCombineThreads);
 constexpr int kKeys = 4;  // that a team loads before it waits for the first
 
 template <typename T>
@@ -241,28 +245,41 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   write_part(o.parts + (int64_t{head} * o.splits + split) * (o.head_dim + 2), team, shared);
 }
 
-/// out [H, D] from the parts of each head's positions.
+/// out [H, D] from the parts of each head's positions. Groups of threads, one for each element, take parts in turn.
 template <typename T>
-__global__ void __launch_bounds__(kThreads) combine_kernel(T* out, const float* parts, int splits, int head_dim) {
+__global__ void __launch_bounds__(kCombineThreads)
+    combine_kernel(T* out, const float* parts, int splits, int head_dim) {
+  __shared__ float weights[kMaxSplits], sums[kCombineThreads], of_warps[kCombineThreads / kWarp];
+  __shared__ float largest;
   let_next_begin();
   wait_for_those_before();
-  const int head = static_cast<int>(blockIdx.x), width = head_dim + 2;
+  const int head = static_cast<int>(blockIdx.x), width = head_dim + 2, thread = static_cast<int>(threadIdx.x);
   const float* mine = parts + int64_t{head} * splits * width;
-  float largest = -INFINITY;
-  for (int s = 0; s < splits; ++s) largest = fmaxf(largest, mine[s * width + head_dim]);
-  float total = 0;
-  for (int s = 0; s < splits; ++s) {
-    const float its = mine[s * width + head_dim];
-    if (its != -INFINITY) total += __expf(its - largest) * mine[s * width + head_dim + 1];
+  const int groups = kCombineThreads / head_dim, group = thread / head_dim, d = thread % head_dim;
+  const bool there = thread < splits;  // there are as many threads as parts, or more
+  const float its = there ? mine[thread * width + head_dim] : -INFINITY;
+  const float its_total = there ? mine[thread * width + head_dim + 1] : 0.0f;
+  const float of_warp = warp_max(its);
+  if (thread % kWarp == 0) of_warps[thread / kWarp] = of_warp;
+  __syncthreads();
+  if (thread < kWarp) {
+    const float of_all = warp_max(thread < kCombineThreads / kWarp ? of_warps[thread] : -INFINITY);
+    if (thread == 0) largest = of_all;
   }
-  for (int d = static_cast<int>(threadIdx.x); d < head_dim; d += kThreads) {
-    float sum = 0;
-    for (int s = 0; s < splits; ++s) {
-      const float its = mine[s * width + head_dim];
-      if (its != -INFINITY) sum += __expf(its - largest) * mine[s * width + d];
-    }
-    out[head * head_dim + d] = from_float<T>(sum / total);
+  __syncthreads();
+  const float weight = its == -INFINITY ? 0.0f : __expf(its - largest);
+  if (there) weights[thread] = weight;
+  const float total = block_sum(weight * its_total, of_warps);
+  float sum = 0;
+  if (group < groups) {
+#pragma unroll 8
+    for (int s = group; s < splits; s += groups) sum += weights[s] * mine[s * width + d];
   }
+  sums[thread] = sum;
+  __syncthreads();
+  if (thread >= head_dim) return;
+  for (int g = 1; g < groups; ++g) sum += sums[g * head_dim + d];
+  out[head * head_dim + d] = from_float<T>(sum / total);
 }
 
 template <typename T, int kLanes, int kPacks>
@@ -315,8 +332,8 @@ void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, cons
     o.splits = static_cast<int>(cuda_scratch::decode_splits(k_cache.size(0), heads));
     o.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
     attend(stream, launches_early(), o);
-    launch(native(stream), launches_early(), dim3(static_cast<unsigned>(heads)), kThreads, 0, combine_kernel<T>, o.out,
-           o.parts, o.splits, o.head_dim);
+    launch(native(stream), launches_early(), dim3(static_cast<unsigned>(heads)), kCombineThreads, 0, combine_kernel<T>,
+           o.out, o.parts, o.splits, o.head_dim);
   });
 }
 

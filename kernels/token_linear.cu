@@ -14,7 +14,8 @@ namespace lighthouse::cuda {
 namespace {
 
 constexpr int kThreads = 128;
-constexpr int kRowsPerBlock = kThreads / kWarp;
+constexpr int kWarps = kThreads / kWarp;
+constexpr int64_t kManyOutputs = 16384;
 
 enum class Around : uint8_t { kNorm, kNormAndSwiglu, kSum };
 
@@ -41,16 +42,6 @@ struct Share {
       if (column < columns) packs[p] = load_words<T, kSize>(row + column);
     }
   }
-  /// As RMSNorm stores it: rounded.
-  __device__ void normalise(float rstd, const Share& weight) {
-#pragma unroll
-    for (int p = 0; p < kPacks; ++p) {
-      float values[kSize];
-#pragma unroll
-      for (int i = 0; i < kSize; ++i) values[i] = packs[p].at(i) * rstd * weight.packs[p].at(i);
-      packs[p].set(values);
-    }
-  }
   __device__ float dot(const Share& other) const {
     float sum = 0;
 #pragma unroll
@@ -70,15 +61,38 @@ __device__ void prefetch_row(const T* row, int begin, int columns) {
   for (int column = begin + lane * kLine; column < columns; column += kWarp * kLine) prefetch(row + column);
 }
 
-template <typename Part, typename T>
-__device__ float rstd_of(const T* x, int columns, float epsilon) {
+/// RMSNorm of x by a block, which waits for x: into `normed`, rounded as rmsnorm_forward stores it.
+template <typename T, int kSize>
+__device__ void wait_and_normalise(T* normed, const Operands<T>& o) {
+  __shared__ float of_warps[kWarps];
+  const int first = static_cast<int>(threadIdx.x) * kSize;
+  const auto load = [&](const T* row, int column) {
+    Words<T, kSize> words;
+    words.clear();
+    if (column < o.inputs) words = load_words<T, kSize>(row + column);
+    return words;
+  };
+  const Words<T, kSize> weight = load(o.norm, first);
+  wait_for_those_before();
+  const Words<T, kSize> x = load(o.x, first);
   float squares = 0;
-  for (int begin = 0; begin < columns; begin += Part::kStretch) {
-    Part part;
-    part.load(x, begin, columns);
-    squares += part.dot(part);
+  const auto add = [&](const Words<T, kSize>& words) {
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) squares += words.at(i) * words.at(i);
+  };
+  add(x);
+  for (int column = first + kThreads * kSize; column < o.inputs; column += kThreads * kSize) add(load(o.x, column));
+  const float rstd = 1.0f / sqrtf(block_sum(squares, of_warps) / static_cast<float>(o.inputs) + o.epsilon);
+  const auto store = [&](int column, const Words<T, kSize>& words, const Words<T, kSize>& by) {
+    if (column >= o.inputs) return;
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) normed[column + i] = from_float<T>(words.at(i) * rstd * by.at(i));
+  };
+  store(first, x, weight);
+  for (int column = first + kThreads * kSize; column < o.inputs; column += kThreads * kSize) {
+    store(column, load(o.x, column), load(o.norm, column));
   }
-  return 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(columns) + epsilon);
+  __syncthreads();
 }
 
 /// What a value is once it is stored.
@@ -87,57 +101,64 @@ __device__ float stored(float x) {
   return to_float(from_float<T>(x));
 }
 
-/// An output is a warp's, which holds the beginning of its row of weights (of SwiGLU's two rows) before it waits for x.
-template <typename T, int kSize, Around kAround>
+/// A warp has kRows rows of weights: those of as many outputs, or SwiGLU's two of one. It holds their beginning before
+/// it waits for x.
+template <typename T, int kSize, Around kAround, int kRows>
 __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
-  constexpr int kRows = kAround == Around::kNormAndSwiglu ? 2 : 1;
-  constexpr int kPacks = kAround == Around::kSum ? 8 : 4;  // no norm: longer rows, and registers for them
+  constexpr bool kPair = kAround == Around::kNormAndSwiglu;
+  constexpr int kPacks = kAround == Around::kSum ? 8 : 4;
   using Part = Share<T, kSize, kPacks>;
+  extern __shared__ __align__(16) unsigned char shared[];
   let_next_begin();
-  const int64_t output = int64_t{blockIdx.x} * kRowsPerBlock + threadIdx.x / kWarp;
-  if (output >= o.outputs) return;
+  const int64_t warp = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  const int64_t output = kPair ? warp : warp * kRows;
   const T* rows[kRows];
   Part weights[kRows];
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    rows[r] = o.weight + (output + r * o.outputs) * o.inputs;
-    weights[r].load(rows[r], 0, o.inputs);
-    prefetch_row(rows[r], Part::kStretch, o.inputs);
+    const bool there = (kPair ? output : output + r) < o.outputs;
+    rows[r] = o.weight + (output + (kPair ? r * o.outputs : r)) * o.inputs;
+    weights[r].load(rows[r], 0, there ? o.inputs : 0);
+    if (there) prefetch_row(rows[r], Part::kStretch, o.inputs);
   }
-  if (kAround != Around::kSum) prefetch_row(o.norm, 0, o.inputs);
-  wait_for_those_before();
-
+  const T* x = o.x;
+  if constexpr (kAround == Around::kSum) {
+    wait_for_those_before();
+  } else {
+    T* normed = reinterpret_cast<T*>(shared);
+    wait_and_normalise<T, kSize>(normed, o);
+    x = normed;
+  }
+  if (output >= o.outputs) return;
   const float before = kAround == Around::kSum ? to_float(o.out[output]) : 0.0f;
-  const float rstd = kAround == Around::kSum ? 1.0f : rstd_of<Part>(o.x, o.inputs, o.epsilon);
   float sums[kRows] = {};
   for (int begin = 0; begin < o.inputs; begin += Part::kStretch) {
-    Part x;
-    x.load(o.x, begin, o.inputs);
-    if constexpr (kAround != Around::kSum) {
-      Part norm;
-      norm.load(o.norm, begin, o.inputs);
-      x.normalise(rstd, norm);
-    }
+    Part part;
+    part.load(x, begin, o.inputs);
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
-      if (begin > 0) weights[r].load(rows[r], begin, o.inputs);
-      sums[r] += weights[r].dot(x);
+      if (begin > 0) weights[r].load(rows[r], begin, kPair || output + r < o.outputs ? o.inputs : 0);
+      sums[r] += weights[r].dot(part);
     }
   }
 #pragma unroll
   for (float& sum : sums) sum = stored<T>(warp_sum(sum));
   if (threadIdx.x % kWarp != 0) return;
-  float result = before + sums[0];
-  if constexpr (kAround == Around::kNormAndSwiglu) {
-    result = sums[0] * __fdividef(1.0f, 1.0f + expf(-sums[0])) * sums[1];
+  if constexpr (kPair) {
+    o.out[output] = from_float<T>(sums[0] * __fdividef(1.0f, 1.0f + expf(-sums[0])) * sums[1]);
+  } else {
+#pragma unroll
+    for (int r = 0; r < kRows; ++r) {
+      if (output + r < o.outputs) o.out[output + r] = from_float<T>(before + sums[r]);
+    }
   }
-  o.out[output] = from_float<T>(result);
 }
 
-template <Around kAround>
+template <Around kAround, int kRows>
 void token_linear(const Stream& stream, bool early, const Tensor& out, const Tensor& x, const Tensor* norm,
                   double epsilon, const Tensor& weight) {
-  const dim3 grid(static_cast<unsigned>(ceil_div(out.numel(), kRowsPerBlock)));
+  constexpr int kOutputs = kAround == Around::kNormAndSwiglu ? 1 : kRows;  // of a warp
+  const dim3 grid(static_cast<unsigned>(ceil_div(out.numel(), kWarps * kOutputs)));
   const bool packed = can_pack(x.numel(), {&x, &weight, norm != nullptr ? norm : &x});
   with_float_pack(out, packed, [&](auto element, auto size) {
     using T = decltype(element);
@@ -148,7 +169,13 @@ void token_linear(const Stream& stream, bool early, const Tensor& out, const Ten
                         static_cast<float>(epsilon),
                         out.numel(),
                         static_cast<int>(x.numel())};
-    launch(native(stream), early, grid, kThreads, 0, token_linear_kernel<T, decltype(size)::value, kAround>, o);
+    const auto kernel = token_linear_kernel<T, decltype(size)::value, kAround, kRows>;
+    const auto shared = norm != nullptr ? static_cast<int>(x.bytes()) : 0;
+    constexpr int kAlways = 48 * 1024 - 1024;  // what a kernel may have without asking
+    if (shared > kAlways) {
+      LIGHTHOUSE_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
+    }
+    launch(native(stream), early, grid, kThreads, static_cast<size_t>(shared), kernel, o);
   });
 }
 
@@ -158,20 +185,24 @@ void CudaBackend::token_norm_linear(const Stream& stream, const Tensor& out, con
                                     double epsilon, const Tensor& weight) {
   const ProfileRange range("token_norm_linear");
   require_token_norm_linear(out, x, norm, weight);
-  token_linear<Around::kNorm>(stream, launches_early(), out, x, &norm, epsilon, weight);
+  if (out.numel() < kManyOutputs) {
+    token_linear<Around::kNorm, 1>(stream, launches_early(), out, x, &norm, epsilon, weight);
+  } else {
+    token_linear<Around::kNorm, 4>(stream, launches_early(), out, x, &norm, epsilon, weight);
+  }
 }
 
 void CudaBackend::token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
                                     double epsilon, const Tensor& gate_up) {
   const ProfileRange range("token_norm_swiglu");
   require_token_norm_swiglu(out, x, norm, gate_up);
-  token_linear<Around::kNormAndSwiglu>(stream, launches_early(), out, x, &norm, epsilon, gate_up);
+  token_linear<Around::kNormAndSwiglu, 2>(stream, launches_early(), out, x, &norm, epsilon, gate_up);
 }
 
 void CudaBackend::token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
   const ProfileRange range("token_linear_add");
   require_token_linear_add(sum, x, weight);
-  token_linear<Around::kSum>(stream, launches_early(), sum, x, nullptr, 0, weight);
+  token_linear<Around::kSum, 1>(stream, launches_early(), sum, x, nullptr, 0, weight);
 }
 
 }  // namespace lighthouse::cuda

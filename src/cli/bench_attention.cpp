@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "attention_timing.h"
+#include "breakdown.h"
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
@@ -136,16 +137,8 @@ void print_breakdown(const LighthouseSettings& settings, const AttentionShape& s
   LayerBench layer(settings, shape, timing);
   timing.reset();
   layer.both();
-  TextTable table({"operation", "time", "MB", "TB/s", "floor", "time / floor"});
-  double total = 0;
-  for (const OperationCost& cost : timing.costs()) {
-    total += cost.seconds;
-    table.add_row({cost.kind, ms(cost.seconds), fmt::format("{:.1f}", 1e-6 * cost.bytes),
-                   fmt::format("{:.2f}", 1e-12 * cost.bytes / cost.seconds), ms(cost.floor_seconds),
-                   fmt::format("{:.2f}", cost.seconds / cost.floor_seconds)});
-  }
-  fmt::print("\nN = {}, each operation repeated:\n{}together {}\n\n", format_count(shape.sequence_length), table.str(),
-             ms(total));
+  fmt::print("\nN = {}, each operation repeated:\n{}\n", format_count(shape.sequence_length),
+             breakdown_of(timing.costs()));
 }
 
 Options with_defaults(Options options, const Backend& backend) {

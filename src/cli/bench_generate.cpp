@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <chrono>
 
+#include "breakdown.h"
 #include "commands.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/eval/decoding.h"
 #include "lighthouse/eval/generator.h"
+#include "lighthouse/ops/metered_backend.h"
 #include "rates.h"
 #include "timing.h"
 
@@ -23,6 +25,7 @@ struct Options {
   int64_t prompt = 128;
   int64_t tokens = 256;
   int64_t context = 2048;
+  bool breakdown = false;
 };
 
 /// Random weights: a pattern of a million numbers, repeated, because drawing half a billion takes long.
@@ -90,6 +93,20 @@ Times measure(const Options& options, const ModelConfig& model, const Parameters
   return times;
 }
 
+/// Time of each operation of one token.
+void print_breakdown(const Options& options, const ModelConfig& model, const Parameters& weights, Backend& backend,
+                     double bytes_per_second) {
+  Rates rates;
+  rates.bytes_per_second = bytes_per_second;
+  MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated, rates);
+  Decoding decoding(model, weights, options.context, timing);
+  decoding.start(std::vector<int32_t>(static_cast<size_t>(options.prompt), 1));
+  timing.reset();
+  decoding.append(1);
+  fmt::print("\none token, each operation repeated; its attention's floor is that of a full cache:\n{}",
+             breakdown_of(timing.costs()));
+}
+
 void bench_generate(const Options& options) {
   if (options.prompt + std::max<int64_t>(options.tokens, 3) > options.context) {
     throw InputError(fmt::format("--prompt {} and --tokens {} are more than --context {}", options.prompt,
@@ -118,6 +135,7 @@ void bench_generate(const Options& options) {
              100 * bytes / typical / copy, format_si(copy));
   if (peak > 0) fmt::print(", {:.0f}% of the data sheet's {}B/s", 100 * bytes / typical / peak, format_si(peak));
   fmt::print("\n");
+  if (options.breakdown) print_breakdown(options, *model, weights.parameters(), *backend, copy);
 }
 
 }  // namespace
@@ -135,6 +153,7 @@ void add_bench_generate_command(CLI::App& bench) {
   command->add_option("--context", options->context, "Places in the cache")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  command->add_flag("--breakdown", options->breakdown, "Time and floor of each operation of a token");
   command->callback([options] { bench_generate(*options); });
 }
 

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <random>
 
+#include "breakdown.h"
 #include "commands.h"
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
@@ -172,20 +173,7 @@ void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rat
   timing.reset();
   bench.run_one();
   if (!ranks.leads()) return;
-  double total = 0;
-  for (const OperationCost& cost : timing.costs()) total += cost.seconds;
-  TextTable table({"operation", "calls", "time", "share", "floor", "time / floor", "TFLOP/s", "TB/s"});
-  for (const OperationCost& cost : timing.costs()) {
-    table.add_row({cost.kind, std::to_string(cost.calls), ms(cost.seconds),
-                   fmt::format("{:.1f}%", 100 * cost.seconds / total), ms(cost.floor_seconds),
-                   fmt::format("{:.2f}", cost.seconds / cost.floor_seconds),
-                   cost.flops > 0 ? fmt::format("{:.0f}", 1e-12 * cost.flops / cost.seconds) : "",
-                   fmt::format("{:.2f}", 1e-12 * cost.bytes / cost.seconds)});
-  }
-  const double floor = floor_seconds(timing.costs());
-  table.add_row(
-      {"all, one after another", "", ms(total), "100.0%", ms(floor), fmt::format("{:.2f}", total / floor), "", ""});
-  fmt::print("\n{}", table.str());
+  fmt::print("\n{}", breakdown_of(timing.costs()));
 }
 
 /// What one rank measured.

@@ -220,18 +220,18 @@ void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, 
 
 void MeteredBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
                                        double epsilon, const Tensor& weight) {
-  meter(stream, product("products of a token", x, weight, bytes_of(out, x, norm, weight)),
+  meter(stream, product("norm and product of a token", x, weight, bytes_of(out, x, norm, weight)),
         [&] { inner_.token_norm_linear(stream, out, x, norm, epsilon, weight); });
 }
 
 void MeteredBackend::token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
                                        double epsilon, const Tensor& gate_up) {
-  meter(stream, product("products of a token", x, gate_up, bytes_of(out, x, norm, gate_up)),
+  meter(stream, product("norm, product and swiglu of a token", x, gate_up, bytes_of(out, x, norm, gate_up)),
         [&] { inner_.token_norm_swiglu(stream, out, x, norm, epsilon, gate_up); });
 }
 
 void MeteredBackend::token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
-  meter(stream, product("products of a token", x, weight, twice(sum) + bytes_of(x, weight)),
+  meter(stream, product("product and sum of a token", x, weight, twice(sum) + bytes_of(x, weight)),
         [&] { inner_.token_linear_add(stream, sum, x, weight); });
 }
 

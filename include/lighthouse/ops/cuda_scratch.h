@@ -118,8 +118,9 @@ inline int64_t dilated_scores(DType dtype, const Shape& q, int64_t kv_heads) {
 
 /// Parts of the cache [M, G, D] that blocks of a query head attend to, each on its own: some two blocks for each
 /// multiprocessor of the largest GPUs, of 64 positions or more.
+constexpr int64_t kMaxDecodeSplits = 264;
 constexpr int64_t decode_splits(int64_t context, int64_t heads) {
-  return std::clamp<int64_t>(divide_up(264, heads), 1, divide_up(context, 64));
+  return std::clamp<int64_t>(divide_up(kMaxDecodeSplits, heads), 1, divide_up(context, 64));
 }
 /// Of each head's parts the sum of values, the largest score and the sum of exponentials.
 inline int64_t attention_decode(const Shape& cache, int64_t heads) {
