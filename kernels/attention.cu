@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "attention_cudnn.h"
+#include "attention_documents.h"
 #include "attention_float32.h"
 #include "cuda_backend.h"
 #include "cuda_check.h"
@@ -148,25 +149,29 @@ void copy_columns(const Stream& stream, const Tensor& out, const Tensor& in, int
 }  // namespace
 
 void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   const ProfileRange range("attention_forward");
   check_shapes("attention_forward", q, k, v, out, lse);
-  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, starts);
-  require(!starts.defined(), "attention_forward in bfloat16 with documents", {&q, &starts});
+  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, documents.starts);
+  if (documents.count > 0) {
+    return attention_forward_documents(*attention_, stream, out, lse, scratch, q, k, v, documents);
+  }
   attention_->run(stream, forward_problem(q, k, v, out), {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()},
                   scratch);
 }
 
 void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                      const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                     const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+                                     const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   const ProfileRange range("attention_backward");
   check_shapes("attention_backward", q, k, v, out, lse);
   check_shapes("attention_backward", dq, dk, dv, dout, lse);
   if (q.dtype() == DType::kFloat32) {
-    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts);
+    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents.starts);
   }
-  require(!starts.defined(), "attention_backward in bfloat16 with documents", {&q, &starts});
+  if (documents.count > 0) {
+    return attention_backward_documents(*attention_, stream, {dq, dk, dv, dout, out, q, k, v, lse}, scratch, documents);
+  }
   const int64_t n = q.size(1);
   const int64_t chunk = options_.deterministic ? cuda_scratch::query_chunk(q.shape(), options_.attention_workspace) : n;
   if (chunk >= n) {
@@ -193,13 +198,13 @@ void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, con
   store_gradient(stream, dv, parts.dv_sum);
 }
 
-int64_t CudaBackend::attention_forward_scratch(const Shape& q, int64_t kv_heads) const {
-  return cuda_scratch::attention_forward(options_.dtype, q, kv_heads);
+int64_t CudaBackend::attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const {
+  return cuda_scratch::attention_forward(options_.dtype, q, kv_heads, documents);
 }
 
-int64_t CudaBackend::attention_backward_scratch(const Shape& q, int64_t kv_heads) const {
+int64_t CudaBackend::attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const {
   return cuda_scratch::attention_backward(options_.dtype, q, kv_heads, options_.deterministic,
-                                          options_.attention_workspace);
+                                          options_.attention_workspace, documents);
 }
 
 }  // namespace lighthouse::cuda

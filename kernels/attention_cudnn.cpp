@@ -20,7 +20,7 @@ namespace {
 namespace fe = cudnn_frontend;
 
 // The names of the tensors in a graph.
-enum Id : int64_t { kQ = 1, kK, kV, kOut, kLse, kDout, kDq, kDk, kDv };
+enum Id : int64_t { kQ = 1, kK, kV, kOut, kLse, kDout, kDq, kDk, kDv, kLengths, kAtQkv, kAtQueries, kAtKeys, kAtLse };
 
 void check(cudnnStatus_t status, const char* call) {
   if (status != CUDNN_STATUS_SUCCESS) throw RunError(fmt::format("{} failed: {}", call, cudnnGetErrorString(status)));
@@ -58,36 +58,61 @@ class CudnnAttention::Plan {
     }
     std::unordered_map<int64_t, void*> addresses = {{kQ, at.q}, {kK, at.k}, {kV, at.v}, {kOut, at.out}, {kLse, at.lse}};
     if (problem_.backward) addresses.insert({{kDout, at.dout}, {kDq, at.dq}, {kDk, at.dk}, {kDv, at.dv}});
+    if (packed()) {
+      addresses.insert({{kLengths, at.lengths}, {kAtQkv, at.at_qkv}, {kAtQueries, at.at_queries}, {kAtLse, at.at_lse}});
+      if (problem_.backward) addresses.insert({kAtKeys, at.at_keys});
+    }
     auto status = graph_.execute(handle, addresses, workspace.raw());
     if (status.is_bad()) throw RunError(fmt::format("cuDNN's {} failed: {}", describe(problem_), status.get_message()));
   }
 
  private:
-  fe::graph::Tensor_attributes of_queries(Id id, const AttentionProblem::Strides& strides) const {
-    return tensor(id, problem_.heads, problem_.queries, strides);
+  bool packed() const { return problem_.packed_tokens > 0; }
+
+  fe::graph::Tensor_attributes of_queries(Id id, const AttentionProblem::Strides& strides, const TensorAttributes& at) {
+    return tensor(id, problem_.heads, problem_.queries, strides, at);
   }
-  fe::graph::Tensor_attributes of_keys(Id id, const AttentionProblem::Strides& strides) const {
-    return tensor(id, problem_.kv_heads, problem_.keys, strides);
+  fe::graph::Tensor_attributes of_keys(Id id, const AttentionProblem::Strides& strides, const TensorAttributes& at) {
+    return tensor(id, problem_.kv_heads, problem_.keys, strides, at);
   }
-  fe::graph::Tensor_attributes tensor(Id id, int64_t heads, int64_t length,
-                                      const AttentionProblem::Strides& strides) const {
+  /// `at`: where packed sequences begin, or null.
+  fe::graph::Tensor_attributes tensor(Id id, int64_t heads, int64_t length, const AttentionProblem::Strides& strides,
+                                      const TensorAttributes& at) const {
     return fe::graph::Tensor_attributes()
         .set_uid(id)
         .set_dim({problem_.batch, heads, length, problem_.head_dim})
-        .set_stride({strides.batch, strides.head, strides.position, 1});
+        .set_stride({strides.batch, strides.head, strides.position, 1})
+        .set_ragged_offset(at);
   }
   fe::graph::Tensor_attributes lse() const {
+    const int64_t heads = problem_.heads, queries = problem_.queries;
+    const std::vector<int64_t> strides{heads * queries, packed() ? 1 : queries, packed() ? heads : 1, 1};
     return fe::graph::Tensor_attributes()
         .set_uid(kLse)
-        .set_dim({problem_.batch, problem_.heads, problem_.queries, 1})
-        .set_stride({problem_.heads * problem_.queries, problem_.queries, 1, 1})
-        .set_data_type(fe::DataType_t::FLOAT);
+        .set_dim({problem_.batch, heads, queries, 1})
+        .set_stride(strides)
+        .set_data_type(fe::DataType_t::FLOAT)
+        .set_ragged_offset(at_lse_);
   }
-  float scale() const { return 1.0f / std::sqrt(static_cast<float>(problem_.head_dim)); }
+
+  /// A list of `size` integers on the device; null where nothing is packed.
+  TensorAttributes list(Id id, int64_t size, fe::DataType_t type) {
+    if (!packed()) return nullptr;
+    return graph_.tensor(fe::graph::Tensor_attributes()
+                             .set_uid(id)
+                             .set_dim({size, 1, 1, 1})
+                             .set_stride({1, 1, 1, 1})
+                             .set_data_type(type));
+  }
+  TensorAttributes places(Id id) { return list(id, problem_.batch + 1, fe::DataType_t::INT64); }
 
   template <typename Attributes>
-  Attributes causal(Attributes attributes) const {
-    attributes.set_attn_scale(scale());
+  Attributes masked(Attributes attributes) {
+    attributes.set_attn_scale(1.0f / std::sqrt(static_cast<float>(problem_.head_dim)));
+    if (packed()) {
+      const TensorAttributes lengths = list(kLengths, problem_.batch, fe::DataType_t::INT32);
+      attributes.set_padding_mask(true).set_seq_len_q(lengths).set_seq_len_kv(lengths);
+    }
     if (problem_.queries == problem_.keys) {
       attributes.set_causal_mask(true);
     } else {
@@ -96,32 +121,41 @@ class CudnnAttention::Plan {
     return attributes;
   }
 
-  static void make_output(const TensorAttributes& made, const fe::graph::Tensor_attributes& wanted) {
+  static void make_output(const TensorAttributes& made, fe::graph::Tensor_attributes wanted) {
     made->set_output(true).set_uid(wanted.get_uid()).set_dim(wanted.get_dim()).set_stride(wanted.get_stride());
     made->set_data_type(wanted.get_uid() == kLse ? fe::DataType_t::FLOAT : fe::DataType_t::BFLOAT16);
+    made->set_ragged_offset(wanted.get_ragged_offset());
   }
 
   void add_forward() {
-    const auto attributes = causal(fe::graph::SDPA_attributes().set_generate_stats(true));
+    const auto attributes = masked(fe::graph::SDPA_attributes().set_generate_stats(true));
+    const TensorAttributes at_qkv = places(kAtQkv), at_queries = places(kAtQueries);
+    at_lse_ = places(kAtLse);
     const auto [out, stats] =
-        graph_.sdpa(graph_.tensor(of_queries(kQ, problem_.q)), graph_.tensor(of_keys(kK, problem_.k)),
-                    graph_.tensor(of_keys(kV, problem_.v)), attributes);
-    make_output(out, of_queries(kOut, problem_.out));
+        graph_.sdpa(graph_.tensor(of_queries(kQ, problem_.q, at_qkv)), graph_.tensor(of_keys(kK, problem_.k, at_qkv)),
+                    graph_.tensor(of_keys(kV, problem_.v, at_qkv)), attributes);
+    make_output(out, of_queries(kOut, problem_.out, at_queries));
     make_output(stats, lse());
   }
 
   void add_backward() {
-    auto attributes = causal(fe::graph::SDPA_backward_attributes());
+    auto attributes = masked(fe::graph::SDPA_backward_attributes());
     attributes.set_deterministic_algorithm(problem_.deterministic);
-    const auto [dq, dk, dv] =
-        graph_.sdpa_backward(graph_.tensor(of_queries(kQ, problem_.q)), graph_.tensor(of_keys(kK, problem_.k)),
-                             graph_.tensor(of_keys(kV, problem_.v)), graph_.tensor(of_queries(kOut, problem_.out)),
-                             graph_.tensor(of_queries(kDout, problem_.dout)), graph_.tensor(lse()), attributes);
-    make_output(dq, of_queries(kDq, problem_.dq));
-    make_output(dk, of_keys(kDk, problem_.dk));
-    make_output(dv, of_keys(kDv, problem_.dv));
+    if (packed()) {  // so that its workspace is for so many tokens, not for as many in each sequence as the longest has
+      attributes.set_max_total_seq_len_q(problem_.packed_tokens).set_max_total_seq_len_kv(problem_.packed_tokens);
+    }
+    const TensorAttributes at_qkv = places(kAtQkv), at_queries = places(kAtQueries), at_keys = places(kAtKeys);
+    at_lse_ = places(kAtLse);
+    const auto [dq, dk, dv] = graph_.sdpa_backward(
+        graph_.tensor(of_queries(kQ, problem_.q, at_qkv)), graph_.tensor(of_keys(kK, problem_.k, at_qkv)),
+        graph_.tensor(of_keys(kV, problem_.v, at_qkv)), graph_.tensor(of_queries(kOut, problem_.out, at_queries)),
+        graph_.tensor(of_queries(kDout, problem_.dout, at_queries)), graph_.tensor(lse()), attributes);
+    make_output(dq, of_queries(kDq, problem_.dq, at_queries));
+    make_output(dk, of_keys(kDk, problem_.dk, at_keys));
+    make_output(dv, of_keys(kDv, problem_.dv, at_keys));
   }
 
+  TensorAttributes at_lse_;
   AttentionProblem problem_;
   mutable fe::graph::Graph graph_;  // execute() is not const, and changes nothing
   int64_t workspace_bytes_ = 0;

@@ -16,6 +16,8 @@ namespace lighthouse::cuda {
 /// What a graph of cuDNN is built for. The queries are the last ones of the keys: each sees the keys up to its place.
 struct AttentionProblem {
   int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_dim = 0;
+  // Sequences of their own lengths, `queries` at most, lie end to end in each tensor; so many tokens in all. 0: not so.
+  int64_t packed_tokens = 0;
   bool backward = false;
   bool deterministic = false;
   // Elements from one batch entry, position and head to the next, of each tensor [B, N, heads, D].
@@ -28,10 +30,13 @@ struct AttentionProblem {
   friend auto operator<=>(const AttentionProblem&, const AttentionProblem&) = default;
 };
 
-/// The addresses of the first elements; of the gradients only in a backward problem. lse is packed: [B, H, queries].
+/// The addresses of the first elements; of the gradients only in a backward problem. lse is [B, H, queries]; of packed
+/// sequences [tokens, H], and then there are also their lengths, int32 [batch], and where each begins, int64 [batch +
+/// 1], in elements: of q, k and v; of out, dout and dq; of dk and dv; of lse.
 struct AttentionAddresses {
   void *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *lse = nullptr;
   void *dout = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  void *lengths = nullptr, *at_qkv = nullptr, *at_queries = nullptr, *at_keys = nullptr, *at_lse = nullptr;
 };
 
 /// Builds each problem's graph once, the engine by cuDNN's heuristics, and keeps it.

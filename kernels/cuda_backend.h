@@ -84,14 +84,14 @@ class CudaBackend final : public Backend {
   void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 
   // Causal attention
-  void document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) override;
+  int64_t find_documents(const Stream&, const Documents& documents, const Tensor& tokens, int32_t end_of_text) override;
   void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q,
-                         const Tensor& k, const Tensor& v, const Tensor& starts) override;
-  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override;
+                         const Tensor& k, const Tensor& v, const Documents& documents) override;
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override;
   void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& scratch,
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
-                          const Tensor& v, const Tensor& starts) override;
-  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override;
+                          const Tensor& v, const Documents& documents) override;
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override;
   void token_norm_linear(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
                          const Tensor& weight) override;
   void token_norm_swiglu(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,

@@ -1,10 +1,9 @@
-// Where each token's document begins: for every position the last one, up to it, that follows an end of text.
+// Where documents lie in a batch: each begins with a sequence or after an end of text.
 #include <cub/block/block_scan.cuh>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
-#include "device_math.cuh"
-#include "lighthouse/ops/check.h"
+#include "lighthouse/ops/document_shapes.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -12,42 +11,59 @@ namespace {
 
 constexpr int kBlock = 1024;
 
-struct Larger {
-  __device__ int operator()(int a, int b) const { return a > b ? a : b; }
+/// Of the tokens up to one of them.
+struct Found {
+  int count;  // documents that begin there
+  int last;   // where the last of them begins, counted through the batch
 };
 
-// A block walks a sequence, kBlock positions at a time.
-__global__ void __launch_bounds__(kBlock)
-    starts_kernel(int32_t* starts, const int32_t* tokens, int64_t length, int32_t end_of_text) {
-  using Scan = cub::BlockScan<int, kBlock>;
-  __shared__ typename Scan::TempStorage storage;
-  __shared__ int carried;
-  const int64_t row = blockIdx.x * length;
-  if (threadIdx.x == 0) carried = 0;
-  for (int64_t first = 0; first < length; first += kBlock) {
-    const int64_t position = first + threadIdx.x;
-    const bool begins = position > 0 && position < length && tokens[row + position - 1] == end_of_text;
-    __syncthreads();
-    int start = begins ? static_cast<int>(position) : 0;
-    Scan(storage).InclusiveScan(start, start, Larger{});
-    start = Larger{}(start, carried);
-    if (position < length) starts[row + position] = start;
-    __syncthreads();
-    if (threadIdx.x == kBlock - 1) carried = start;
+struct Later {
+  __device__ Found operator()(const Found& before, const Found& after) const {
+    return {before.count + after.count, after.count > 0 ? after.last : before.last};
   }
+};
+
+// One block walks the batch, kBlock tokens at a time.
+__global__ void __launch_bounds__(kBlock) find_kernel(int32_t* starts, int32_t* bounds, const int32_t* tokens,
+                                                      int64_t total, int64_t length, int32_t end_of_text) {
+  using Scan = cub::BlockScan<Found, kBlock>;
+  __shared__ typename Scan::TempStorage storage;
+  Found before{0, 0};  // of all tokens walked
+  for (int64_t first = 0; first < total; first += kBlock) {
+    const int64_t token = first + threadIdx.x;
+    const bool begins = token < total && (token % length == 0 || tokens[token - 1] == end_of_text);
+    Found found{begins ? 1 : 0, static_cast<int>(token)}, all;
+    Scan(storage).InclusiveScan(found, found, Later{}, all);
+    found = Later{}(before, found);
+    if (begins) bounds[found.count - 1] = static_cast<int>(token);
+    if (token < total) starts[token] = found.last - static_cast<int>(token / length * length);
+    before = Later{}(before, all);
+    __syncthreads();  // before the storage is used again
+  }
+  for (int64_t i = before.count + threadIdx.x; i <= total; i += kBlock) bounds[i] = static_cast<int>(total);
+  if (threadIdx.x == 0) bounds[total + 1] = before.count;
+}
+
+/// What a kernel just left in device memory. Waits for it.
+int32_t read_back(const Stream& stream, const int32_t* from) {
+  int32_t value = 0;
+  LIGHTHOUSE_CUDA(cudaMemcpyAsync(&value, from, sizeof value, cudaMemcpyDeviceToHost, native(stream)));
+  LIGHTHOUSE_CUDA(cudaStreamSynchronize(native(stream)));
+  return value;
 }
 
 }  // namespace
 
-void CudaBackend::document_starts(const Stream& stream, const Tensor& starts, const Tensor& tokens,
-                                  int32_t end_of_text) {
-  const ProfileRange range("document_starts");
-  require(tokens.rank() == 2 && have_shape(tokens.shape(), starts) && contiguous(starts, tokens), "document_starts",
-          {&starts, &tokens});
-  if (tokens.numel() == 0) return;
-  starts_kernel<<<static_cast<unsigned>(tokens.size(0)), kBlock, 0, native(stream)>>>(
-      starts.data<int32_t>(), tokens.data<int32_t>(), tokens.size(1), end_of_text);
-  LIGHTHOUSE_LAUNCHED("document_starts");
+int64_t CudaBackend::find_documents(const Stream& stream, const Documents& documents, const Tensor& tokens,
+                                    int32_t end_of_text) {
+  const ProfileRange range("find_documents");
+  require_documents(documents, tokens);
+  if (tokens.numel() == 0) return 0;
+  int32_t* const bounds = documents.bounds.data<int32_t>();
+  find_kernel<<<1, kBlock, 0, native(stream)>>>(documents.starts.data<int32_t>(), bounds, tokens.data<int32_t>(),
+                                                tokens.numel(), tokens.size(1), end_of_text);
+  LIGHTHOUSE_LAUNCHED("find_documents");
+  return read_back(stream, bounds + tokens.numel() + 1);
 }
 
 }  // namespace lighthouse::cuda

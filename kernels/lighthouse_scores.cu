@@ -215,7 +215,7 @@ void CudaBackend::lighthouse_dilated_scores(const Stream& stream, const Tensor& 
   const int64_t share = q.size(2) / k.size(2), length = q.size(1) / dilation;
   const auto attend = [&](const Tensor& out, const Tensor& queries, const Tensor& keys, const Tensor& values) {
     const Tensor lse(parts.lse.raw(), {dilation, queries.size(2), length}, DType::kFloat32, q.device());
-    attention_forward(stream, out, lse, parts.attention, queries, keys, values, Tensor());
+    attention_forward(stream, out, lse, parts.attention, queries, keys, values, {});
   };
   for (int64_t batch = 0; batch < q.size(0); ++batch) {
     attend(streams_of(parts.out, batch, dilation), streams_of(q, batch, dilation), streams_of(k, batch, dilation),

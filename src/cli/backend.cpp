@@ -11,21 +11,11 @@ namespace lighthouse {
 namespace {
 
 #ifdef LIGHTHOUSE_HAS_CUDA
-bool masks_documents(const RunConfig& config) {
-  return std::any_of(config.stages.begin(), config.stages.end(),
-                     [](const StageSection& stage) { return stage.data.document_mask == DocumentMask::kAttention; });
-}
-
 bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config, int local_rank) {
-  if (masks_documents(config) && config.run.dtype != DTypeChoice::kFloat32) {
-    throw InputError(
-        "data.document_mask is attention, which on a GPU runs in float32 only; use --set run.dtype=float32, or "
-        "--set data.document_mask=none");
-  }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
   options.device = local_rank % std::max(1, cuda_device_count());

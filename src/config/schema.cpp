@@ -126,10 +126,9 @@ void visit(DataSection& data, FieldVisitor& v) {
                                    [&](FieldVisitor& element, size_t i) { visit(data.train[i], element); }, "path"};
   v.list("train", sources, "token shards to train on: a pattern, or a list of patterns or of maps");
   v.text("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
-  choice(
-      v, "document_mask", data.document_mask, {Names{"none", "attention"}},
-      "`attention`: a token attends to its own document alone, back to the end of text before it. In dense stages; on "
-      "a GPU in float32 only");
+  choice(v, "document_mask", data.document_mask, {Names{"none", "attention"}},
+         "`attention`: a token attends to its own document alone, back to the end of text before it. In dense "
+         "stages; on a GPU in bfloat16 not with run.deterministic");
 }
 
 void visit(BatchSection& batch, FieldVisitor& v) {

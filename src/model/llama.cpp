@@ -27,7 +27,7 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
   for (AttentionKind kind : attention_of_layers(settings.attention, settings.lighthouse, config.num_hidden_layers)) {
     Layer& layer = layers_.emplace_back();
     layer.attention =
-        make_attention(kind, settings.lighthouse, shape, rope_, backend, settings.document_end ? &starts_ : nullptr);
+        make_attention(kind, settings.lighthouse, shape, rope_, backend, settings.document_end ? &documents_ : nullptr);
   }
 }
 
@@ -43,7 +43,8 @@ void Llama::lay_out(Arena& arena) {
   rope_.cos = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
   rope_.sin = arena.allocate(MemoryUse::kActivations, {n, config_.head_dim() / 2});
   if (settings_.document_end) {
-    starts_ = arena.allocate(MemoryUse::kActivations, {settings_.batch, n}, DType::kInt32);
+    documents_.starts = arena.allocate(MemoryUse::kActivations, {settings_.batch, n}, DType::kInt32);
+    documents_.bounds = arena.allocate(MemoryUse::kActivations, {tokens() + 2}, DType::kInt32);
   }
   losses_ = arena.allocate(MemoryUse::kActivations, {tokens()});
   output_ = {activation(arena, MemoryUse::kActivations, hidden), activation(arena, MemoryUse::kActivations, hidden),
@@ -150,7 +151,9 @@ void Llama::prepare(const Stream& stream) {
 
 void Llama::forward(const Stream& stream, const Parameters& weights, const Tensor& tokens) {
   const Residual& first = layers_.front().input;
-  if (settings_.document_end) backend_.document_starts(stream, starts_, tokens, *settings_.document_end);
+  if (settings_.document_end) {
+    documents_.count = backend_.find_documents(stream, documents_, tokens, *settings_.document_end);
+  }
   backend_.embedding_forward(stream, first.sum, weights.embed_tokens, tokens.view({this->tokens()}));
   backend_.rmsnorm_forward(stream, first.normed, first.rstd, first.sum, weights.layers.front().input_layernorm,
                            config_.rms_norm_eps);

@@ -194,28 +194,30 @@ void MeteredBackend::rope_backward(const Stream& stream, const Tensor& dx, const
 
 // ---- Causal attention ----
 
-void MeteredBackend::document_starts(const Stream& stream, const Tensor& starts, const Tensor& tokens,
-                                     int32_t end_of_text) {
-  meter(stream, traffic("document starts", bytes_of(starts, tokens)),
-        [&] { inner_.document_starts(stream, starts, tokens, end_of_text); });
+int64_t MeteredBackend::find_documents(const Stream& stream, const Documents& documents, const Tensor& tokens,
+                                       int32_t end_of_text) {
+  int64_t count = 0;
+  meter(stream, traffic("documents found", bytes_of(documents.starts, documents.bounds, tokens)),
+        [&] { count = inner_.find_documents(stream, documents, tokens, end_of_text); });
+  return count;
 }
 
 void MeteredBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse,
                                        const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
-                                       const Tensor& starts) {
+                                       const Documents& documents) {
   meter(stream,
         {"attention forward", Work::kAttentionForward, causal_attention_flops(q.shape()),
          static_cast<double>(bytes_of(out, lse, q, k, v))},
-        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, starts); });
+        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, documents); });
 }
 
 void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                         const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                        const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+                                        const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   meter(stream,
         {"attention backward", Work::kAttentionBackward, 2.5 * causal_attention_flops(q.shape()),
          static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v))},
-        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts); });
+        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents); });
 }
 
 void MeteredBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
@@ -374,12 +376,12 @@ class PlannedCudaBackend final : public MeteredBackend {
     return cuda_scratch::rmsnorm_backward(tokens, hidden_size);
   }
   int64_t linear_scratch() const override { return cuda_scratch::linear(); }
-  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override {
-    return cuda_scratch::attention_forward(planned_.dtype, q, kv_heads);
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
+    return cuda_scratch::attention_forward(planned_.dtype, q, kv_heads, documents);
   }
-  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
     return cuda_scratch::attention_backward(planned_.dtype, q, kv_heads, planned_.deterministic,
-                                            planned_.attention_workspace);
+                                            planned_.attention_workspace, documents);
   }
   int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
     return cuda_scratch::attention_decode(cache, heads);

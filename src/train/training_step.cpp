@@ -86,8 +86,9 @@ void TrainingStep::micro_batch(Pass& pass, double loss_scale) {
   Pass::Recording& recording = pass.recording;
   if (recording.loss_scale != loss_scale) recording = {loss_scale, 0, nullptr};
   const auto run = [&] { add_gradients(stream_, backend_, memory_, pass, loss_scale); };
-  // The first time runs as it is: libraries choose their algorithms then, which cannot be recorded.
-  if (recording.runs++ == 1) recording.graph = backend_.capture(stream_, run);
+  // The first time runs as it is: libraries choose their algorithms then, which cannot be recorded. Nor can a pass that
+  // asks how many documents there are.
+  if (recording.runs++ == 1 && !pass.settings.document_end) recording.graph = backend_.capture(stream_, run);
   if (recording.graph) return recording.graph->launch(stream_);
   run();
 }

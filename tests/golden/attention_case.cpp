@@ -163,8 +163,8 @@ class RoundingCpu final : public MeteredBackend {
     round_to_bfloat16(gathered);
   }
   void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override {
-    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, starts);
+                         const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override {
+    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, documents);
     round_to_bfloat16(out);
   }
   void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
@@ -179,8 +179,8 @@ class RoundingCpu final : public MeteredBackend {
   }
   void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                           const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                          const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override {
-    MeteredBackend::attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, starts);
+                          const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override {
+    MeteredBackend::attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents);
     for (const Tensor* gradient : {&dq, &dk, &dv}) round_to_bfloat16(*gradient);
   }
   void lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,

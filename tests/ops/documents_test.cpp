@@ -20,10 +20,11 @@ class DocumentsTest : public OpTest {
 
 TEST_F(DocumentsTest, BeginAfterEachEndOfText) {
   std::vector<int32_t> tokens{1, kEnd, 2, 3, kEnd, kEnd, 4, /**/ kEnd, 5, 6, 7, 8, kEnd, 9};
-  std::vector<int32_t> starts(tokens.size(), -1);
-  backend_->document_starts(stream_, {starts.data(), {2, 7}, DType::kInt32}, {tokens.data(), {2, 7}, DType::kInt32},
-                            kEnd);
+  std::vector<int32_t> starts(tokens.size(), -1), bounds(tokens.size() + 2, -1);
+  const Documents documents{{starts.data(), {2, 7}, DType::kInt32}, {bounds.data(), {16}, DType::kInt32}};
+  EXPECT_EQ(backend_->find_documents(stream_, documents, {tokens.data(), {2, 7}, DType::kInt32}, kEnd), 7);
   EXPECT_EQ(starts, (std::vector<int32_t>{0, 0, 2, 2, 2, 5, 6, /**/ 0, 1, 1, 1, 1, 1, 6}));
+  EXPECT_EQ(bounds, (std::vector<int32_t>{0, 2, 5, 6, 7, 8, 13, /**/ 14, 14, 14, 14, 14, 14, 14, 14, /**/ 7}));
 }
 
 // Lengths below, at and above the tiles of 256 queries and 512 keys.
@@ -36,12 +37,12 @@ TEST_F(DocumentsTest, AttendAsIfEachWereAlone) {
   const Floats q = random_floats(q_shape, 1), k = random_floats(kv_shape, 2), v = random_floats(kv_shape, 3);
   const Floats dout = random_floats(q_shape, 4);
   std::vector<int32_t> starts = starts_of(lengths);
-  const Tensor start_tensor(starts.data(), {1, n}, DType::kInt32);
+  const Documents documents{{starts.data(), {1, n}, DType::kInt32}, {}};
   const auto scratch = scratch_of(std::max(backend_->attention_forward_scratch(q_shape, kv_heads),
                                            backend_->attention_backward_scratch(q_shape, kv_heads)));
   Floats out(q_shape), lse({1, heads, n}), dq(q_shape), dk(kv_shape), dv(kv_shape);
-  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, start_tensor);
-  backend_->attention_backward(stream_, dq, dk, dv, scratch, dout, out, lse, q, k, v, start_tensor);
+  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, documents);
+  backend_->attention_backward(stream_, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents);
 
   for (int64_t begin = 0; const int64_t length : lengths) {
     const auto alone = [&](const Tensor& x) { return x.slice(1, begin, begin + length); };
@@ -67,7 +68,7 @@ TEST_F(DocumentsTest, OneDocumentIsAllOfIt) {
   std::vector<int32_t> zeros(600, 0);
   const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2));
   Floats out(shape), lse({2, 2, 300}), plain(shape), plain_lse({2, 2, 300});
-  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {zeros.data(), {2, 300}, DType::kInt32});
+  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {{zeros.data(), {2, 300}, DType::kInt32}, {}});
   backend_->attention_forward(stream_, plain, plain_lse, scratch, q, k, v);
   EXPECT_EQ(out.values, plain.values);
 }
@@ -80,7 +81,7 @@ TEST_F(DocumentsTest, RefusesStartsThatAreNone) {
   for (std::vector<int32_t> starts :
        {std::vector<int32_t>{0, 2, 2, 2}, std::vector<int32_t>{0, 1, 0, 0}, std::vector<int32_t>{-1, 0, 0, 0}}) {
     EXPECT_THROW(
-        backend_->attention_forward(stream_, out, lse, scratch, x, x, x, {starts.data(), {1, 4}, DType::kInt32}),
+        backend_->attention_forward(stream_, out, lse, scratch, x, x, x, {{starts.data(), {1, 4}, DType::kInt32}, {}}),
         std::logic_error);
   }
 }

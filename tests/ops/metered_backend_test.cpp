@@ -70,14 +70,14 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   const double flops = 4.0 * 2 * 4 * 16 * 10 * 10 / 2;
   const double heads = 2 * 2 * 10 * 16;  // bytes of one head of all tokens
 
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v, Tensor());
+  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {});
   const OperationCost forward = counted();
   EXPECT_EQ(forward.kind, "attention forward");
   EXPECT_EQ(forward.work, Work::kAttentionForward);
   EXPECT_EQ(forward.flops, flops);
   EXPECT_EQ(forward.bytes, 12 * heads + 4 * 80);
 
-  meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, Tensor());
+  meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {});
   const OperationCost backward = counted();
   EXPECT_EQ(backward.kind, "attention backward");
   EXPECT_EQ(backward.work, Work::kAttentionBackward);
@@ -234,7 +234,7 @@ TEST_F(MeteredBackendTest, ForwardsTheRestAndCapturesNothing) {
   EXPECT_EQ(meter.description(), backend_->description());
   EXPECT_EQ(meter.logits_bytes(), backend_->logits_bytes());
   EXPECT_EQ(meter.rmsnorm_backward_scratch(300, 64), backend_->rmsnorm_backward_scratch(300, 64));
-  EXPECT_EQ(meter.attention_backward_scratch({2, 64, 4, 16}, 2),
+  EXPECT_EQ(meter.attention_backward_scratch({2, 64, 4, 16}, 2, false),
             backend_->attention_backward_scratch({2, 64, 4, 16}, 2));
   EXPECT_EQ(meter.reduction_scratch(100000), backend_->reduction_scratch(100000));
   EXPECT_EQ(meter.allocate(64).bytes(), 64);
@@ -254,7 +254,7 @@ TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
   EXPECT_EQ(backend->hardware().memory_bytes, int64_t{80} << 30);
   EXPECT_EQ(backend->linear_scratch(), cuda_scratch::linear());
   const Shape q{2, 4096, 4, 64};
-  EXPECT_EQ(backend->attention_backward_scratch(q, 2),
+  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false),
             cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20));
 
   Arena arena;

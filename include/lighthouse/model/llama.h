@@ -150,7 +150,7 @@ class Llama {
   GradientHook gradient_hook_;
 
   RopeTable rope_;
-  Tensor starts_;  // int32 [B, N], of documents; undefined without
+  Documents documents_;
   std::vector<Layer> layers_;
   Residual output_;  // of the last layer
   Tensor losses_;    // [T]

@@ -64,6 +64,13 @@ struct LighthouseSelection {
   Tensor rows;     // int32 [B, G, E]: the row of each entry among the gathered, -1 where it is not gathered
 };
 
+/// Where the documents of a batch lie: Backend::find_documents fills it.
+struct Documents {
+  Tensor starts;  // int32 [B, N]: where each token's document begins in its sequence
+  Tensor bounds;  // int32 [B N + 2]: the first token of each, counted through the batch; then B N; last, their count
+  int64_t count = 0;  // of documents
+};
+
 /// What a device can do, by its data sheet; 0 where that is not known.
 struct Hardware {
   std::string name;
@@ -171,21 +178,24 @@ class Backend {
 
   // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022) ----
 
-  /// starts int32 [B, N]: where each token's document begins, by tokens int32 [B, N]. One ends with `end_of_text`.
-  virtual void document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) = 0;
+  /// Fills starts and bounds by tokens int32 [B, N] and returns the count. A document ends with `end_of_text`, or with
+  /// its sequence. Waits for the device, so that it cannot be captured.
+  virtual int64_t find_documents(const Stream&, const Documents& documents, const Tensor& tokens,
+                                 int32_t end_of_text) = 0;
   /// out [B, N, H, D], lse [B, H, N] (log of the sum of exponentials of the scaled scores);
-  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G). Given `starts`, as
-  /// document_starts makes them, a query sees no key before the start of its document; not in bfloat16 on CUDA.
+  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G). Given documents, a
+  /// query sees no key before the start of its own; in bfloat16 on CUDA, q, k and v then lie in one fused tensor, lse
+  /// is [B, N, H] within, and the backward is not deterministic.
   virtual void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
                                  const Tensor& q, const Tensor& k, const Tensor& v,
-                                 const Tensor& starts = Tensor()) = 0;
-  virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const = 0;
+                                 const Documents& documents = {}) = 0;
+  virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents = false) const = 0;
   /// dq, dk, dv as q, k, v; dout as out.
   virtual void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                   const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
                                   const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const Tensor& starts = Tensor()) = 0;
-  virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const = 0;
+                                  const Documents& documents = {}) = 0;
+  virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents = false) const = 0;
 
   // ---- One new token. Keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated ----
 

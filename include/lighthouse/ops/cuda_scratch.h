@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstdint>
 
 #include "lighthouse/core/dtype.h"
@@ -66,14 +67,26 @@ constexpr int64_t reduction(int64_t numel) {
 
 constexpr int64_t kMaxHeadDim = 256;
 
+/// Documents that cuDNN's graph is made for: of many counts one, so that few are made.
+constexpr int64_t document_slots(int64_t documents) {
+  return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(documents)));
+}
+constexpr int64_t kDocumentLists = 4;
+/// The lengths of all documents that so many tokens can be, and where each begins in four kinds of tensors.
+constexpr int64_t document_places(int64_t tokens) {
+  const int64_t slots = document_slots(tokens);
+  return aligned(slots * size_of(DType::kInt32)) + kDocumentLists * aligned((slots + 1) * int64_t{sizeof(int64_t)});
+}
+
 /// q [B, N, H, D]. Throws InputError if no GPU kernel takes heads of that size.
-inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads*/) {
+inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads*/, bool documents = false) {
   if (q[3] > kMaxHeadDim) {
     throw InputError("a head has " + std::to_string(q[3]) + " elements, and on a GPU at most " +
                      std::to_string(kMaxHeadDim) +
                      " work; set model.num_attention_heads to more, or run.device to cpu");
   }
-  return dtype == DType::kFloat32 ? 0 : kMebibyte;
+  if (dtype == DType::kFloat32) return 0;
+  return kMebibyte + (documents ? document_places(q[0] * q[1]) : 0);
 }
 
 /// cuDNN's deterministic backward keeps dq's parts of all pairs of blocks: 2 bytes for each query and key.
@@ -96,11 +109,21 @@ inline int64_t query_chunk(const Shape& q, int64_t limit) {
 /// float32: the sums of dout * out [B, H, N]. bfloat16: cuDNN's float32 sums of dq and of dout * out, where heads share
 /// keys also each head's own dk and dv, and its deterministic workspace; in chunks of queries also float32 sums and
 /// bfloat16 parts of dk and dv.
-inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads, bool deterministic, int64_t limit) {
+inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads, bool deterministic, int64_t limit,
+                                  bool documents = false) {
   const int64_t rows = q[0] * q[2] * q[1];
   if (dtype == DType::kFloat32) return aligned(rows * size_of(DType::kFloat32));
   const int64_t of_heads = kv_heads == q[2] ? 0 : 2 * rows * q[3] * size_of(DType::kBFloat16);
   const int64_t sums = rows * (q[3] + 2) * size_of(DType::kFloat32) + of_heads + 2 * kMebibyte;
+  if (documents && deterministic) {
+    throw InputError(
+        "run.deterministic is true and data.document_mask is attention, and cuDNN's deterministic backward would take "
+        "memory for each document as for a whole sequence; set run.deterministic to false, or run.dtype to float32");
+  }
+  if (documents) {  // and packed dq, dk, dv; what the heads' own dk and dv take is not halved
+    const int64_t packed = q[0] * q[1] * (q[2] + 2 * kv_heads) * q[3] * size_of(DType::kBFloat16);
+    return document_places(q[0] * q[1]) + 3 * aligned(packed) + aligned(sums + of_heads);
+  }
   if (!deterministic) return aligned(sums);
   const int64_t chunk = query_chunk(q, limit);
   const int64_t workspace = sums + deterministic_workspace(q, chunk);

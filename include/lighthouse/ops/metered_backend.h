@@ -107,17 +107,18 @@ class MeteredBackend : public Backend {
   void rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) override;
 
   // Causal attention
-  void document_starts(const Stream& stream, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) override;
+  int64_t find_documents(const Stream& stream, const Documents& documents, const Tensor& tokens,
+                         int32_t end_of_text) override;
   void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override;
-  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads) const override {
-    return inner_.attention_forward_scratch(q, kv_heads);
+                         const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override;
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
+    return inner_.attention_forward_scratch(q, kv_heads, documents);
   }
   void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                           const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                          const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) override;
-  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads) const override {
-    return inner_.attention_backward_scratch(q, kv_heads);
+                          const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override;
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
+    return inner_.attention_backward_scratch(q, kv_heads, documents);
   }
   void token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
                          const Tensor& weight) override;

@@ -17,8 +17,8 @@ QkvViews::QkvViews(const Tensor& qkv, const AttentionShape& shape) {
 
 std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
                                           const AttentionShape& shape, const RopeTable& rope, Backend& backend,
-                                          const Tensor* starts) {
-  if (kind == AttentionKind::kDense) return std::make_unique<DenseAttention>(shape, rope, backend, starts);
+                                          const Documents* documents) {
+  if (kind == AttentionKind::kDense) return std::make_unique<DenseAttention>(shape, rope, backend, documents);
   return std::make_unique<LighthouseAttention>(settings, shape, rope, backend);
 }
 

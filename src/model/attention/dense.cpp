@@ -5,8 +5,8 @@
 namespace lighthouse {
 
 DenseAttention::DenseAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend,
-                               const Tensor* starts)
-    : shape_(shape), rope_(rope), backend_(backend), starts_(starts) {}
+                               const Documents* documents)
+    : shape_(shape), rope_(rope), backend_(backend), documents_(documents) {}
 
 void DenseAttention::lay_out_kept(Arena& arena) {
   lse_ = arena.allocate(MemoryUse::kActivations, {shape_.batch, shape_.heads, shape_.sequence_length});
@@ -14,15 +14,15 @@ void DenseAttention::lay_out_kept(Arena& arena) {
 
 void DenseAttention::lay_out_scratch(Arena& arena) {
   const Shape q{shape_.batch, shape_.sequence_length, shape_.heads, shape_.head_dim};
-  const int64_t bytes = std::max(backend_.attention_forward_scratch(q, shape_.kv_heads),
-                                 backend_.attention_backward_scratch(q, shape_.kv_heads));
+  const int64_t bytes = std::max(backend_.attention_forward_scratch(q, shape_.kv_heads, documents_ != nullptr),
+                                 backend_.attention_backward_scratch(q, shape_.kv_heads, documents_ != nullptr));
   scratch_ = arena.allocate(MemoryUse::kScratch, {bytes}, DType::kUInt8);
 }
 
 void DenseAttention::forward(const Stream& stream, const Tensor& out, const Tensor& qkv) {
   const QkvViews in(qkv, shape_);
   backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
-  backend_.attention_forward(stream, out, lse_, scratch_, in.q, in.k, in.v, starts());
+  backend_.attention_forward(stream, out, lse_, scratch_, in.q, in.k, in.v, documents());
 }
 
 void DenseAttention::restore_output(const Stream&, const Tensor&) {}  // it was kept
@@ -31,7 +31,7 @@ void DenseAttention::backward(const Stream& stream, const Tensor& dqkv, const Te
                               const Tensor& qkv) {
   const QkvViews in(qkv, shape_);
   const QkvViews d(dqkv, shape_);
-  backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, out, lse_, in.q, in.k, in.v, starts());
+  backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, out, lse_, in.q, in.k, in.v, documents());
   backend_.rope_backward(stream, d.qk, rope_.cos, rope_.sin);
 }
 

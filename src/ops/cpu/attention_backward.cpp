@@ -147,11 +147,11 @@ int64_t delta_bytes(const Shape& q) {
 
 void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                     const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
               has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) && is_kv_of(q, k) &&
               have_shape(k.shape(), v, dk, dv) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, starts) &&
+              contiguous(lse) && are_starts_of(q, documents.starts) &&
               scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
   auto* memory = static_cast<std::byte*>(scratch.raw());
@@ -163,11 +163,11 @@ void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tenso
     ScratchCutter cutter(memory + used + omp_get_thread_num() * piece);
     const Tile tile(cutter);
     compute_delta(delta, dout, out);
-    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, starts, delta});
+    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, documents.starts, delta});
   }
 }
 
-int64_t CpuBackend::attention_backward_scratch(const Shape& q, int64_t /*kv_heads*/) const {
+int64_t CpuBackend::attention_backward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/) const {
   return delta_bytes(q) + omp_get_max_threads() * bytes_per_thread();
 }
 

@@ -9,6 +9,7 @@
 #include "cpu_backend.h"
 #include "heads.h"
 #include "lighthouse/ops/check.h"
+#include "lighthouse/ops/document_shapes.h"
 #include "scratch.h"
 #include "vector_math.h"
 
@@ -168,31 +169,32 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
   }
 }
 
-void CpuBackend::document_starts(const Stream&, const Tensor& starts, const Tensor& tokens, int32_t end_of_text) {
-  require(tokens.rank() == 2 && have_shape(tokens.shape(), starts) && contiguous(starts, tokens), "document_starts",
-          {&starts, &tokens});
-  const int64_t length = tokens.size(1);
-  for (int64_t i = 0; i < tokens.numel(); ++i) {
-    const int64_t position = i % length;
-    int32_t& start = starts.data<int32_t>()[i];
-    if (position == 0) {
-      start = 0;
-    } else {
-      start = tokens.data<int32_t>()[i - 1] == end_of_text ? static_cast<int32_t>(position) : (&start)[-1];
-    }
+int64_t CpuBackend::find_documents(const Stream&, const Documents& documents, const Tensor& tokens,
+                                   int32_t end_of_text) {
+  require_documents(documents, tokens);
+  const int64_t length = tokens.size(1), total = tokens.numel();
+  const int32_t* token = tokens.data<int32_t>();
+  int32_t *start = documents.starts.data<int32_t>(), *bound = documents.bounds.data<int32_t>();
+  int64_t count = 0;
+  for (int64_t i = 0; i < total; ++i) {
+    if (i % length == 0 || token[i - 1] == end_of_text) bound[count++] = static_cast<int32_t>(i);
+    start[i] = bound[count - 1] - static_cast<int32_t>(i / length * length);
   }
+  std::fill(bound + count, bound + total + 1, static_cast<int32_t>(total));
+  bound[total + 1] = static_cast<int32_t>(count);
+  return count;
 }
 
 void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                   const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
+                                   const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
               is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, starts),
+              contiguous(lse) && are_starts_of(q, documents.starts),
           "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
-  causal_attention(out, lse, scratch, q, k, v, starts);
+  causal_attention(out, lse, scratch, q, k, v, documents.starts);
 }
 
-int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/) const {
+int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/) const {
   return causal_attention_scratch(q[3]);
 }
 

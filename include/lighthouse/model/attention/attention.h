@@ -62,11 +62,11 @@ class Attention {
                         const Tensor& qkv) = 0;
 };
 
-/// Makes a layer's attention. `rope`, `backend` and `starts` must outlive it; `starts` [B, N], of each position's
-/// document, makes dense attention stay inside documents, where it is given. Throws InputError if the Lighthouse
+/// Makes a layer's attention. `rope`, `backend` and `documents` must outlive it; dense attention stays inside
+/// documents, where they are given. Throws InputError if the Lighthouse
 /// settings do not fit the shape.
 std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
                                           const AttentionShape& shape, const RopeTable& rope, Backend& backend,
-                                          const Tensor* starts = nullptr);
+                                          const Documents* documents = nullptr);
 
 }  // namespace lighthouse

@@ -7,7 +7,8 @@ namespace lighthouse {
 
 class DenseAttention final : public Attention {
  public:
-  DenseAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend, const Tensor* starts = nullptr);
+  DenseAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend,
+                 const Documents* documents = nullptr);
 
   bool keeps_full_length() const override { return true; }
   void lay_out_kept(Arena& arena) override;
@@ -18,14 +19,14 @@ class DenseAttention final : public Attention {
                 const Tensor& qkv) override;
 
  private:
-  Tensor starts() const { return starts_ == nullptr ? Tensor() : *starts_; }
+  Documents documents() const { return documents_ == nullptr ? Documents() : *documents_; }
 
   AttentionShape shape_;
   const RopeTable& rope_;
   Backend& backend_;
-  const Tensor* starts_;  // of documents; null: none
-  Tensor lse_;            // kept, [B, H, N]
-  Tensor scratch_;        // bytes
+  const Documents* documents_;  // null: one a sequence
+  Tensor lse_;                  // kept, [B, H, N]
+  Tensor scratch_;              // bytes
 };
 
 }  // namespace lighthouse

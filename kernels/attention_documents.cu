@@ -1,0 +1,149 @@
+#include "attention_documents.h"
+#include "cuda_backend.h"
+#include "cuda_check.h"
+#include "device_math.cuh"
+#include "lighthouse/ops/check.h"
+#include "lighthouse/ops/cuda_scratch.h"
+
+namespace lighthouse::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kLists = static_cast<int>(cuda_scratch::kDocumentLists);
+
+/// For each slot, a document or none: its length, and where it begins in tensors of so many elements a token.
+struct Places {
+  int32_t* lengths;         // [slots]
+  int64_t* begins[kLists];  // [slots + 1]
+  int64_t widths[kLists];
+};
+
+__global__ void places_kernel(Places places, const int32_t* bounds, int64_t slots, int64_t tokens) {
+  const int64_t slot = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (slot > slots) return;
+  const int64_t begin = slot < tokens ? bounds[slot] : tokens;
+  for (int i = 0; i < kLists; ++i) places.begins[i][slot] = begin * places.widths[i];
+  if (slot == slots) return;
+  places.lengths[slot] = static_cast<int32_t>((slot + 1 < tokens ? bounds[slot + 1] : tokens) - begin);
+}
+
+/// Hands out the pieces of a scratch, one after another.
+class Cutter {
+ public:
+  explicit Cutter(const Tensor& scratch) : scratch_(scratch) {}
+
+  Tensor take(const Shape& shape, DType dtype) {
+    return {take(shape.numel() * size_of(dtype)), shape, dtype, device()};
+  }
+  void* take(int64_t bytes) {
+    void* piece = static_cast<std::byte*>(scratch_.raw()) + used_;
+    used_ += cuda_scratch::aligned(bytes);
+    return piece;
+  }
+  Tensor rest() const { return scratch_.slice(0, used_, scratch_.size(0)); }
+
+ private:
+  Device device() const { return scratch_.device(); }
+
+  const Tensor& scratch_;
+  int64_t used_ = 0;
+};
+
+/// Whether x [B, N, X, D] is a part of a contiguous [B, N, ...]: a token after another in all the batch.
+bool is_of_fused(const Tensor& x, int64_t position_stride) {
+  return x.stride(1) == position_stride && x.stride(0) == x.size(1) * position_stride && x.stride(2) == x.size(3);
+}
+
+AttentionProblem::Strides strides_of(const Tensor& x) {
+  return {x.stride(0), x.stride(1), x.stride(2)};
+}
+
+AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
+                            const Documents& documents) {
+  require(is_of_fused(q, q.stride(1)) && is_of_fused(k, q.stride(1)) && is_of_fused(v, q.stride(1)) &&
+              out.is_contiguous() && have_shape({q.size(0) * q.size(1) + 2}, documents.bounds),
+          "attention in bfloat16 with documents", {&out, &q, &k, &v, &documents.bounds});
+  AttentionProblem p;
+  p.batch = cuda_scratch::document_slots(documents.count);
+  p.heads = q.size(2);
+  p.kv_heads = k.size(2);
+  p.queries = p.keys = q.size(1);
+  p.head_dim = q.size(3);
+  p.packed_tokens = q.size(0) * q.size(1);
+  p.q = strides_of(q);
+  p.k = strides_of(k);
+  p.v = strides_of(v);
+  p.out = strides_of(out);
+  return p;
+}
+
+/// Writes the places and says where.
+void add_places(AttentionAddresses& at, Cutter& cutter, const Stream& stream, const AttentionProblem& p,
+                const Documents& documents) {
+  const int64_t slots = p.batch;
+  Places places{static_cast<int32_t*>(cutter.take(slots * int64_t{sizeof(int32_t)})),
+                {},
+                {p.q.position, p.heads * p.head_dim, p.kv_heads * p.head_dim, p.heads}};
+  for (int64_t*& begins : places.begins) {
+    begins = static_cast<int64_t*>(cutter.take((slots + 1) * int64_t{sizeof(int64_t)}));
+  }
+  const auto blocks = static_cast<unsigned>(ceil_div(slots + 1, kThreads));
+  places_kernel<<<blocks, kThreads, 0, native(stream)>>>(places, documents.bounds.data<int32_t>(), slots,
+                                                         p.packed_tokens);
+  LIGHTHOUSE_LAUNCHED("places of documents");
+  at.lengths = places.lengths;
+  at.at_qkv = places.begins[0];
+  at.at_queries = places.begins[1];
+  at.at_keys = places.begins[2];
+  at.at_lse = places.begins[3];
+}
+
+/// out [B, N, X, D], a part of a fused tensor, from a contiguous one.
+void spread(const Stream& stream, const Tensor& out, const Tensor& packed) {
+  const auto size = static_cast<size_t>(size_of(out.dtype()));
+  const size_t width = static_cast<size_t>(out.size(2) * out.size(3)) * size;
+  LIGHTHOUSE_CUDA(cudaMemcpy2DAsync(out.raw(), static_cast<size_t>(out.stride(1)) * size, packed.raw(), width, width,
+                                    static_cast<size_t>(out.size(0) * out.size(1)), cudaMemcpyDeviceToDevice,
+                                    native(stream)));
+}
+
+}  // namespace
+
+void attention_forward_documents(CudnnAttention& cudnn, const Stream& stream, const Tensor& out, const Tensor& lse,
+                                 const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
+                                 const Documents& documents) {
+  const AttentionProblem problem = problem_of(out, q, k, v, documents);
+  AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()};
+  Cutter cutter(scratch);
+  add_places(at, cutter, stream, problem, documents);
+  cudnn.run(stream, problem, at, cutter.rest());
+}
+
+void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, const AttentionGradient& gradient,
+                                  const Tensor& scratch, const Documents& documents) {
+  const auto& [dq, dk, dv, dout, out, q, k, v, lse] = gradient;
+  AttentionProblem problem = problem_of(out, q, k, v, documents);
+  require(is_of_fused(dq, dq.stride(1)) && is_of_fused(dk, dk.stride(1)) && is_of_fused(dv, dv.stride(1)) &&
+              dout.is_contiguous(),
+          "attention_backward in bfloat16 with documents", {&dq, &dk, &dv, &dout});
+  AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>(), dout.raw()};
+  Cutter cutter(scratch);
+  add_places(at, cutter, stream, problem, documents);
+  // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide.
+  const Tensor packed_dq = cutter.take(q.shape(), q.dtype());
+  const Tensor packed_dk = cutter.take(k.shape(), q.dtype()), packed_dv = cutter.take(k.shape(), q.dtype());
+  problem.backward = true;
+  problem.dout = strides_of(dout);
+  problem.dq = strides_of(packed_dq);
+  problem.dk = strides_of(packed_dk);
+  problem.dv = strides_of(packed_dv);
+  at.dq = packed_dq.raw();
+  at.dk = packed_dk.raw();
+  at.dv = packed_dv.raw();
+  cudnn.run(stream, problem, at, cutter.rest());
+  spread(stream, dq, packed_dq);
+  spread(stream, dk, packed_dk);
+  spread(stream, dv, packed_dv);
+}
+
+}  // namespace lighthouse::cuda
