@@ -20,7 +20,7 @@ namespace {
 namespace fe = cudnn_frontend;
 
 // The names of the tensors in a graph.
-enum Id : int64_t { kQ = 1, kK, kV, kOut, kLse, kDout, kDq, kDk, kDv, kLengths, kAtQkv, kAtQueries, kAtKeys, kAtLse };
+enum Id : int64_t { kQ = 1, kK, kV, kOut, kLse, kDout, kDq, kDk, kDv, kLengths, kAtFused, kAtQueries, kAtKeys, kAtLse };
 
 void check(cudnnStatus_t status, const char* call) {
   if (status != CUDNN_STATUS_SUCCESS) throw RunError(fmt::format("{} failed: {}", call, cudnnGetErrorString(status)));
@@ -59,7 +59,8 @@ class CudnnAttention::Plan {
     std::unordered_map<int64_t, void*> addresses = {{kQ, at.q}, {kK, at.k}, {kV, at.v}, {kOut, at.out}, {kLse, at.lse}};
     if (problem_.backward) addresses.insert({{kDout, at.dout}, {kDq, at.dq}, {kDk, at.dk}, {kDv, at.dv}});
     if (packed()) {
-      addresses.insert({{kLengths, at.lengths}, {kAtQkv, at.at_qkv}, {kAtQueries, at.at_queries}, {kAtLse, at.at_lse}});
+      addresses.insert(
+          {{kLengths, at.lengths}, {kAtFused, at.at_fused}, {kAtQueries, at.at_queries}, {kAtLse, at.at_lse}});
       if (problem_.backward) addresses.insert({kAtKeys, at.at_keys});
     }
     auto status = graph_.execute(handle, addresses, workspace.raw());
@@ -129,11 +130,11 @@ class CudnnAttention::Plan {
 
   void add_forward() {
     const auto attributes = masked(fe::graph::SDPA_attributes().set_generate_stats(true));
-    const TensorAttributes at_qkv = places(kAtQkv), at_queries = places(kAtQueries);
+    const TensorAttributes at_fused = places(kAtFused), at_queries = places(kAtQueries);
     at_lse_ = places(kAtLse);
-    const auto [out, stats] =
-        graph_.sdpa(graph_.tensor(of_queries(kQ, problem_.q, at_qkv)), graph_.tensor(of_keys(kK, problem_.k, at_qkv)),
-                    graph_.tensor(of_keys(kV, problem_.v, at_qkv)), attributes);
+    const auto [out, stats] = graph_.sdpa(graph_.tensor(of_queries(kQ, problem_.q, at_fused)),
+                                          graph_.tensor(of_keys(kK, problem_.k, at_fused)),
+                                          graph_.tensor(of_keys(kV, problem_.v, at_fused)), attributes);
     make_output(out, of_queries(kOut, problem_.out, at_queries));
     make_output(stats, lse());
   }
@@ -144,11 +145,11 @@ class CudnnAttention::Plan {
     if (packed()) {  // so that its workspace is for so many tokens, not for as many in each sequence as the longest has
       attributes.set_max_total_seq_len_q(problem_.packed_tokens).set_max_total_seq_len_kv(problem_.packed_tokens);
     }
-    const TensorAttributes at_qkv = places(kAtQkv), at_queries = places(kAtQueries), at_keys = places(kAtKeys);
+    const TensorAttributes at_fused = places(kAtFused), at_queries = places(kAtQueries), at_keys = places(kAtKeys);
     at_lse_ = places(kAtLse);
     const auto [dq, dk, dv] = graph_.sdpa_backward(
-        graph_.tensor(of_queries(kQ, problem_.q, at_qkv)), graph_.tensor(of_keys(kK, problem_.k, at_qkv)),
-        graph_.tensor(of_keys(kV, problem_.v, at_qkv)), graph_.tensor(of_queries(kOut, problem_.out, at_queries)),
+        graph_.tensor(of_queries(kQ, problem_.q, at_queries)), graph_.tensor(of_keys(kK, problem_.k, at_fused)),
+        graph_.tensor(of_keys(kV, problem_.v, at_fused)), graph_.tensor(of_queries(kOut, problem_.out, at_queries)),
         graph_.tensor(of_queries(kDout, problem_.dout, at_queries)), graph_.tensor(lse()), attributes);
     make_output(dq, of_queries(kDq, problem_.dq, at_queries));
     make_output(dk, of_keys(kDk, problem_.dk, at_keys));

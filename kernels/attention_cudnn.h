@@ -32,11 +32,11 @@ struct AttentionProblem {
 
 /// The addresses of the first elements; of the gradients only in a backward problem. lse is [B, H, queries]; of packed
 /// sequences [tokens, H], and then there are also their lengths, int32 [batch], and where each begins, int64 [batch +
-/// 1], in elements: of q, k and v; of out, dout and dq; of dk and dv; of lse.
+/// 1], in elements: of k, v and, forward, q; of out, dout, dq and, backward, q; of dk and dv; of lse.
 struct AttentionAddresses {
   void *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *lse = nullptr;
   void *dout = nullptr, *dq = nullptr, *dk = nullptr, *dv = nullptr;
-  void *lengths = nullptr, *at_qkv = nullptr, *at_queries = nullptr, *at_keys = nullptr, *at_lse = nullptr;
+  void *lengths = nullptr, *at_fused = nullptr, *at_queries = nullptr, *at_keys = nullptr, *at_lse = nullptr;
 };
 
 /// Builds each problem's graph once, the engine by cuDNN's heuristics, and keeps it.

@@ -92,19 +92,19 @@ void add_places(AttentionAddresses& at, Cutter& cutter, const Stream& stream, co
                                                          p.packed_tokens);
   LIGHTHOUSE_LAUNCHED("places of documents");
   at.lengths = places.lengths;
-  at.at_qkv = places.begins[0];
+  at.at_fused = places.begins[0];
   at.at_queries = places.begins[1];
   at.at_keys = places.begins[2];
   at.at_lse = places.begins[3];
 }
 
-/// out [B, N, X, D], a part of a fused tensor, from a contiguous one.
-void spread(const Stream& stream, const Tensor& out, const Tensor& packed) {
-  const auto size = static_cast<size_t>(size_of(out.dtype()));
-  const size_t width = static_cast<size_t>(out.size(2) * out.size(3)) * size;
-  LIGHTHOUSE_CUDA(cudaMemcpy2DAsync(out.raw(), static_cast<size_t>(out.stride(1)) * size, packed.raw(), width, width,
-                                    static_cast<size_t>(out.size(0) * out.size(1)), cudaMemcpyDeviceToDevice,
-                                    native(stream)));
+/// From a part [B, N, X, D] of one fused tensor to one of another; a contiguous tensor is such a part too.
+void copy_part(const Stream& stream, const Tensor& to, const Tensor& from) {
+  const auto size = static_cast<size_t>(size_of(to.dtype()));
+  LIGHTHOUSE_CUDA(
+      cudaMemcpy2DAsync(to.raw(), static_cast<size_t>(to.stride(1)) * size, from.raw(),
+                        static_cast<size_t>(from.stride(1)) * size, static_cast<size_t>(to.size(2) * to.size(3)) * size,
+                        static_cast<size_t>(to.size(0) * to.size(1)), cudaMemcpyDeviceToDevice, native(stream)));
 }
 
 }  // namespace
@@ -129,10 +129,15 @@ void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, c
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>(), dout.raw()};
   Cutter cutter(scratch);
   add_places(at, cutter, stream, problem, documents);
-  // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide.
+  // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide. It finds its sums of
+  // dq where q lies, so that this has to be as narrow (seen with cuDNN 9.19: else it writes beyond them).
+  const Tensor packed_q = cutter.take(q.shape(), q.dtype());
+  copy_part(stream, packed_q, q);
   const Tensor packed_dq = cutter.take(q.shape(), q.dtype());
   const Tensor packed_dk = cutter.take(k.shape(), q.dtype()), packed_dv = cutter.take(k.shape(), q.dtype());
   problem.backward = true;
+  problem.q = strides_of(packed_q);
+  at.q = packed_q.raw();
   problem.dout = strides_of(dout);
   problem.dq = strides_of(packed_dq);
   problem.dk = strides_of(packed_dk);
@@ -141,9 +146,9 @@ void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, c
   at.dk = packed_dk.raw();
   at.dv = packed_dv.raw();
   cudnn.run(stream, problem, at, cutter.rest());
-  spread(stream, dq, packed_dq);
-  spread(stream, dk, packed_dk);
-  spread(stream, dv, packed_dv);
+  copy_part(stream, dq, packed_dq);
+  copy_part(stream, dk, packed_dk);
+  copy_part(stream, dv, packed_dv);
 }
 
 }  // namespace lighthouse::cuda

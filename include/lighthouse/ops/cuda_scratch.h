@@ -120,9 +120,9 @@ inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads,
         "run.deterministic is true and data.document_mask is attention, and cuDNN's deterministic backward would take "
         "memory for each document as for a whole sequence; set run.deterministic to false, or run.dtype to float32");
   }
-  if (documents) {  // and packed dq, dk, dv; what the heads' own dk and dv take is not halved
-    const int64_t packed = q[0] * q[1] * (q[2] + 2 * kv_heads) * q[3] * size_of(DType::kBFloat16);
-    return document_places(q[0] * q[1]) + 3 * aligned(packed) + aligned(sums + of_heads);
+  if (documents) {  // and packed q, dq, dk, dv; the heads' own dk and dv are then float32
+    const auto two = [&](int64_t heads) { return 2 * aligned(q[0] * q[1] * heads * q[3] * size_of(dtype)); };
+    return document_places(q[0] * q[1]) + two(q[2]) + two(kv_heads) + aligned(sums + of_heads);
   }
   if (!deterministic) return aligned(sums);
   const int64_t chunk = query_chunk(q, limit);
