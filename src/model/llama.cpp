@@ -104,7 +104,8 @@ void Llama::lay_out_scratch(Arena& arena) {
   }
   const auto loss = [&] {
     const int64_t v = config_.padded_vocab_size();
-    logits_ = scratch({tokens_per_chunk(t, backend_.logits_bytes() / (v * size_of(backend_.dtype()))), v});
+    const int64_t at_most = settings_.logits_bytes > 0 ? settings_.logits_bytes : backend_.logits_bytes();
+    logits_ = scratch({tokens_per_chunk(t, at_most / (v * size_of(backend_.dtype()))), v});
   };
   const auto embedding = [&] {
     if (settings_.backward) embedding_scratch_ = bytes(backend_.embedding_backward_scratch(t, config_.hidden_size));

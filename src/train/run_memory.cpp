@@ -13,6 +13,8 @@
 namespace lighthouse {
 namespace {
 
+constexpr double kGibibyte = 1024.0 * 1024 * 1024;
+
 bool same(const PassSettings& a, const PassSettings& b) {
   return a.batch == b.batch && a.sequence_length == b.sequence_length && a.attention == b.attention &&
          a.rope_theta == b.rope_theta && a.document_end == b.document_end && a.backward == b.backward &&
@@ -84,7 +86,8 @@ PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool back
           section.rope_theta,
           backward,
           backward ? recompute_of(section.recompute) : Recompute::kNone,
-          document_ends_[static_cast<size_t>(stage)]};
+          document_ends_[static_cast<size_t>(stage)],
+          static_cast<int64_t>(config_.memory.logits * kGibibyte)};
 }
 
 void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward) {
@@ -194,7 +197,6 @@ int64_t planned_bytes(const RunConfig& config, Backend& backend, const Mesh& mes
 }
 
 int64_t available_bytes(const RunConfig& config, const Backend& backend) {
-  constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   if (config.hardware.memory > 0) return static_cast<int64_t>(config.hardware.memory * kGibibyte);
   return backend.hardware().memory_bytes;
 }

@@ -36,6 +36,21 @@ TEST_P(LargeVocabulary, LogitsOfAFewTokensAreInMemory) {
   EXPECT_LT(measuring.used(), 150 * config().padded_vocab_size() * 4);
 }
 
+TEST_P(LargeVocabulary, AsManyLogitsAreInMemoryAsIsSaid) {
+  PassSettings all = dense_pass(3, 100);
+  all.logits_bytes = 384 * config().padded_vocab_size() * 4;  // whole 128s
+  TinyLlama whole(config(), all), chunked(config(), dense_pass(3, 100));
+  Arena measuring;
+  whole.model.lay_out(measuring);
+  EXPECT_GE(measuring.used(MemoryUse::kScratch), 300 * config().padded_vocab_size() * 4);
+  whole.forward_backward();
+  chunked.forward_backward();
+  const std::vector<float> expected = floats_of(chunked.gradients.flat), actual = floats_of(whole.gradients.flat);
+  for (size_t i = 0; i < expected.size(); ++i) {
+    ASSERT_NEAR(actual[i], expected[i], 1e-6 * std::max(1.0f, std::abs(expected[i]))) << i;
+  }
+}
+
 TEST_P(LargeVocabulary, ChunksMakeNoDifference) {
   TinyLlama chunked(config(), dense_pass(3, 100));  // 300 tokens: 128, 128 and 44
   chunked.targets.data<int32_t>()[130] = -1;

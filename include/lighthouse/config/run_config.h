@@ -112,6 +112,7 @@ struct TrainSection {
 struct MemorySection {
   RecomputeChoice recompute = RecomputeChoice::kAuto;  // auto: the least that fits
   double attention_workspace = 8;                      // GiB that the deterministic backward of attention may take
+  double logits = 0;                                   // GiB of logits at a time; 0: the backend's choice
 
   friend bool operator==(const MemorySection&, const MemorySection&) = default;
 };

@@ -31,6 +31,7 @@ struct PassSettings {
   bool backward = true;  // false: no activations are kept
   Recompute recompute = Recompute::kNone;
   std::optional<int32_t> document_end;  // dense attention does not look past this token
+  int64_t logits_bytes = 0;             // that are in memory at a time; 0: Backend::logits_bytes()
 };
 
 /// A Llama bound to one batch shape and one kind of attention. It holds no weights: they come with each call, so that
