@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The 530M model on 1, 2, 4, ... GPUs of this host through NCCL under mpirun, dense at 8,192 tokens and Lighthouse at 98,304,
-# whole and sharded optimizer state. Prints tokens/s, its ratio to linear, communication that was not overlapped, and the
-# largest difference of losses over a short training run from one rank's with the same global batch.
+# whole and sharded optimizer state: tokens/s, its ratio to linear, communication that was not overlapped. Then short training
+# runs of one global batch: how far the losses are from one rank's, whether they repeat, whether a checkpoint of many ranks
+# resumes on one, and whether the others stop when one is killed. Checkpoints take 6 GB: TMPDIR says where.
 #   --build DIR   use this build instead of build/
 #   --ranks LIST  "1 2 4" instead of all powers of two up to the GPUs that are here
-#   --steps N     training steps that are compared (default 50)
+#   --steps N     training steps that are compared (default 50; Lighthouse a fifth)
 #   --quick       dense at 2,048 tokens alone, to see whether everything works
 set -uo pipefail
 
@@ -35,81 +36,136 @@ for n in $ranks; do [ "$n" -le "$largest" ] || largest=$n; done
 export NCCL_NVLS_ENABLE=0 OMP_NUM_THREADS=4 OMPI_MCA_odls_base_sigkill_timeout=10
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-table=()
+speeds=()
+checks=()
 failed=0
-row() { table+=("$(printf '%-34s %5s %12s %8s %14s %14s' "$@")"); }
-row work ranks tokens/s linear "not overlapped" "loss differs"
+finish() {  # also of a run that is stopped
+    rm -rf "$work"
+    printf '\n== %s x %s, %s\n' "$gpus" "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)" "$(date +%F)"
+    printf '%s\n' "${speeds[@]}" "" "${checks[@]}"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+speed_row() { speeds+=("$(printf '%-34s %5s %12s %8s %14s' "$@")"); }
+check_row() {
+    checks+=("$(printf '%-60s %s' "$1" "$2")")
+    echo "$2"
+    [[ $2 != FAILED* ]] || failed=1
+}
+speed_row work ranks tokens/s linear "not overlapped"
 
 # Text that is the same everywhere.
-find docs include src kernels -type f | sort | xargs cat >"$work/text"
+find docs include src kernels scripts -type f | sort | xargs cat >"$work/text"
 "$program" prepare --out "$work/data" "$work/text" >/dev/null || exit 1
 
 on_ranks() {  # N COMMAND...
     local n=$1
     shift
     mpirun -n "$n" --bind-to none -x NCCL_NVLS_ENABLE -x OMP_NUM_THREADS ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} \
-        "$program" "$@"
+        "$program" "$@" --set distributed.backend=nccl --set hardware.memory=74 --set schedule.warmup_steps=10
 }
 
-# NAME SETTINGS...: times each number of ranks, with a batch that grows with it, and compares short runs of one batch.
-measure() {
-    local name=$1
-    shift
-    local base=""
+# NAME MICRO SETTINGS...: a step whose batch grows with the ranks. Sharded state is compared with one rank's whole.
+declare -A one_rank
+time_step() {
+    local name=$1 micro=$2 base n
+    local work_name=${name%, sharded}
+    shift 2
     for n in $ranks; do
+        [ "$n" -gt 1 ] || [ "$name" = "$work_name" ] || continue
         printf '\n== %s, %s ranks\n' "$name" "$n"
-        local compared=("$@" --set batch.global_batch_size=$((largest * micro)))
-        if ! on_ranks "$n" bench step configs/paper-530m-98k.yaml "$@" --set batch.global_batch_size=$((n * micro)) \
-            --set distributed.backend=nccl --steps 10 | tee "$work/out"; then
-            row "$name" "$n" FAILED "" "" ""
+        if ! on_ranks "$n" bench step configs/paper-530m-98k.yaml "$@" --set batch.micro_batch_size="$micro" \
+            --set batch.global_batch_size=$((n * micro)) --steps 10 | tee "$work/out"; then
+            speed_row "$name" "$n" FAILED "" ""
             failed=1
             continue
         fi
         local speed exposed
         speed=$(grep -o '[0-9,]* tokens/s' "$work/out" | tr -d ', a-z/')
         exposed=$(grep -o 'each rank, .* not overlapped' "$work/out" | sed 's/each rank, //; s/ not overlapped//')
-        [ -n "$base" ] || base=$((speed / n))
-        local run="$work/$(tr -c 'a-z0-9\n' '-' <<<"$name")-$n"
-        if ! on_ranks "$n" train configs/paper-530m-98k.yaml "${compared[@]}" --set distributed.backend=nccl \
-            --set "data.train=$work/data/train-*.bin" \
-            --set data.validation= --set stages.0.steps="$steps" --set checkpoint.every=0 --set run.directory="$run" \
-            >"$work/log" 2>&1; then
-            tail -n 20 "$work/log"
-            row "$name" "$n" "$speed" "" "$exposed" FAILED
-            failed=1
-            continue
-        fi
-        rm -rf "$run/checkpoints"
-        [ -f "$work/reference-$micro-$sequence" ] || cp "$run/metrics.jsonl" "$work/reference-$micro-$sequence"
-        local difference
-        difference=$(python3 - "$work/reference-$micro-$sequence" "$run/metrics.jsonl" <<'EOF'
-import json, sys
-a, b = ([l["loss"] for l in map(json.loads, open(path)) if "loss" in l] for path in sys.argv[1:])
-assert len(a) == len(b)
-print(f"{max(abs(x - y) for x, y in zip(a, b)):.1e}")
-EOF
-)
-        row "$name" "$n" "$speed" "$(awk "BEGIN { printf \"%.1f%%\", 100 * $speed / ($base * $n) }")" "$exposed" "$difference"
+        base=${one_rank[$work_name]:=$((speed / n))}
+        speed_row "$name" "$n" "$speed" "$(awk "BEGIN { printf \"%.1f%%\", 100 * $speed / ($base * $n) }")" "$exposed"
     done
 }
 
-only_stage='stages=[{name: s, attention: dense, steps: 10}]'
-lighthouse_stage='stages=[{name: s, attention: lighthouse, steps: 10}]'
-for sharded in false true; do
-    label=$([ $sharded = true ] && echo ", sharded" || echo "")
-    common=(--set distributed.shard_optimizer=$sharded --set hardware.memory=74 --set schedule.warmup_steps=10)
-    if $quick; then
-        micro=2 sequence=2048
-        measure "dense 2 x 2,048$label" "${common[@]}" --set "$only_stage" --set batch.sequence_length=2048 --set batch.micro_batch_size=2
-        continue
-    fi
-    micro=4 sequence=8192
-    measure "dense 4 x 8,192$label" "${common[@]}" --set "$only_stage" --set batch.sequence_length=8192 --set batch.micro_batch_size=4
-    micro=1 sequence=98304
-    measure "Lighthouse 1 x 98,304$label" "${common[@]}" --set "$lighthouse_stage" --set batch.sequence_length=98304 --set batch.micro_batch_size=1
-done
+# RUN N STEPS SETTINGS...: trains, with the global batch of the most ranks.
+train() {
+    local run=$1 n=$2 steps=$3
+    shift 3
+    printf '\n== training %s on %s ranks\n' "$run" "$n"
+    on_ranks "$n" train configs/paper-530m-98k.yaml --set "data.train=$work/data/train-*.bin" --set data.validation= \
+        --set batch.micro_batch_size=1 --set batch.global_batch_size="$largest" \
+        --set run.deterministic=true --set checkpoint.every=$(((steps + 1) / 2)) --set run.directory="$work/$run" "$@" \
+        >"$work/log" 2>&1 || { tail -n 20 "$work/log"; return 1; }
+    tail -n 1 "$work/log"
+}
+forget() { rm -rf "$work/$1/checkpoints"; }
 
-printf '\n== %s, %s\n' "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)" "$(date +%F)"
-printf '%s\n' "${table[@]}"
+# NAME RUN OTHER LIMIT: a row about the largest difference of two runs' losses.
+compare() {
+    local result
+    if result=$(python3 - "$work/$2/metrics.jsonl" "$work/$3/metrics.jsonl" "$4" <<'EOF'
+import json, sys
+a, b = ({l["step"]: l["loss"] for l in map(json.loads, open(path)) if "loss" in l} for path in sys.argv[1:3])
+assert a.keys() == b.keys() and a, (len(a), len(b))
+difference = max(abs(a[step] - b[step]) for step in a)
+print(f"largest difference of losses {difference:.1e} in {len(a)} steps, first {abs(a[1] - b[1]):.1e}; limit {sys.argv[3]}")
+sys.exit(difference > float(sys.argv[3]))
+EOF
+    ); then check_row "$1" "passed: $result"; else check_row "$1" "FAILED: $result"; fi
+}
+
+dense=(--set 'stages=[{name: s, attention: dense, steps: 10}]')
+lighthouse=(--set 'stages=[{name: s, attention: lighthouse, steps: 10}]')
+sharded=(--set distributed.shard_optimizer=true)
+if $quick; then
+    time_step "dense 2 x 2,048" 2 "${dense[@]}" --set batch.sequence_length=2048
+    compared=("${dense[@]}" --set batch.sequence_length=2048)
+else
+    time_step "dense 4 x 8,192" 4 "${dense[@]}" --set batch.sequence_length=8192
+    time_step "dense 4 x 8,192, sharded" 4 "${dense[@]}" --set batch.sequence_length=8192 "${sharded[@]}"
+    time_step "Lighthouse 1 x 98,304" 1 "${lighthouse[@]}" --set batch.sequence_length=98304
+    time_step "Lighthouse 1 x 98,304, sharded" 1 "${lighthouse[@]}" --set batch.sequence_length=98304 "${sharded[@]}"
+    compared=("${dense[@]}" --set batch.sequence_length=8192)
+fi
+
+compared+=(--set stages.0.steps="$steps")
+limit=0.03  # what forty steps in bfloat16 make of a rounding: scripts/gpu_ranks.sh
+train one 1 "$steps" "${compared[@]}"
+forget one
+train many "$largest" "$steps" "${compared[@]}"
+compare "dense, $largest ranks and one" many one $limit
+train again "$largest" "$steps" "${compared[@]}"
+compare "dense, $largest ranks, twice" again many 0
+forget again
+train sharded "$largest" "$steps" "${compared[@]}" "${sharded[@]}"
+compare "dense, $largest ranks, sharded, and one" sharded one $limit
+forget sharded
+train many 1 "$steps" "${compared[@]}" --resume-from $(((steps + 1) / 2))
+compare "dense, begun by $largest ranks, ended by one, and one" many one $limit
+forget many
+if ! $quick; then
+    compared=("${lighthouse[@]}" --set stages.0.steps=$((steps / 5)) --set batch.sequence_length=32768
+        --set attention.lighthouse.top_k=512)
+    train lighthouse-one 1 $((steps / 5)) "${compared[@]}"
+    forget lighthouse-one
+    train lighthouse-many "$largest" $((steps / 5)) "${compared[@]}"
+    forget lighthouse-many
+    compare "Lighthouse 32,768, $largest ranks and one" lighthouse-many lighthouse-one $limit
+fi
+
+printf '\n== a rank is killed\n'
+train killed "$largest" 100000 "${dense[@]}" --set batch.sequence_length=2048 --set stages.0.steps=100000 \
+    --set checkpoint.every=0 >"$work/killed.log" 2>&1 &
+job=$!
+for _ in $(seq 600); do [ "$(wc -l 2>/dev/null <"$work/killed/metrics.jsonl" || echo 0)" -lt 5 ] || break; sleep 0.1; done
+pkill -KILL -n -x "$(basename "$program")"
+begin=$(date +%s)
+wait $job && code=0 || code=$?
+if [ $code -ne 0 ] && [ $(($(date +%s) - begin)) -lt 60 ]; then
+    check_row "a killed rank stops the others" "passed within $(($(date +%s) - begin)) s: $(grep -o 'rank [0-9]* (.* is gone' "$work/killed.log" "$work/log" -h | head -n 1)"
+else
+    tail -n 20 "$work/killed.log"
+    check_row "a killed rank stops the others" "FAILED: exit code $code"
+fi
 exit $failed
