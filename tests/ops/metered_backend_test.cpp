@@ -84,7 +84,7 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   EXPECT_EQ(backward.flops, 2.5 * flops);
   EXPECT_EQ(backward.bytes, 24 * heads + 4 * 80);
 
-  const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({21}, DType::kInt32), 0};
+  const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
   meter_.attention_forward(stream_, out, lse, none_, q, k, v, documents);
   const OperationCost inside_documents = counted();
   EXPECT_EQ(inside_documents.flops, flops) << "where they start is not known";
