@@ -65,12 +65,18 @@ def ranges_at_line_ends(path):
             line += block.count(b"\n")
 
 
-def row_groups(path):
-    import pyarrow.parquet
+def row_groups(path, field):
     try:
-        metadata = pyarrow.parquet.ParquetFile(path).metadata
+        import pyarrow.parquet
+    except ImportError:
+        raise Refused(f"{path}: reading Parquet needs the package pyarrow") from None
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+        names, metadata = file.schema_arrow.names, file.metadata
     except Exception as error:  # pyarrow's own kinds, and OSError
         raise Refused(f"{path} is not a sound Parquet file: {error}") from error
+    if field not in names:
+        raise Refused(f"{path} has no column \"{field}\"; --field names another: {', '.join(names)}")
     row = 1
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group)
@@ -78,7 +84,7 @@ def row_groups(path):
         row += rows.num_rows
 
 
-def plan(files):
+def plan(files, field):
     units = []
     for path in files:
         if not path.is_file():
@@ -87,7 +93,7 @@ def plan(files):
             raise Refused(f"{path} is empty")
         kind = kind_of(path)
         if kind == "parquet":
-            parts = list(row_groups(path))
+            parts = list(row_groups(path, field))
         else:
             parts = [(begin, end, line, end - begin) for begin, end, line in ranges_at_line_ends(path)]
         for index, (begin, end, line, size) in enumerate(parts):
@@ -157,12 +163,7 @@ def read_parquet(unit, field, skip):
     import pyarrow.parquet
     try:
         file = pyarrow.parquet.ParquetFile(unit.path)
-        if field not in file.schema_arrow.names:
-            raise Refused(f"{unit.path} has no column \"{field}\"; --field names another: "
-                          f"{', '.join(file.schema_arrow.names)}")
         values = file.read_row_group(unit.begin, columns=[field]).column(0).to_pylist()
-    except Refused:
-        raise
     except Exception as error:  # damaged pages
         if skip:
             return [], 1
@@ -428,7 +429,7 @@ def encode_all(options, units, folder, end_of_text, width):
 
 def prepare(options):
     check(options)
-    units = plan(options.files)
+    units = plan(options.files, options.field)
     tokenizer = load_tokenizer(options.tokenizer)
     end_of_text = find_end_of_text(tokenizer, options)
     width = 2 if max(tokenizer.get_vocab(with_added_tokens=True).values()) < 65536 else 4

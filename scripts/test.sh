@@ -14,7 +14,7 @@ esac
 say() { echo "test: $*"; }
 sources() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh'; }
 
-./scripts/setup.sh --optional clang-format-14 clang-tidy-14 libomp-14-dev
+./scripts/setup.sh --optional clang-format-14 clang-tidy-14 libomp-14-dev python3-numpy
 
 say "configuring; CUDA code is built where nvcc is found"
 cmake -S . -B build -G Ninja -DLIGHTHOUSE_WERROR=ON -DLIGHTHOUSE_TESTS=ON

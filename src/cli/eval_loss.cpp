@@ -15,6 +15,7 @@
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
+#include "lighthouse/train/run_memory.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -44,6 +45,9 @@ PassSettings pass_of(const EvalOptions& options, const ModelCard& card, int64_t 
   settings.rope_theta = card.model.rope_theta;
   settings.attention = attention_of(options);
   settings.lighthouse = card.config.lighthouse;
+  if (settings.attention == AttentionKind::kDense) {  // inside documents where training was
+    settings.document_end = document_end_of(card.config, card.stage);
+  }
   return settings;
 }
 
@@ -64,6 +68,7 @@ Evaluation evaluate(const EvalOptions& options, const std::string& checkpoint, B
       options.windows > 0 ? options.windows : card.config.evaluation.batches * stage.batch.micro_batch_size;
   const WindowedSource source(result.data, result.sequence_length, card.model.token_count());
   PositionLosses losses(ranges_of(options, result.sequence_length));
+  card.warn_if_beyond_training(result.sequence_length);
   const DeviceWeights weights(card, backend);
   ForwardPass pass(card.model, pass_of(options, card, result.sequence_length), backend);
   pass.model().set_layer_hook([&](int64_t) { stop.check(); });

@@ -45,11 +45,7 @@ RetrievalOptions test_of(const EvalOptions& options, const ModelCard& card, cons
   RetrievalOptions test;
   const int64_t trained = card.stage.batch.sequence_length;
   test.lengths = options.lengths.empty() ? default_lengths(trained, task.shortest()) : options.lengths;
-  for (int64_t length : test.lengths) {
-    if (length <= trained) continue;
-    spdlog::warn("{} was trained on {} tokens, fewer than the {} asked for", card.title(), format_count(trained),
-                 format_count(length));
-  }
+  for (int64_t length : test.lengths) card.warn_if_beyond_training(length);
   test.depths = options.depths;
   test.trials = options.trials;
   test.seed = static_cast<uint64_t>(options.seed);

@@ -39,6 +39,9 @@ void run(const Options& options) {
     begun = true;
   };
   const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;
+  if (std::ssize(prompt) + options.sampling.max_tokens > card.stage.batch.sequence_length) {
+    card.warn_if_beyond_training(context);
+  }
   const GenerationTimes times = generate(card.model, weights.parameters(), *backend, prompt, context,
                                          tokenizer->end_of_text(), options.sampling, [&](int32_t token) {
                                            stop.check();

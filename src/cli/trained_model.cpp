@@ -1,6 +1,7 @@
 #include "trained_model.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 
@@ -13,6 +14,13 @@ namespace lighthouse {
 
 std::string ModelCard::title() const {
   return fmt::format("{}, step {}", config.run.name, format_count(state.step));
+}
+
+void ModelCard::warn_if_beyond_training(int64_t length) const {
+  const int64_t trained = stage.batch.sequence_length;
+  if (length <= trained) return;
+  spdlog::warn("{} was trained on {} tokens, fewer than the {} asked for", title(), format_count(trained),
+               format_count(length));
 }
 
 ModelCard read_model_card(const std::filesystem::path& checkpoint_or_run) {

@@ -24,6 +24,8 @@ struct ModelCard {
 
   /// "quickstart, step 432"
   std::string title() const;
+  /// Warns if the model never saw so many tokens at once.
+  void warn_if_beyond_training(int64_t length) const;
 };
 
 /// Of a checkpoint, or of a run's newest. Reads all of it to see whether it is whole. Throws InputError.

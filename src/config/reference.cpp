@@ -20,6 +20,29 @@ constexpr const char* kIntroduction =
     "list,\n"
     "counted from 0. A key without a default must be given, or is empty.\n";
 
+// What no key's own range says.
+constexpr const char* kCombinations =
+    "\n## What does not go together\n\n"
+    "Refused before anything is written, with what would work instead:\n\n"
+    "| this | with | why |\n|---|---|---|\n"
+    "| `run.init_from` | `run.branch_from` | one starts a new run, the other continues a whole state |\n"
+    "| `run.dtype: bfloat16` | the CPU | it computes in float32 alone |\n"
+    "| `data.document_mask: attention` | a Lighthouse stage | it pools across documents |\n"
+    "| `data.document_mask: attention` | a GPU in bfloat16 and `run.deterministic` | its backward there has no "
+    "deterministic form |\n"
+    "| `dense_every` | a dense stage, or a value of 1 | every step would be dense |\n"
+    "| `dense_layers` | all layers of the model | no layer would be Lighthouse |\n"
+    "| `top_k` | a `tile` that does not divide it | what is selected is whole tiles |\n"
+    "| `sequence_length` of a Lighthouse stage | a `pooling_factor^(levels-1)` that does not divide it, or a coarsest "
+    "level that `top_k / tile` does not | the pyramid and its tiles are whole |\n"
+    "| the same | a `dilation` that does not divide it, with `scorer: dilated` | as above |\n"
+    "| `global_batch_size` | a `micro_batch_size` that does not divide it | |\n"
+    "| `num_attention_heads` | `num_key_value_heads` that do not divide it | |\n"
+    "| `vocab_size` less `unused_tokens` | a tokenizer with more tokens | |\n"
+    "| `warmup_steps` | fewer steps in all stages | |\n"
+    "| `distributed.backend: nccl` | CPUs, or fewer GPUs than ranks | NCCL wants a GPU for each rank |\n"
+    "| two stages | one name | |\n";
+
 /// Writes one table for each section; those inside it follow it.
 class ReferenceWriter final : public FieldVisitor {
  public:
@@ -92,7 +115,7 @@ std::string config_reference() {
   RunConfig config;
   ReferenceWriter writer("", "", false);
   visit_fields(config, writer);
-  return kIntroduction + writer.str();
+  return kIntroduction + writer.str() + kCombinations;
 }
 
 }  // namespace lighthouse

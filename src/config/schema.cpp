@@ -128,7 +128,8 @@ void visit(DataSection& data, FieldVisitor& v) {
   v.text("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
   choice(v, "document_mask", data.document_mask, {Names{"none", "attention"}},
          "`attention`: a token attends to its own document alone, back to the end of text before it. In dense "
-         "stages; on a GPU in bfloat16 not with run.deterministic");
+         "stages; on a GPU in bfloat16 not with run.deterministic. "
+         "Plan and utilisation count attention over the whole sequence all the same");
 }
 
 void visit(BatchSection& batch, FieldVisitor& v) {

@@ -1,8 +1,12 @@
 #include "lighthouse/eval/bigram.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
+#include <unordered_map>
 #include <vector>
 
+#include "lighthouse/core/error.h"
 #include "lighthouse/data/shard.h"
 
 namespace lighthouse {
@@ -24,25 +28,40 @@ void for_each_pair(const std::string& pattern, int64_t vocab_size, const Visit& 
   }
 }
 
+struct PairCount {
+  int64_t trained = 0;
+  int64_t validated = 0;
+};
+
+uint64_t key_of(int32_t previous, int32_t next) {
+  return static_cast<uint64_t>(previous) << 32 | static_cast<uint32_t>(next);
+}
+
 }  // namespace
 
 double bigram_loss(const std::vector<std::string>& train, const std::string& validation, int64_t vocab_size) {
-  const auto v = static_cast<size_t>(vocab_size);
-  std::vector<int64_t> pairs(v * v);
-  std::vector<int64_t> firsts(v);
+  // Only the pairs that are asked for are counted: a table of all would have vocab_size^2 entries.
+  std::unordered_map<uint64_t, PairCount> pairs;
+  int64_t count = 0;
+  for_each_pair(validation, vocab_size, [&](int32_t a, int32_t b) {
+    ++pairs[key_of(a, b)].validated;
+    ++count;
+  });
+  if (count == 0) throw InputError(fmt::format("{}: no shard there has two tokens", validation));
+  std::vector<int64_t> firsts(static_cast<size_t>(vocab_size));
   for (const std::string& pattern : train) {
     for_each_pair(pattern, vocab_size, [&](int32_t a, int32_t b) {
-      ++pairs[static_cast<size_t>(a) * v + static_cast<size_t>(b)];
       ++firsts[static_cast<size_t>(a)];
+      const auto pair = pairs.find(key_of(a, b));
+      if (pair != pairs.end()) ++pair->second.trained;
     });
   }
   double sum = 0;
-  int64_t count = 0;
-  for_each_pair(validation, vocab_size, [&](int32_t a, int32_t b) {
-    const auto seen = static_cast<double>(pairs[static_cast<size_t>(a) * v + static_cast<size_t>(b)] + 1);
-    sum -= std::log(seen / static_cast<double>(firsts[static_cast<size_t>(a)] + vocab_size));
-    ++count;
-  });
+  for (const auto& [key, pair] : pairs) {
+    const auto seen = static_cast<double>(pair.trained + 1);
+    const auto of = static_cast<double>(firsts[key >> 32] + vocab_size);
+    sum -= static_cast<double>(pair.validated) * std::log(seen / of);
+  }
   return sum / static_cast<double>(count);
 }
 

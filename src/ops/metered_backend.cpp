@@ -37,9 +37,10 @@ int64_t bytes_of_rows(const Tensor& weight, const Tensor& tokens) {
   return weight.slice(0, 0, std::min(weight.size(0), tokens.numel())).bytes();
 }
 
-/// Of cosines and sines, which may be empty.
-int64_t bytes_of_rotation(const Tensor& cos, const Tensor& sin) {
-  return cos.rank() == 0 ? 0 : bytes_of(cos, sin);
+/// Of what may be left out: cosines and sines, where documents start.
+template <typename... Tensors>
+int64_t bytes_if_given(const Tensors&... tensors) {
+  return ((tensors.rank() == 0 ? 0 : tensors.bytes()) + ...);
 }
 
 }  // namespace
@@ -207,7 +208,7 @@ void MeteredBackend::attention_forward(const Stream& stream, const Tensor& out, 
                                        const Documents& documents) {
   meter(stream,
         {"attention forward", Work::kAttentionForward, causal_attention_flops(q.shape()),
-         static_cast<double>(bytes_of(out, lse, q, k, v))},
+         static_cast<double>(bytes_of(out, lse, q, k, v) + bytes_if_given(documents.starts))},
         [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, documents); });
 }
 
@@ -216,7 +217,7 @@ void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, 
                                         const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
   meter(stream,
         {"attention backward", Work::kAttentionBackward, 2.5 * causal_attention_flops(q.shape()),
-         static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v))},
+         static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v) + bytes_if_given(documents.starts))},
         [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents); });
 }
 
@@ -282,7 +283,7 @@ void MeteredBackend::lighthouse_invert(const Stream& stream, const LighthouseSel
 void MeteredBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
                                        const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                        const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse gather", bytes_of(gathered, qkv, selection.rows) + bytes_of_rotation(cos, sin)),
+  meter(stream, traffic("lighthouse gather", bytes_of(gathered, qkv, selection.rows) + bytes_if_given(cos, sin)),
         [&] { inner_.lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape); });
 }
 
@@ -290,7 +291,7 @@ void MeteredBackend::lighthouse_gather_backward(const Stream& stream, const Tens
                                                 const LighthouseSelection& selection, const Tensor& cos,
                                                 const Tensor& sin, const LighthouseShape& shape) {
   meter(stream,
-        traffic("lighthouse gather backward", bytes_of(dqkv, dgathered, selection.rows) + bytes_of_rotation(cos, sin)),
+        traffic("lighthouse gather backward", bytes_of(dqkv, dgathered, selection.rows) + bytes_if_given(cos, sin)),
         [&] { inner_.lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape); });
 }
 

@@ -84,7 +84,8 @@ std::string log_y_range(const std::vector<Curve>& curves) {
       highest = std::max(highest, point.second);
     }
   }
-  std::string script = fmt::format("set logscale y\nset yrange [{}:{}]\n", 0.95 * lowest, 1.05 * highest);
+  const double margin = highest < 1.5 * lowest ? 1.3 : 1.05;  // room for two of the numbers below, of one point too
+  std::string script = fmt::format("set logscale y\nset yrange [{}:{}]\n", lowest / margin, margin * highest);
   if (highest > 30 * lowest) return script;
   const double decade = std::pow(10.0, std::floor(std::log10(lowest)));
   script += "set ytics (";

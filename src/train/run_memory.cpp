@@ -36,13 +36,12 @@ int64_t next_micro_batch(const RunConfig& config, int64_t batch) {
   return std::max<int64_t>(batch, 1);
 }
 
-/// The token at which a stage's documents end, if its attention is to know.
+}  // namespace
+
 std::optional<int32_t> document_end_of(const RunConfig& config, const StageSection& stage) {
   if (stage.data.document_mask == DocumentMask::kNone) return std::nullopt;
   return make_tokenizer(config.model.tokenizer)->end_of_text();
 }
-
-}  // namespace
 
 Recompute recompute_of(RecomputeChoice choice) {
   switch (choice) {

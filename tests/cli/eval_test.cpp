@@ -36,9 +36,23 @@ TEST_F(Eval, FindsTheLossThatTrainingFound) {
   EXPECT_NEAR(model["loss"].get<double>(), last["validation_loss_dense"].get<double>(), 1e-6);
 }
 
+TEST_F(Eval, StaysInsideDocumentsAsTrainingDid) {
+  const std::string text = sample_text(800);
+  std::vector<uint16_t> tokens(text.begin(), text.end());
+  for (size_t i = 39; i < tokens.size(); i += 40) tokens[i] = 256;
+  write_text(at("data/val-00000.bin"), shard_bytes({20240520, 1, 800}, tokens));
+  expect_done(train("masked", {"--set", "stages.1.data.document_mask=attention"}));
+  expect_done(eval({"--out", path("out")}, "masked"));
+  const std::string metrics = read_text(run_folder("masked") / "metrics.jsonl");
+  const Json last = Json::parse(metrics.substr(metrics.rfind('\n', metrics.size() - 2) + 1));
+  EXPECT_NEAR(written("loss.json")["models"][0]["loss"].get<double>(), last["validation_loss_dense"].get<double>(),
+              1e-6);
+}
+
 TEST_F(Eval, GivesLossByPosition) {
   const Outcome outcome = eval({"--ranges", "4", "--windows", "3", "--out", path("out")});
   expect_done(outcome);
+  EXPECT_EQ(outcome.err.find("fewer than"), std::string::npos) << outcome.err;
   EXPECT_TRUE(std::regex_search(outcome.out, std::regex("32 to 63 +\\d\\.\\d{4} ±0\\.\\d{4}\n"))) << outcome.out;
   const Json model = written("loss.json")["models"][0];
   double sum = 0;
@@ -55,6 +69,7 @@ TEST_F(Eval, TakesOtherLengthsDataAndModels) {
   for (const char* word : {"tiny, step 10", "tiny, step 6", "64 to 127", "128 to 299"}) {
     EXPECT_NE(outcome.out.find(word), std::string::npos) << word << " in\n" << outcome.out;
   }
+  EXPECT_NE(outcome.err.find("trained on 128 tokens, fewer than the 300 asked for"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Eval, EvaluatesLighthouseAttentionToo) {

@@ -46,6 +46,17 @@ TEST(BigramLoss, OfAShardReadInPieces) {
   EXPECT_NEAR(bigram_loss({train_path}, validation_path, kVocabulary), sum / 999, 1e-9);
 }
 
+TEST(BigramLoss, OfALargeVocabulary) {  // of which a table of all pairs would take 128 GiB
+  const TemporaryFolder folder;
+  constexpr int32_t kLast = 65535;  // of a 16-bit shard
+  constexpr int64_t kVocabulary = 131072;
+  const std::string train = write_shard(folder / "train.bin", {kLast, 3, kLast, 3, kLast, 4});
+  const std::string validation = write_shard(folder / "val.bin", {kLast, 3, 5});
+  // p(3|last) = (2+1)/(3+V), p(5|3) = (0+1)/(2+V).
+  const double expected = -(std::log(3.0 / 131075) + std::log(1.0 / 131074)) / 2;
+  EXPECT_NEAR(bigram_loss({train}, validation, kVocabulary), expected, 1e-12);
+}
+
 TEST(BigramLoss, RefusesWhatCannotBeRead) {
   const TemporaryFolder folder;
   const std::string shard = write_shard(folder / "a.bin", {0, 1, 2});
@@ -54,6 +65,7 @@ TEST(BigramLoss, RefusesWhatCannotBeRead) {
   EXPECT_THROW(bigram_loss({shard}, (folder / "none.bin").string(), 3), InputError);
   EXPECT_THROW(bigram_loss({other}, shard, 3), InputError);
   EXPECT_THROW(bigram_loss({shard}, other, 3), InputError);
+  EXPECT_THROW(bigram_loss({shard}, write_shard(folder / "c.bin", {1}), 3), InputError);
 }
 
 }  // namespace

@@ -13,7 +13,7 @@ import tempfile
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 LENGTH = 40
 GENERATED = 24
@@ -70,7 +70,8 @@ def check(program, checkpoint, case):
         subprocess.run([program, "export", checkpoint, exported, "--dtype", "float32", "--max-shard-size", "10MB"],
                        check=True)
         model = AutoModelForCausalLM.from_pretrained(exported, dtype=torch.float32)
-    write_case(case, model, model.config.vocab_size, {"checkpoint": str(pathlib.Path(checkpoint).resolve())})
+        token_count = min(model.config.vocab_size, len(AutoTokenizer.from_pretrained(exported)))  # fewer than rows
+    write_case(case, model, token_count, {"checkpoint": str(pathlib.Path(checkpoint).resolve())})
 
 
 if __name__ == "__main__":

@@ -83,6 +83,12 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   EXPECT_EQ(backward.work, Work::kAttentionBackward);
   EXPECT_EQ(backward.flops, 2.5 * flops);
   EXPECT_EQ(backward.bytes, 24 * heads + 4 * 80);
+
+  const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
+  meter_.attention_forward(stream_, out, lse, none_, q, k, v, documents);
+  const OperationCost inside_documents = counted();
+  EXPECT_EQ(inside_documents.flops, flops) << "where they start is not known";
+  EXPECT_EQ(inside_documents.bytes, 12 * heads + 4 * 80 + 4 * 20);
 }
 
 TEST_F(MeteredBackendTest, CountsLayers) {

@@ -53,6 +53,15 @@ TEST_F(Drawing, ShowsWhatALogarithmCan) {
   EXPECT_EQ(draw(plot), "");
 }
 
+TEST_F(Drawing, NumbersALogarithmicAxisOfOnePoint) {
+  Plot plot = two_curves();
+  plot.log_y = true;
+  plot.curves = {{"one", 0, {{1, 5.45}}}};
+  const std::string svg = draw(plot);
+  EXPECT_TRUE(holds(svg, ">5<") || holds(svg, "> 5<")) << svg;
+  EXPECT_TRUE(holds(svg, ">6<") || holds(svg, "> 6<")) << svg;
+}
+
 TEST_F(Drawing, NamesAreTextAndNothingElse) {
   Plot plot = two_curves();
   plot.curves[0].name = "it's `touch nothing` \"a\\b\"\n<b> & $x_1";

@@ -19,6 +19,7 @@ namespace lighthouse {
 ///
 /// Bytes are the least that can move: inputs read once, outputs written once, what is added to read and written.
 /// Scratch does not count, nor does the host's side of a copy; of an embedding only as many rows as there are tokens.
+/// Where documents end is not known here: attention that stays inside them counts as over the whole sequence.
 class MeteredBackend : public Backend {
  public:
   enum class Mode : uint8_t {

@@ -111,6 +111,9 @@ class RunMemory {
 /// `auto` keeps all: with_recompute() has the choice.
 Recompute recompute_of(RecomputeChoice choice);
 
+/// The token at which a stage's documents end, if its attention is to know.
+std::optional<int32_t> document_end_of(const RunConfig& config, const StageSection& stage);
+
 /// Bytes of device memory that a run of this config takes, on each rank.
 int64_t planned_bytes(const RunConfig& config, Backend& backend, const Mesh& mesh = {});
 
