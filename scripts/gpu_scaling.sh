@@ -62,7 +62,7 @@ on_ranks() {  # N COMMAND...
     local n=$1
     shift
     mpirun -n "$n" --bind-to none -x NCCL_NVLS_ENABLE -x OMP_NUM_THREADS ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} \
-        "$program" "$@" --set distributed.backend=nccl --set hardware.memory=74 --set schedule.warmup_steps=10
+        "$program" "$@" --set distributed.backend=nccl --set hardware.memory=74 --set schedule.warmup_steps=2
 }
 
 # NAME MICRO SETTINGS...: a step whose batch grows with the ranks. Sharded state is compared with one rank's whole.
