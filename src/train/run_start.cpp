@@ -101,31 +101,42 @@ void RunStart::verify(const fs::path& checkpoint) const {
 }
 
 void RunStart::start_afresh() {
-  fs::path checkpoint;
-  if (!config_.run.init_from.empty()) {
-    checkpoint = find_checkpoint(config_.run.init_from);
+  const fs::path checkpoint = config_.run.init_from.empty() ? fs::path() : find_checkpoint(config_.run.init_from);
+  if (!checkpoint.empty()) {
     verify(checkpoint);
-    check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
     notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
+  }
+  together(group_, "the first weights", [&] {
+    set_first_weights(checkpoint);
+    return std::string();
+  });
+  if (group_.leads()) discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
+}
+
+void RunStart::set_first_weights(const fs::path& checkpoint) {
+  if (!checkpoint.empty()) {
+    check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
   }
   writer_.set_weights([&](const Parameters& weights) {
     initialize(weights, config_.model, static_cast<uint64_t>(config_.run.seed));
     if (!checkpoint.empty()) load_weights(checkpoint, weights, config_.model);
   });
-  if (group_.leads()) discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
 }
 
 RunPosition RunStart::continue_from(const fs::path& checkpoint) {
   verify(checkpoint);
-  const CheckpointState state = load_state(checkpoint);
-  check_allowed(state, checkpoint);
-  load(checkpoint, state);
+  CheckpointState state;
+  together(group_, "the reading of a checkpoint", [&] {
+    state = load_state(checkpoint);
+    check_allowed(state, checkpoint);
+    load(checkpoint, state);
+    return std::string();
+  });
   if (is_own(checkpoint)) saved_ = state.step;
   RunPosition position{state.step, state.tokens, state.seconds, state.skipped_in_a_row, false, state.loader};
   notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
                                format_count(position.steps), format_count(position.tokens)));
   note_environment(state);
-  group_.barrier("the reading of a checkpoint");
   bool pending = false;
   if (group_.leads() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
   if (group_.leads() && is_own(checkpoint)) {

@@ -114,26 +114,15 @@ void Trainer::run() {
   if (leads()) observer_.started(at_.steps, config_.total_steps());
   if (at_.steps == config_.total_steps()) note("all steps are done already");
   try {
-    if (at_.evaluation_pending) {
-      enter_stage(stage_of_step(config_, at_.steps - 1).stage);
-      validate();
-    }
-    while (at_.steps < config_.total_steps() && !stop_agreed_) {
-      begin_step();
-      const auto begun = at_.steps + static_cast<int64_t>(begun_.size());
-      if (pauses_after(begun)) {
-        finish_steps();
-        after_step();
-      } else if (step_.in_flight() == TrainingStep::kInFlight) {
-        finish_step();
-      }
-    }
-    if (stop_agreed_) throw Interrupted(stop_.pending() != 0 ? stop_.pending() : SIGTERM);
+    go_on();
   } catch (const Interrupted&) {
     note(ranks_.alone() ? "stopping: a signal came; the step in progress is dropped, the last finished one is kept"
                         : "stopping: a signal came; all ranks have finished the step in progress");
     save_what_is_finished();
     if (leads()) metrics_.flush();
+    throw;
+  } catch (const AgreedError&) {
+    save_what_is_finished();
     throw;
   } catch (const InputError&) {                   // a bad token deep in the data, a full disk
     if (ranks_.alone()) save_what_is_finished();  // others may be in the middle of a step
@@ -142,6 +131,30 @@ void Trainer::run() {
   save();
   collect_save(true);
   if (leads()) metrics_.flush();
+}
+
+void Trainer::go_on() {
+  if (at_.evaluation_pending) {
+    enter_stage(stage_of_step(config_, at_.steps - 1).stage);
+    validate();
+  }
+  while (at_.steps < config_.total_steps() && !stop_agreed_) {
+    begin_step();
+    const auto begun = at_.steps + static_cast<int64_t>(begun_.size());
+    if (pauses_after(begun)) {
+      finish_steps();
+      after_step();
+    } else if (step_.in_flight() == TrainingStep::kInFlight) {
+      finish_step();
+    }
+  }
+  if (!stop_agreed_) return;
+  finish_steps();
+  together(group(), "the reading of data", [&] {
+    step_.check_source();
+    return std::string();
+  });
+  throw Interrupted(stop_.pending() != 0 ? stop_.pending() : SIGTERM);
 }
 
 void Trainer::save_what_is_finished() {
@@ -155,18 +168,25 @@ void Trainer::enter_stage(int64_t stage_index) {
   const bool begins = now.stage == stage_index && now.step_in_stage == 0;
   const bool is_switch = begins && stage_index > 0;
   stage_ = stage_index;
+  together(group(), "the data of a stage", [&] {
+    open_data(begins);
+    return std::string();
+  });
+  note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
+                   is_switch ? "switching to stage" : "stage", stage().name, at_.steps, name_of(stage().attention),
+                   stage().steps, stage().batch.global_batch_size, stage().batch.sequence_length,
+                   is_switch ? "; weights, optimizer state and data position stay" : ""));
+}
+
+void Trainer::open_data(bool stage_begins) {
   loader_ = open_loader(config_, stage());
   validation_ = open_validation(config_, stage());
   LoaderPosition position;
   for (const DataSource& source : stage().data.train) {
     position.tokens.push_back(at_.sources[source.path].tokens);
-    position.mixed.push_back(begins ? 0 : at_.sources[source.path].mixed);  // a stage brings weights of its own
+    position.mixed.push_back(stage_begins ? 0 : at_.sources[source.path].mixed);  // a stage brings weights of its own
   }
   loader_->seek(position);
-  note(fmt::format("{} {} at step {}: {} attention, {} steps, {} sequences of {} tokens a step{}",
-                   is_switch ? "switching to stage" : "stage", stage().name, at_.steps, name_of(stage().attention),
-                   stage().steps, stage().batch.global_batch_size, stage().batch.sequence_length,
-                   is_switch ? "; weights, optimizer state and data position stay" : ""));
 }
 
 void Trainer::begin_step() {
@@ -200,6 +220,8 @@ void Trainer::finish_step() {
   const double elapsed = std::chrono::duration<double>(now - std::max(begun_.front().begin, last_finish_)).count();
   last_finish_ = now;
   stop_agreed_ |= result.stop;
+  given_up_ |= result.given_up;
+  if (given_up_) return begun_.pop_front();
   record(result, elapsed);
   collect_save_or_warn(false);
 }
@@ -260,6 +282,7 @@ bool Trainer::pauses_after(int64_t step) const {
 }
 
 void Trainer::after_step() {
+  if (given_up_) return;
   if (due(at_.steps, config_.evaluation.every)) validate();
   if (stop_agreed_) return;  // it is saved in a moment
   if (!due(at_.steps, config_.checkpoint.every) || at_.steps == config_.total_steps()) return;
@@ -295,11 +318,12 @@ double Trainer::validation_loss_in(AttentionKind kind) {
   const int64_t windows = std::min(config_.evaluation.batches * batch, validation_->windows());
   // Each rank takes a part, and all add up the windows' losses in the same order.
   const Piece share = share_of((windows + batch - 1) / batch, ranks_.mesh.data_size(), ranks_.mesh.data_rank());
-  const std::vector<double> mine =
-      window_losses(*pass.model, memory_.weights(), *validation_, windows, share.begin * batch,
-                    std::min(share.end * batch, windows), pass.inputs, pass.targets, feed_, backend_);
+  const auto mine = [&] {
+    return bytes_of(window_losses(*pass.model, memory_.weights(), *validation_, windows, share.begin * batch,
+                                  std::min(share.end * batch, windows), pass.inputs, pass.targets, feed_, backend_));
+  };
   double sum = 0;
-  for (const std::string& part : group().gather(bytes_of(mine), "an evaluation")) {
+  for (const std::string& part : together(group(), "an evaluation", mine)) {
     for (const double loss : doubles_of(part)) sum += loss;
   }
   return sum / static_cast<double>(windows * pass.settings.sequence_length);

@@ -51,6 +51,8 @@ class RunStart {
   std::filesystem::path checkpoint_of(int64_t step) const;
   void verify(const std::filesystem::path& checkpoint) const;
   void start_afresh();
+  /// Those of a checkpoint, or if that is empty, random ones.
+  void set_first_weights(const std::filesystem::path& checkpoint);
   RunPosition continue_from(const std::filesystem::path& checkpoint);
   void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
   void load(const std::filesystem::path& checkpoint, const CheckpointState& state);

@@ -40,7 +40,8 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
-  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Throws RunError after
+  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Data that cannot be
+  /// used, on whichever rank: the last finished step is saved, InputError thrown. Throws RunError after
   /// train.max_skipped_steps skipped steps in a row, PeerError when another rank is gone.
   void run();
 
@@ -50,7 +51,10 @@ class Trainer {
  private:
   void take_memory();
   void watch_for_the_end();
+  /// All steps that are left.
+  void go_on();
   void enter_stage(int64_t stage);
+  void open_data(bool stage_begins);
   /// Gives the device the next step.
   void begin_step();
   /// Waits for the oldest step that it was given, and records it.
@@ -112,6 +116,7 @@ class Trainer {
   std::deque<BegunStep> begun_;
   Clock::time_point last_finish_;
   bool stop_agreed_ = false;  // of several ranks
+  bool given_up_ = false;     // one of them had no data for a step
   int64_t saved_ = -1;        // the step of the newest checkpoint
   int64_t saving_ = -1;       // the step of the one that was begun last
 
