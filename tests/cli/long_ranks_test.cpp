@@ -33,6 +33,65 @@ TEST_F(LongRanks, AKilledRankStopsTheOthersAndIsNamed) {
   }
 }
 
+/// When a rank is killed.
+enum class Moment { kBeforeTheFirstStep, kInACheckpoint, kInAnEvaluation };
+
+class KilledRank : public LongRanks, public ::testing::WithParamInterface<Moment> {
+ protected:
+  bool saving() const {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(checkpoint_folder(), ignored)) {
+      if (entry.path().filename().string().rfind(".partial-step-", 0) == 0) return true;
+    }
+    return false;
+  }
+  bool come(Moment moment) const {
+    if (moment == Moment::kBeforeTheFirstStep) return fs::exists(run_folder("run"));
+    if (moment == Moment::kInACheckpoint) return saving();
+    return metrics_lines() > 3;  // of 400 windows after each step, a step takes little
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(At, KilledRank,
+                         ::testing::Values(Moment::kBeforeTheFirstStep, Moment::kInACheckpoint,
+                                           Moment::kInAnEvaluation));
+
+TEST_P(KilledRank, StopsTheOthersAndTheRunGoesOnFromItsLastCheckpoint) {
+  Arguments settings = endless();
+  settings.insert(settings.end(), {"--set", "checkpoint.every=1"});
+  if (GetParam() == Moment::kInAnEvaluation) {
+    settings.insert(settings.end(), {"--set", "evaluation={every: 1, batches: 400}"});
+  }
+  Process run(mpirun(), under_mpirun(3, train_arguments("run", settings)));
+  ASSERT_TRUE(wait_until(60s, [&] { return come(GetParam()) || !run.running(); }));
+  const pid_t process = process_of(1);
+  ASSERT_GT(process, 1);
+  const auto begin = std::chrono::steady_clock::now();
+  kill(process, SIGKILL);
+  const Outcome outcome = run.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
+  EXPECT_NE(outcome.exit_code, 0);
+  for (const char* word : {"rank 1", "is gone", "was waiting for it in"}) {
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+  }
+  expect_goes_on();
+}
+
+TEST_F(LongRanks, RunUntilDoneFinishesARunWhoseRankWasKilled) {
+  Arguments arguments{LIGHTHOUSE_SOURCE_DIR "/scripts/run_until_done.sh", mpirun()};
+  const Arguments rest =
+      under_mpirun(2, train_arguments("run", dense({"--set", "stages.0.steps=1000", "--set", "checkpoint.every=5"})));
+  arguments.insert(arguments.end(), rest.begin(), rest.end());
+  arguments.emplace_back("--resume");
+  Process run("/bin/bash", arguments);
+  ASSERT_TRUE(wait_until(60s, [&] { return checkpoints() > 0; }));
+  kill(process_of(1), SIGKILL);
+  const Outcome outcome = run.wait();
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("starting again from the newest checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_EQ(metrics("run").back().at("step"), 1000);
+}
+
 TEST_F(LongRanks, AFrozenRankIsGoneToo) {
   Arguments settings = endless();
   settings.insert(settings.end(), {"--set", "distributed.timeout_seconds=1"});
