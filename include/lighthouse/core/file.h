@@ -59,7 +59,8 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {address_, static_cast<size_t>(size_)}; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Throws InputError if the file has been cut short since it was mapped: reading what is missing would end the process.
+  /// Throws InputError if the file has been cut short since it was mapped: reading what is missing would end the
+  /// process.
   void check_length() const;
 
  private:
