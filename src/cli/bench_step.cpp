@@ -195,16 +195,20 @@ Measured measure(StepBench& bench, int64_t warmup, int64_t steps) {
   return measured;
 }
 
-/// Rank 0's, and of the not overlapped time the longest of all ranks.
+/// Of the rank that it kept waiting longest.
 void print_communication(const CommunicationCost& cost, World& world) {
-  double exposed = 0;
-  for (const std::string& there :
-       world.group().gather(std::to_string(cost.exposed_seconds), "the times of all ranks")) {
-    exposed = std::max(exposed, std::stod(there));
+  double exposed = -1;
+  double busy = 0;
+  const std::string mine = fmt::format("{} {}", cost.exposed_seconds, cost.busy_seconds);
+  for (const std::string& there : world.group().gather(mine, "the times of all ranks")) {
+    const size_t blank = there.find(' ');
+    if (std::stod(there) <= exposed) continue;
+    exposed = std::stod(there);
+    busy = std::stod(there.substr(blank));
   }
   if (!world.leads()) return;
-  fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (the most of all ranks)\n",
-             ms(cost.busy_seconds), format_bytes(cost.bytes), ms(exposed));
+  fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (of the rank that waited longest)\n",
+             ms(busy), format_bytes(cost.bytes), ms(exposed));
 }
 
 void print_step(const RunConfig& config, Backend& backend, const Measured& measured, const Rates& rates,

@@ -26,8 +26,7 @@ void run(Options& options) {
   ProgressLine progress;
   const ExportResult result = export_hugging_face(options.exported, [&](int64_t bytes, int64_t of) {
     stop.check();
-    progress.show(static_cast<double>(bytes) / static_cast<double>(of),
-                  fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
+    progress.show_bytes(bytes, of);
   });
   progress.clear();
   spdlog::info("wrote {}: {} of weights in {} {}", options.exported.folder.string(), format_bytes(result.bytes),

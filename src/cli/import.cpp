@@ -26,8 +26,7 @@ void run(const Options& options) {
   ProgressLine progress;
   const ImportResult result = import_hugging_face(options.imported, [&](int64_t bytes, int64_t of) {
     stop.check();
-    progress.show(static_cast<double>(bytes) / static_cast<double>(of),
-                  fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
+    progress.show_bytes(bytes, of);
   });
   progress.clear();
   const ModelConfig& model = result.model;

@@ -10,6 +10,7 @@
 #include "lighthouse/data/batch.h"
 #include "lighthouse/model/cost.h"
 #include "lighthouse/train/checkpoint_writer.h"
+#include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/scaling.h"
 #include "lighthouse/train/step_cost.h"
 #include "rates.h"
@@ -156,6 +157,7 @@ void print_ranks(const RunConfig& config, Target& target, const Options& options
 void plan(const Options& options) {
   RunConfig config = with_device(load_config(options.config, options.settings));
   const Mesh mesh(0, options.ranks);
+  for (const StageSection& stage : config.stages) check_share(stage, mesh);
   const bool gpu = config.run.device == DeviceChoice::kCuda;
   Target target = gpu ? gpu_target(config) : cpu_target(config);
   const int64_t available = available_bytes(config, *target.counting);

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "lighthouse/core/text.h"
+
 namespace lighthouse {
 namespace {
 
@@ -32,6 +34,11 @@ void ProgressLine::show(double fraction, const std::string& text, bool last) {
   } else {
     spdlog::info("{:3.0f}%  {}", 100 * fraction, text);
   }
+}
+
+void ProgressLine::show_bytes(int64_t bytes, int64_t of) {
+  show(static_cast<double>(bytes) / static_cast<double>(of),
+       fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
 }
 
 void ProgressLine::draw_bar(double fraction, const std::string& text) const {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 
 namespace lighthouse {
@@ -16,6 +17,8 @@ class ProgressLine {
 
   /// Shows `text` beside a bar of `fraction` (0 to 1), if it is time for it; the last call of a piece of work says so.
   void show(double fraction, const std::string& text, bool last = false);
+  /// The same of so many bytes.
+  void show_bytes(int64_t bytes, int64_t of);
   /// Takes the line away, so that something else can be written.
   void clear();
 

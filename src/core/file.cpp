@@ -122,6 +122,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
   if (descriptor.get() < 0 || fstat(descriptor.get(), &status) != 0) fail("cannot read", path);
   if (!S_ISREG(status.st_mode)) throw InputError(fmt::format("{} is not a regular file", path.string()));
   size_ = status.st_size;
+  inode_ = status.st_ino;
   if (size_ == 0) return;
   void* address = mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
   if (address == MAP_FAILED) fail("cannot map", path);
@@ -131,7 +132,16 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       address_(std::exchange(other.address_, nullptr)),
-      size_(std::exchange(other.size_, 0)) {}
+      size_(std::exchange(other.size_, 0)),
+      inode_(other.inode_) {}
+
+void MappedFile::check_length() const {
+  struct stat status {};
+  // Another file under this name, or none: the one that is mapped lives on.
+  if (stat(path_.c_str(), &status) != 0 || status.st_ino != inode_ || status.st_size >= size_) return;
+  throw InputError(fmt::format("{} was cut short while it was in use: it had {} bytes and has {}", path_.string(),
+                               size_, status.st_size));
+}
 
 MappedFile::~MappedFile() {
   if (address_ != nullptr) munmap(const_cast<std::byte*>(address_), static_cast<size_t>(size_));

@@ -143,6 +143,7 @@ void TokenShard::check_vocabulary(int64_t vocab_size) const {
 
 void TokenShard::check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const {
   if (begin < 0 || begin > end || end > size_) throw std::logic_error("tokens outside a shard");
+  file_.check_length();
   const int64_t place = bytes_per_token_ == 2
                             ? first_outside(tokens_of<uint16_t>(file_, begin, end - begin), vocab_size)
                             : first_outside(tokens_of<uint32_t>(file_, begin, end - begin), vocab_size);

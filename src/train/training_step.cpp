@@ -1,10 +1,17 @@
 #include "lighthouse/train/training_step.h"
 
+#include <limits>
 #include <stdexcept>
 
+#include "lighthouse/core/error.h"
 #include "lighthouse/dist/partition.h"
 
 namespace lighthouse {
+namespace {
+
+constexpr double kGivenUp = 1 << 24;  // the vote of a rank that gives a step up: more than all ranks' votes to stop
+
+}  // namespace
 
 void add_gradients(const Stream& stream, Backend& backend, RunMemory& memory, Pass& pass, double loss_scale) {
   Llama& model = *pass.model;
@@ -35,21 +42,7 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
   gradient_gate_ = {};
   backend_.fill(stream_, memory_.gradients().flat, 0);
   backend_.fill(stream_, optimizer.step_scalar(kLoss), 0);
-  std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
-  const double loss_scale = 1.0 / static_cast<double>(batch.tokens_per_step());
-  const Mesh& mesh = memory_.mesh();
-  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
-  for (int64_t i = share.begin; i < share.end; ++i) {
-    source(windows);
-    feed_.feed(stream_, pass.inputs, pass.targets, windows);
-    if (parallel_ != nullptr && !gradient_hook_ && i + 1 == share.end) {
-      // Not recorded: what goes to other ranks meanwhile is given to another stream, and some of it by the host.
-      parallel_->watch(stream_, pass);
-      add_gradients(stream_, backend_, memory_, pass, loss_scale);
-    } else {
-      micro_batch(pass, loss_scale);
-    }
-  }
+  add_up(pass, batch, source);
   if (gradient_hook_) gradient_hook_(memory_.gradients());
   if (parallel_ != nullptr) sum_over_ranks(pass);
   update(learning_rate);
@@ -60,18 +53,59 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
   begun_.push_back({report, backend_.record(stream_)});
 }
 
+void TrainingStep::add_up(Pass& pass, const BatchSection& batch, const WindowSource& source) {
+  std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
+  const double loss_scale = 1.0 / static_cast<double>(batch.tokens_per_step());
+  const Mesh& mesh = memory_.mesh();
+  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
+  for (int64_t i = share.begin; i < share.end; ++i) {
+    if (!read(source, windows)) return;
+    feed_.feed(stream_, pass.inputs, pass.targets, windows);
+    if (parallel_ != nullptr && !gradient_hook_ && i + 1 == share.end) {
+      // Not recorded: what goes to other ranks meanwhile is given to another stream, and some of it by the host.
+      parallel_->watch(stream_, pass);
+      add_gradients(stream_, backend_, memory_, pass, loss_scale);
+    } else {
+      micro_batch(pass, loss_scale);
+    }
+  }
+}
+
+bool TrainingStep::read(const WindowSource& source, std::span<int32_t> windows) {
+  if (failure_) return false;
+  if (parallel_ == nullptr) {
+    source(windows);
+    return true;
+  }
+  try {
+    source(windows);
+  } catch (const InputError&) {
+    failure_ = std::current_exception();
+  }
+  return !failure_;
+}
+
+void TrainingStep::check_source() const {
+  if (failure_) std::rethrow_exception(failure_);
+}
+
 StepResult TrainingStep::finish() {
   const Report report = begun_.front();
   begun_.pop_front();
   parallel_ != nullptr ? parallel_->communicator().wait(report.written) : backend_.wait(report.written);
   const double* scalars = report.scalars.data<double>();
-  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0, scalars[kStopVotes] > 0};
+  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0, scalars[kStopVotes] > 0,
+          scalars[kStopVotes] >= kGivenUp};
 }
 
 void TrainingStep::sum_over_ranks(Pass& pass) {
-  if (gradient_hook_) parallel_->watch(stream_, pass);
+  if (gradient_hook_ || failure_) parallel_->watch(stream_, pass);
   const bool stop = stop_vote_ && stop_vote_();
-  backend_.fill(stream_, memory_.optimizer().step_scalar(kStopVotes), stop ? 1 : 0);
+  backend_.fill(stream_, memory_.optimizer().step_scalar(kStopVotes), failure_ ? kGivenUp : stop ? 1 : 0);
+  // The others' gradients lack this rank's: no update may be made of them.
+  if (failure_) {
+    backend_.fill(stream_, memory_.optimizer().step_scalar(kLoss), std::numeric_limits<double>::quiet_NaN());
+  }
   parallel_->finish_sums(stream_, pass);
 }
 

@@ -40,6 +40,40 @@ TEST(Plan, SaysWhenTheDeterministicWorkspaceIsTooSmall) {
   EXPECT_NE(plan.err.find("memory.attention_workspace"), std::string::npos) << plan.err;
 }
 
+TEST(Plan, OfManyRanks) {
+  const Outcome plan = lighthouse({"plan", kPaper, "--ranks", "4", "--step-seconds", "40"});
+  ASSERT_EQ(plan.exit_code, 0) << plan.err;
+  for (const char* part : {"memory of each rank", "micro-batches a rank", "not hidden", "as measured", "4 ranks"}) {
+    EXPECT_NE(plan.out.find(part), std::string::npos) << part << " in\n" << plan.out;
+  }
+  const Outcome many = lighthouse({"plan", kPaper, "--ranks", "4096", "--set", "batch.global_batch_size=4096"});
+  ASSERT_EQ(many.exit_code, 0) << many.err;
+  EXPECT_NE(many.out.find("4096 ranks, 8 a host"), std::string::npos) << many.out;
+}
+
+TEST(Plan, OfOneRankIsThePlainOne) {
+  EXPECT_EQ(lighthouse({"plan", kPaper, "--ranks", "1"}).out, lighthouse({"plan", kPaper}).out);
+}
+
+TEST(Plan, RefusesRanksThatCannotBe) {
+  for (const char* ranks : {"0", "-1", "two", "1.5", "99999999999"}) {
+    const Outcome plan = lighthouse({"plan", kPaper, "--ranks", ranks});
+    EXPECT_EQ(plan.exit_code, 2) << ranks;
+    EXPECT_NE(plan.err.find("--ranks"), std::string::npos) << plan.err;
+  }
+  for (const char* seconds : {"0", "-3", "long"}) {
+    const Outcome plan = lighthouse({"plan", kPaper, "--ranks", "2", "--step-seconds", seconds});
+    EXPECT_EQ(plan.exit_code, 2) << seconds;
+    EXPECT_NE(plan.err.find("--step-seconds"), std::string::npos) << plan.err;
+  }
+  const Outcome more = lighthouse({"plan", kPaper, "--ranks", "64", "--set", "batch.global_batch_size=8"});
+  EXPECT_EQ(more.exit_code, 2) << "more ranks than micro-batches";
+  EXPECT_NE(more.err.find("at most 8 ranks"), std::string::npos) << more.err;
+  for (const char* link : {"hardware.link_bandwidth=0", "hardware.network_latency=-1", "hardware.ranks_per_host=0"}) {
+    EXPECT_EQ(lighthouse({"plan", kPaper, "--ranks", "2", "--set", link}).exit_code, 2) << link;
+  }
+}
+
 class BenchStep : public Workspace {};
 
 TEST_F(BenchStep, TimesAStepAndItsParts) {

@@ -108,6 +108,19 @@ TEST(MappedFileTest, ReadsAndRefuses) {
   EXPECT_EQ(second.path(), folder / "a");
 }
 
+TEST(MappedFileTest, NoticesThatItsFileWasCutShort) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "text");
+  const MappedFile file(folder / "a");
+  EXPECT_NO_THROW(file.check_length());
+  std::filesystem::resize_file(folder / "a", 3);
+  EXPECT_TRUE(contains(message_of<InputError>([&] { file.check_length(); }), "it had 4 bytes and has 3"));
+  write_file(folder / "a", "x");  // renamed over it: what is mapped lives on
+  EXPECT_NO_THROW(file.check_length());
+  std::filesystem::remove(folder / "a");
+  EXPECT_NO_THROW(file.check_length());
+}
+
 TEST(DirectoryTest, MakesFoldersAndSaysWhyNot) {
   const TemporaryFolder folder;
   make_directories(folder / "a/b/c");

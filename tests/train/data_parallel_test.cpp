@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <future>
 #include <mutex>
+#include <set>
 
 #include "lighthouse/dist/partition.h"
 #include "lighthouse/train/training_step.h"
@@ -101,6 +102,7 @@ struct Outcome {
   std::vector<StepResult> results;
   std::vector<float> weights;
   int64_t collectives = 0;
+  std::string failure;  // of its data
 };
 
 class DataParallelTest : public testing::Test {
@@ -131,11 +133,20 @@ class DataParallelTest : public testing::Test {
       loader.next(share.begin, 0, 0, {});
       step.begin(
           memory.training_pass(0, AttentionKind::kDense), config_.batch,
-          [&](std::span<int32_t> windows) { loader.next(1, 0, 1, windows); }, 0.02);
+          [&](std::span<int32_t> windows) {
+            if (rank == rank_without_data_ && i == 1) throw InputError("a bad token");
+            loader.next(1, 0, 1, windows);
+          },
+          0.02);
       loader.next(4 - share.end, 0, 0, {});
       outcome.results.push_back(step.finish());
     }
     outcome.weights = floats_of(memory.weights().flat);
+    try {
+      step.check_source();
+    } catch (const InputError& error) {
+      outcome.failure = error.what();
+    }
     return outcome;
   }
 
@@ -159,6 +170,7 @@ class DataParallelTest : public testing::Test {
   RunConfig config_;
   int broken_rank_ = -1;
   int stopping_rank_ = -1;
+  int rank_without_data_ = -1;  // at the second step
 };
 
 TEST_F(DataParallelTest, RanksDoTogetherWhatOneDoes) {
@@ -191,6 +203,62 @@ TEST_F(DataParallelTest, ANaNOnOneRankIsSkippedByAll) {
       EXPECT_EQ(rank.weights, ranks[0].weights);
     }
   }
+}
+
+TEST_F(DataParallelTest, AStepThatOneRankHasNoDataForIsGivenUpByAllAndSoAreThoseAfterIt) {
+  const std::vector<Outcome> first_step = run(3, 1);
+  rank_without_data_ = 1;
+  for (const bool sharded : {false, true}) {
+    config_.distributed.shard_optimizer = sharded;
+    const std::vector<Outcome> ranks = run(3, 3);
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      EXPECT_FALSE(ranks[rank].results[0].given_up);
+      for (const size_t step : {1, 2}) {
+        EXPECT_TRUE(ranks[rank].results[step].given_up);
+        EXPECT_TRUE(ranks[rank].results[step].stop);
+      }
+      EXPECT_EQ(ranks[rank].failure, rank == 1 ? "a bad token" : "");
+      for (size_t i = 0; i < ranks[rank].weights.size(); ++i) {
+        ASSERT_NEAR(ranks[rank].weights[i], first_step[rank].weights[i], 1e-6) << "only the first step counts";
+      }
+    }
+  }
+}
+
+TEST_F(DataParallelTest, SharesOfMicroBatchesFollowTheFormula) {
+  // floor(M r / N), worked out by hand for 7 micro-batches.
+  const std::vector<std::vector<int64_t>> begins{{0, 7}, {0, 3, 7}, {0, 2, 4, 7}, {0, 1, 3, 5, 7}};
+  for (const auto& places : begins) {
+    const int size = static_cast<int>(places.size()) - 1;
+    for (int rank = 0; rank < size; ++rank) {
+      const Piece share = share_of(7, size, rank);
+      EXPECT_EQ(share.begin, places[static_cast<size_t>(rank)]) << rank << " of " << size;
+      EXPECT_EQ(share.end, places[static_cast<size_t>(rank) + 1]) << rank << " of " << size;
+    }
+  }
+}
+
+TEST_F(DataParallelTest, TheTokensOfAStepAreTheSameSetForAnyNumberOfRanks) {
+  const auto tokens_of_step = [&](int size) {
+    std::multiset<std::vector<int32_t>> windows;
+    for (int rank = 0; rank < size; ++rank) {
+      Loader loader(config_.data.train, 64, config_.model.vocab_size, 42);
+      const Piece share = share_of(7, size, rank);
+      for (int step = 0; step < 2; ++step) {  // of the second one
+        loader.next(share.begin, 0, 0, {});
+        for (int64_t i = share.begin; i < share.end; ++i) {
+          std::vector<int32_t> window(65);
+          loader.next(1, 0, 1, window);
+          if (step == 1) windows.insert(window);
+        }
+        loader.next(7 - share.end, 0, 0, {});
+      }
+    }
+    return windows;
+  };
+  const auto alone = tokens_of_step(1);
+  EXPECT_EQ(alone.size(), 7U);
+  for (const int size : {2, 3, 4, 7}) EXPECT_EQ(tokens_of_step(size), alone) << size;
 }
 
 TEST_F(DataParallelTest, OneVoteStopsAll) {

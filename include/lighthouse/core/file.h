@@ -59,10 +59,15 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {address_, static_cast<size_t>(size_)}; }
   const std::filesystem::path& path() const { return path_; }
 
+  /// Throws InputError if the file has been cut short since it was mapped: reading what is missing would end the
+  /// process.
+  void check_length() const;
+
  private:
   std::filesystem::path path_;
   const std::byte* address_ = nullptr;
   int64_t size_ = 0;
+  uint64_t inode_ = 0;
 };
 
 }  // namespace lighthouse

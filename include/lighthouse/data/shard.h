@@ -25,7 +25,8 @@ class TokenShard {
   /// Tokens [begin, begin + out.size()). Throws std::logic_error if the shard has fewer.
   void read(int64_t begin, std::span<int32_t> out) const;
 
-  /// Throws InputError naming the first token outside [0, vocab_size), its place and its value. Reads the whole shard.
+  /// Throws InputError naming the first token outside [0, vocab_size), its place and its value, or if the file has been
+  /// cut short. Reads the whole shard.
   void check_vocabulary(int64_t vocab_size) const;
   /// The same for tokens [begin, end) alone.
   void check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const;

@@ -4,27 +4,18 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/ranks.h"
-#include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/metrics.h"
-#include "lighthouse/train/run_directory.h"
+#include "lighthouse/train/run_start.h"
 #include "lighthouse/train/training_step.h"
 
 namespace lighthouse {
-
-/// How a run begins in its directory.
-struct StartOptions {
-  bool resume = false;                 // from the newest checkpoint, or afresh if there is none
-  std::optional<int64_t> resume_from;  // from the checkpoint of this step
-};
 
 /// What a run tells whoever watches it.
 class TrainingObserver {
@@ -49,7 +40,8 @@ class Trainer {
   Trainer& operator=(const Trainer&) = delete;
 
   /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
-  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Throws RunError after
+  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Data that cannot be
+  /// used, on whichever rank: the last finished step is saved, InputError thrown. Throws RunError after
   /// train.max_skipped_steps skipped steps in a row, PeerError when another rank is gone.
   void run();
 
@@ -57,27 +49,20 @@ class Trainer {
   const Parameters& weights() const { return memory_.master_weights(); }
 
  private:
-  // How it starts.
-  void check_data_of_ranks();
-  void choose_start(const StartOptions& start);
-  /// The checkpoint to continue from; empty: none.
-  std::filesystem::path checkpoint_to_start_from(const StartOptions& start) const;
-  std::filesystem::path newest_checkpoint() const;
-  std::filesystem::path checkpoint_of(int64_t step) const;
-  void verify(const std::filesystem::path& checkpoint) const;
-  void start_afresh();
-  void continue_from(const std::filesystem::path& checkpoint, bool branch);
-  void take_over_directory(const std::filesystem::path& checkpoint, bool branch, bool evaluation_pending);
-  void check_environment(const CheckpointState& state);
-
-  // How it goes on.
+  void take_memory();
+  void watch_for_the_end();
+  /// All steps that are left.
+  void go_on();
   void enter_stage(int64_t stage);
+  void open_data(bool stage_begins);
   /// Gives the device the next step.
   void begin_step();
   /// Waits for the oldest step that it was given, and records it.
   void finish_step();
   void finish_steps();
   void record(const StepResult& result, double elapsed);
+  /// Throws RunError if it was one too many.
+  void tell_of_skipped(const StepResult& result);
   /// Whether something is to be done after a step (counted from 1) that needs the weights as it leaves them.
   bool pauses_after(int64_t step) const;
   bool due(int64_t step, int64_t every) const;
@@ -92,7 +77,6 @@ class Trainer {
   void collect_save_or_warn(bool wait);
   void warn_of_save(const InputError& error);
   void save_what_is_finished();
-  std::string environment() const;
   /// For the log: by one of the ranks.
   void note(const std::string& text);
   void warn(const std::string& text);
@@ -109,6 +93,7 @@ class Trainer {
     LoaderPosition position;  // after it
     Clock::time_point begin;
   };
+  StepMetrics metrics_of(const BegunStep& step, const StepResult& result, double elapsed) const;
 
   RunConfig config_;
   Backend& backend_;
@@ -122,22 +107,18 @@ class Trainer {
   RunDirectory directory_;
   std::unique_ptr<CheckpointWriter> writer_;
   MetricsLog metrics_;
+  std::string environment_;
   double peak_flops_;  // of all ranks; 0: not known
   StopSignal stop_;
   std::vector<std::string> opening_notes_;
 
-  // Where the run is.
-  int64_t finished_ = 0;  // steps
+  RunPosition at_;
   std::deque<BegunStep> begun_;
   Clock::time_point last_finish_;
-  int64_t tokens_ = 0;
-  double seconds_ = 0;
-  int64_t skipped_in_a_row_ = 0;
-  bool evaluation_pending_ = false;
   bool stop_agreed_ = false;  // of several ranks
-  std::map<std::string, SourceProgress> sources_;
-  int64_t saved_ = -1;   // the step of the newest checkpoint
-  int64_t saving_ = -1;  // the step of the one that was begun last
+  bool given_up_ = false;     // one of them had no data for a step
+  int64_t saved_ = -1;        // the step of the newest checkpoint
+  int64_t saving_ = -1;       // the step of the one that was begun last
 
   int64_t stage_ = -1;
   std::unique_ptr<Loader> loader_;

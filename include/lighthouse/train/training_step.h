@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <span>
 
@@ -17,6 +18,7 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
   bool skipped = false;      // loss or norm was not finite: the weights are as before
   bool stop = false;         // a rank wants to stop after this step
+  bool given_up = false;     // a rank had no data for it: the weights are as before, and it does not count
 };
 
 /// Adds one micro-batch's gradients and, times `loss_scale`, its losses: forward, loss, backward, for pass.inputs and
@@ -52,10 +54,13 @@ class TrainingStep {
   void set_stop_vote(StopVote vote) { stop_vote_ = std::move(vote); }
 
   /// Gives the device a step in the pass of its stage and attention: this rank's micro-batches of it (share_of). If a
-  /// layer hook of the pass or `windows` throws, weights and optimizer are as before the step.
+  /// layer hook of the pass or `windows` throws, weights and optimizer are as before the step. Of several ranks, one
+  /// for which `windows` throws InputError goes on to the step's sums, where the others wait, and all give up this step
+  /// and those after it; check_source() then throws what was thrown.
   void begin(Pass& pass, const BatchSection& batch, const WindowSource& windows, double learning_rate);
   /// Waits for the oldest step that was begun and not finished. Throws RunError if the device failed.
   StepResult finish();
+  void check_source() const;
   size_t in_flight() const { return begun_.size(); }
 
   /// The weights are not updated before `event`: a copy of them is under way.
@@ -69,6 +74,10 @@ class TrainingStep {
     Event written;
   };
 
+  /// Adds up the gradients of this rank's micro-batches.
+  void add_up(Pass& pass, const BatchSection& batch, const WindowSource& source);
+  /// Whether there were windows.
+  bool read(const WindowSource& source, std::span<int32_t> windows);
   void micro_batch(Pass& pass, double loss_scale);
   void sum_over_ranks(Pass& pass);
   void update(double learning_rate);
@@ -80,6 +89,7 @@ class TrainingStep {
   Stream stream_;
   GradientHook gradient_hook_;
   StopVote stop_vote_;
+  std::exception_ptr failure_;  // of the source of windows
   Event update_gate_, gradient_gate_;
   Arena pinned_;
   Tensor reports_;  // float64 [kInFlight, kStepScalars], pinned

@@ -1,0 +1,76 @@
+// How a run starts: afresh, from another run's checkpoint, or where it was stopped.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lighthouse/dist/group.h"
+#include "lighthouse/train/checkpoint_writer.h"
+#include "lighthouse/train/run_directory.h"
+
+namespace lighthouse {
+
+struct StartOptions {
+  bool resume = false;                 // from the newest checkpoint, or afresh if there is none
+  std::optional<int64_t> resume_from;  // from the checkpoint of this step
+};
+
+/// How far a run has come.
+struct RunPosition {
+  int64_t steps = 0;  // finished
+  int64_t tokens = 0;
+  double seconds = 0;  // of training
+  int64_t skipped_in_a_row = 0;
+  bool evaluation_pending = false;                // the one that is due at this step
+  std::map<std::string, SourceProgress> sources;  // by their paths
+};
+
+class RunStart {
+ public:
+  /// `environment` is what this program would write into a checkpoint (CheckpointState). All must outlive it.
+  RunStart(const RunConfig& config, const RunDirectory& directory, Group& group, RunMemory& memory,
+           CheckpointWriter& writer, std::string environment);
+
+  /// Sets weights and the optimizer's state, and takes the directory over: what it holds of later steps is set aside.
+  /// All ranks together. Throws InputError, with the directory as it was.
+  RunPosition start(const StartOptions& options);
+
+  /// The step of the checkpoint of this very run that it started from; -1: there is none.
+  int64_t saved() const { return saved_; }
+  /// What a user should know of it, in sentences.
+  const std::vector<std::string>& notes() const { return notes_; }
+
+ private:
+  /// The checkpoint to continue from; empty: none.
+  std::filesystem::path choose(const StartOptions& options) const;
+  std::filesystem::path newest_checkpoint() const;
+  std::filesystem::path checkpoint_of(int64_t step) const;
+  void verify(const std::filesystem::path& checkpoint) const;
+  void start_afresh();
+  /// Those of a checkpoint, or if that is empty, random ones.
+  void set_first_weights(const std::filesystem::path& checkpoint);
+  RunPosition continue_from(const std::filesystem::path& checkpoint);
+  void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
+  void load(const std::filesystem::path& checkpoint, const CheckpointState& state);
+  void note_environment(const CheckpointState& state);
+  void take_over_branch(const std::filesystem::path& checkpoint, int64_t step) const;
+  void take_over_run(int64_t step) const;
+  bool is_own(const std::filesystem::path& checkpoint) const {
+    return checkpoint.parent_path() == directory_.checkpoints();
+  }
+
+  const RunConfig& config_;
+  const RunDirectory& directory_;
+  Group& group_;
+  RunMemory& memory_;
+  CheckpointWriter& writer_;
+  std::string environment_;
+  int64_t saved_ = -1;
+  std::vector<std::string> notes_;
+};
+
+}  // namespace lighthouse

@@ -1,0 +1,62 @@
+#include "run_checks.h"
+
+#include <fmt/format.h>
+
+#include <optional>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/data_parallel.h"
+#include "stage_data.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+void check_on_this_rank(const RunConfig& config, Backend& backend, const Mesh& mesh) {
+  for (const StageSection& stage : config.stages) {
+    check_share(stage, mesh);
+    check_data(config, stage);
+  }
+  for (const std::string& checkpoint : {config.run.init_from, config.run.branch_from}) {
+    if (!checkpoint.empty()) find_checkpoint(checkpoint);
+  }
+  check_memory(config, backend, available_bytes(config, backend), mesh);
+}
+
+}  // namespace
+
+void check_run(const RunConfig& config, Backend& backend, const Ranks& ranks) {
+  together(*ranks.group, "the checks of the config", [&] {
+    check_on_this_rank(config, backend, ranks.mesh);
+    return std::string();
+  });
+}
+
+RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
+  std::optional<RunDirectory> directory;
+  const auto open = [&](bool of_leader) {
+    together(*ranks.group, "the run's folder", [&] {
+      if (ranks.leads() && of_leader) directory.emplace(config.run.directory);
+      if (!ranks.leads() && !of_leader) directory.emplace(RunDirectory::of_leader(config.run.directory));
+      return std::string();
+    });
+  };
+  open(true);
+  if (!ranks.alone()) open(false);
+  return std::move(*directory);
+}
+
+void check_disk(const RunDirectory& directory, const ModelConfig& model) {
+  const int64_t needed = 3 * size_of(DType::kFloat32) * parameter_count(model);
+  const auto free = static_cast<int64_t>(fs::space(directory.path()).available);
+  if (free >= needed) return;
+  throw InputError(
+      fmt::format("a checkpoint takes {} and {} has {} free; free some space or choose another "
+                  "run.directory",
+                  format_bytes(needed), directory.path().string(), format_bytes(free)));
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,93 @@
+#include "stage_data.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <sstream>
+
+#include "lighthouse/core/checksum.h"
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
+#include "lighthouse/core/text.h"
+#include "lighthouse/dist/ranks.h"
+
+namespace lighthouse {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A source's place in the data is kept under its path, so a stage can draw from a path only once.
+void check_sources(const StageSection& stage) {
+  std::set<std::string> paths;
+  for (const DataSource& source : stage.data.train) {
+    if (paths.insert(source.path).second) continue;
+    throw InputError(fmt::format("stage {} lists the training data {} twice; list it once, with a larger weight",
+                                 stage.name, source.path));
+  }
+}
+
+/// What a rank trains on: names and sizes of shards, and their first and last tokens.
+std::string data_of(const RunConfig& config) {
+  std::string text;
+  std::set<std::string> patterns;
+  for (const StageSection& stage : config.stages) {
+    for (const DataSource& source : stage.data.train) patterns.insert(source.path);
+    if (!stage.data.validation.empty()) patterns.insert(stage.data.validation);
+  }
+  for (const std::string& pattern : patterns) {
+    for (const fs::path& path : match_files(pattern)) {
+      const MappedFile file(path);
+      const auto bytes = file.bytes();
+      constexpr size_t kLooked = 64 << 10;
+      const std::string ends = checksum_of(bytes.first(std::min(bytes.size(), kLooked))) +
+                               checksum_of(bytes.last(std::min(bytes.size(), kLooked)));
+      text += fmt::format("{} of {} bytes, {}\n", path.filename().string(), bytes.size(), checksum_of(ends));
+    }
+  }
+  return text;
+}
+
+/// The first line that differs.
+std::string different_line(const std::string& a, const std::string& b) {
+  std::istringstream lines_of_a(a), lines_of_b(b);
+  for (std::string of_a, of_b; true;) {
+    const bool more = static_cast<bool>(std::getline(lines_of_a, of_a));
+    const bool more_there = static_cast<bool>(std::getline(lines_of_b, of_b));
+    if (!more && !more_there) return "";
+    if (!more) of_a = "nothing";
+    if (!more_there) of_b = "nothing";
+    if (of_a != of_b) return fmt::format("{} instead of {}", of_b, of_a);
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<Loader> open_loader(const RunConfig& config, const StageSection& stage) {
+  return std::make_unique<Loader>(stage.data.train, stage.batch.sequence_length, config.model.token_count(),
+                                  static_cast<uint64_t>(config.run.seed));
+}
+
+std::unique_ptr<WindowedSource> open_validation(const RunConfig& config, const StageSection& stage) {
+  if (stage.data.validation.empty()) return nullptr;
+  return std::make_unique<WindowedSource>(stage.data.validation, stage.batch.sequence_length,
+                                          config.model.token_count());
+}
+
+void check_data(const RunConfig& config, const StageSection& stage) {
+  if (stage.data.train.empty()) {
+    throw InputError(
+        fmt::format("stage {} has no training data; set data.train to shards made by "
+                    "`lighthouse prepare`, for example data/train-*.bin",
+                    stage.name));
+  }
+  check_sources(stage);
+  open_loader(config, stage);
+  open_validation(config, stage);
+}
+
+void check_same_data(Group& group, const RunConfig& config) {
+  if (group.size() > 1) check_same(group, data_of(config), "data", different_line);
+}
+
+}  // namespace lighthouse

@@ -1,0 +1,202 @@
+// What happens to long runs of several processes: ranks that die or freeze, signals, full disks, damaged data.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <functional>
+#include <thread>
+
+#include "ranks.h"
+#include "tiny_disk.h"
+
+namespace lighthouse::test {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+using Json = nlohmann::json;
+
+TEST_F(LongRanks, AKilledRankStopsTheOthersAndIsNamed) {
+  for (const int victim : {0, 2}) {
+    const auto run = start(3);
+    const pid_t process = process_of(victim);
+    ASSERT_GT(process, 1);
+    const auto begin = std::chrono::steady_clock::now();
+    kill(process, SIGKILL);
+    const Outcome outcome = run->wait();
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
+    EXPECT_NE(outcome.exit_code, 0);
+    for (const std::string& word : std::vector<std::string>{"rank " + std::to_string(victim), "is gone", "waiting"}) {
+      EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+    }
+    expect_goes_on();
+    fs::remove_all(run_folder("run"));
+  }
+}
+
+/// When a rank is killed.
+enum class Moment { kBeforeTheFirstStep, kInACheckpoint, kInAnEvaluation };
+
+class KilledRank : public LongRanks, public ::testing::WithParamInterface<Moment> {
+ protected:
+  bool saving() const {
+    std::error_code ignored;
+    for (const auto& entry : fs::directory_iterator(checkpoint_folder(), ignored)) {
+      if (entry.path().filename().string().rfind(".partial-step-", 0) == 0) return true;
+    }
+    return false;
+  }
+  bool come(Moment moment) const {
+    if (moment == Moment::kBeforeTheFirstStep) return fs::exists(run_folder("run"));
+    if (moment == Moment::kInACheckpoint) return saving();
+    return metrics_lines() > 3;  // of 400 windows after each step, a step takes little
+  }
+};
+
+INSTANTIATE_TEST_SUITE_P(At, KilledRank,
+                         ::testing::Values(Moment::kBeforeTheFirstStep, Moment::kInACheckpoint,
+                                           Moment::kInAnEvaluation));
+
+TEST_P(KilledRank, StopsTheOthersAndTheRunGoesOnFromItsLastCheckpoint) {
+  Arguments settings = endless();
+  settings.insert(settings.end(), {"--set", "checkpoint.every=1"});
+  if (GetParam() == Moment::kInAnEvaluation) {
+    settings.insert(settings.end(), {"--set", "evaluation={every: 1, batches: 400}"});
+  }
+  Process run(mpirun(), under_mpirun(3, train_arguments("run", settings)));
+  ASSERT_TRUE(wait_until(60s, [&] { return come(GetParam()) || !run.running(); }));
+  const pid_t process = process_of(1);
+  ASSERT_GT(process, 1);
+  const auto begin = std::chrono::steady_clock::now();
+  kill(process, SIGKILL);
+  const Outcome outcome = run.wait();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 60s);
+  EXPECT_NE(outcome.exit_code, 0);
+  for (const char* word : {"rank 1", "is gone", "was waiting for it in"}) {
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+  }
+  expect_goes_on();
+}
+
+TEST_F(LongRanks, RunUntilDoneFinishesARunWhoseRankWasKilled) {
+  Arguments arguments{LIGHTHOUSE_SOURCE_DIR "/scripts/run_until_done.sh", mpirun()};
+  const Arguments rest =
+      under_mpirun(2, train_arguments("run", dense({"--set", "stages.0.steps=1000", "--set", "checkpoint.every=5"})));
+  arguments.insert(arguments.end(), rest.begin(), rest.end());
+  arguments.emplace_back("--resume");
+  Process run("/bin/bash", arguments);
+  ASSERT_TRUE(wait_until(60s, [&] { return checkpoints() > 0; }));
+  kill(process_of(1), SIGKILL);
+  const Outcome outcome = run.wait();
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("starting again from the newest checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_EQ(metrics("run").back().at("step"), 1000);
+}
+
+TEST_F(LongRanks, AFrozenRankIsGoneToo) {
+  Arguments settings = endless();
+  settings.insert(settings.end(), {"--set", "distributed.timeout_seconds=1"});
+  Process run(mpirun(), under_mpirun(2, train_arguments("run", settings)));
+  ASSERT_TRUE(wait_until(60s, [&] { return checkpoints() > 0; }));
+  const pid_t process = process_of(1);
+  ASSERT_GT(process, 1);
+  kill(process, SIGSTOP);
+  const Outcome outcome = run.wait();  // mpirun continues and ends it
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_NE(outcome.err.find("nothing was heard of it"), std::string::npos) << outcome.err;
+}
+
+/// Two ranks, each with data of its own under the same name, as hosts with local disks have them.
+class RanksWithDisks : public LongRanks {
+ protected:
+  RanksWithDisks() {
+    for (const char* host : {"a", "b"}) write_text(at(host) / "t.bin", shard_of_text(sample_text(16000)));
+  }
+
+  Arguments on_two_disks(const Arguments& more = {}) const {
+    Arguments settings = endless();
+    settings.insert(settings.end(), {"--set", "data.train=t.bin", "--set", "data.validation="});
+    settings.insert(settings.end(), more.begin(), more.end());
+    Arguments arguments{"--oversubscribe"};
+    for (const char* host : {"a", "b"}) {
+      if (arguments.size() > 1) arguments.emplace_back(":");
+      arguments.insert(arguments.end(), {"-n", "1", "-wdir", path(host), lighthouse_program()});
+      const Arguments rest = train_arguments("run", settings);
+      arguments.insert(arguments.end(), rest.begin(), rest.end());
+    }
+    return arguments;
+  }
+
+  /// The run ends, with its last step saved, as `spoil` damages the data of rank 1.
+  void expect_saved_when(const std::function<void(const fs::path&)>& spoil, const std::string& complaint) {
+    Process run(mpirun(), on_two_disks({"--set", "checkpoint.every=1000000"}));
+    ASSERT_TRUE(wait_until(60s, [&] { return metrics_lines() > 5; }));
+    spoil(at("b/t.bin"));
+    const Outcome outcome = run.wait();
+    EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+    for (const std::string& word : {std::string("rank 1: t.bin"), complaint}) {
+      EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+    }
+    const int64_t last = metrics("run").back().at("step").get<int64_t>();
+    EXPECT_TRUE(fs::exists(checkpoint("run", last) / "state.json")) << last;
+    fs::copy_file(at("a/t.bin"), at("b/t.bin"), fs::copy_options::overwrite_existing);
+    const size_t lines = metrics_lines();
+    Process again(mpirun(), on_two_disks({"--resume"}));
+    EXPECT_TRUE(wait_until(60s, [&] { return metrics_lines() > lines + 5 || !again.running(); }));
+    EXPECT_TRUE(again.running());
+    again.send(SIGTERM);
+    again.wait();
+    EXPECT_EQ(losses_and_norms(run_folder("run") / "metrics.jsonl").size(), metrics_lines()) << "no step is missing";
+  }
+};
+
+TEST_F(RanksWithDisks, BadTokensOnOneSaveAndStopAll) {
+  const auto overwrite = [](const fs::path& shard) {
+    const std::string bad(32000, '\xff');
+    const int file = open(shard.c_str(), O_WRONLY);
+    EXPECT_EQ(pwrite(file, bad.data(), bad.size(), 1024), std::ssize(bad));
+    close(file);
+  };
+  expect_saved_when(overwrite, "outside the vocabulary");
+}
+
+TEST_F(RanksWithDisks, AShardCutShortOnOneSavesAndStopsAll) {
+  expect_saved_when([](const fs::path& shard) { fs::resize_file(shard, 4096); }, "was cut short");
+}
+
+class StoppedRanks : public LongRanks, public ::testing::WithParamInterface<int> {};
+
+/// SIGUSR1 is what mpirun passes on at once.
+INSTANTIATE_TEST_SUITE_P(By, StoppedRanks, ::testing::Values(SIGTERM, SIGUSR1));
+
+TEST_P(StoppedRanks, SaveTheirLastStepOnce) {
+  const auto run = start(3);
+  run->send(GetParam());
+  const Outcome outcome = run->wait();
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_NE(outcome.err.find("all ranks have finished the step in progress"), std::string::npos) << outcome.err;
+  int64_t last = 0;
+  for (const Json& line : metrics("run")) last = std::max(last, line.at("step").get<int64_t>());
+  EXPECT_TRUE(fs::exists(checkpoint("run", last) / "state.json")) << last;
+  expect_goes_on();
+}
+
+TEST_F(LongRanks, AFullDiskCostsACheckpointAndNotTheRun) {
+  const TinyDisk disk(at("runs"), 4 << 20);
+  if (!disk.mounted()) GTEST_SKIP() << "a small disk can be mounted by root only";
+  const auto run = start(2);
+  disk.fill();
+  const size_t lines = metrics_lines();
+  std::this_thread::sleep_for(1500ms);
+  disk.free_space();
+  EXPECT_TRUE(wait_until(30s, [&] { return metrics_lines() > lines + 5 || !run->running(); }));
+  EXPECT_TRUE(run->running()) << "the run goes on";
+  run->send(SIGTERM);
+  const Outcome outcome = run->wait();
+  for (const char* word : {"no checkpoint at step", "No space left on device", "Training goes on"}) {
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+  }
+  expect_goes_on();
+}
+
+}  // namespace
+}  // namespace lighthouse::test
