@@ -26,10 +26,6 @@ void check_shapes(const char* operation, const Tensor& q, const Tensor& k, const
           operation, {&q, &k, &v, &out, &lse});
 }
 
-AttentionProblem::Strides strides_of(const Tensor& x) {
-  return {x.stride(0), x.stride(1), x.stride(2)};
-}
-
 AttentionProblem forward_problem(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out) {
   AttentionProblem p;
   p.batch = q.size(0);

@@ -30,6 +30,10 @@ struct AttentionProblem {
   friend auto operator<=>(const AttentionProblem&, const AttentionProblem&) = default;
 };
 
+inline AttentionProblem::Strides strides_of(const Tensor& x) {
+  return {x.stride(0), x.stride(1), x.stride(2)};
+}
+
 /// The addresses of the first elements; of the gradients only in a backward problem. lse is [B, H, queries]; of packed
 /// sequences [tokens, H], and then there are also their lengths, int32 [batch], and where each begins, int64 [batch +
 /// 1], in elements: of k, v and, forward, q; of out, dout, dq and, backward, q; of dk and dv; of lse.

@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kCombineThreads = 512;
-constexpr int kMaxHeadDim = 256;
+constexpr int kMaxHeadDim = static_cast<int>(cuda_scratch::kMaxHeadDim);
 constexpr int kMaxSplits = static_cast<int>(cuda_scratch::kMaxDecodeSplits);
 static_assert(kMaxSplits <= kCombineThreads && kMaxHeadDim <= kCombineThreads);
 constexpr int kKeys = 4;  // that a team loads before it waits for the first

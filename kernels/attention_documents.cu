@@ -38,6 +38,7 @@ class Cutter {
   void* take(int64_t bytes) {
     void* piece = static_cast<std::byte*>(scratch_.raw()) + used_;
     used_ += cuda_scratch::aligned(bytes);
+    require(used_ <= scratch_.bytes(), "attention in bfloat16 with documents: the scratch", {&scratch_});
     return piece;
   }
   Tensor rest() const { return scratch_.slice(0, used_, scratch_.size(0)); }
@@ -52,10 +53,6 @@ class Cutter {
 /// Whether x [B, N, X, D] is a part of a contiguous [B, N, ...]: a token after another in all the batch.
 bool is_of_fused(const Tensor& x, int64_t position_stride) {
   return x.stride(1) == position_stride && x.stride(0) == x.size(1) * position_stride && x.stride(2) == x.size(3);
-}
-
-AttentionProblem::Strides strides_of(const Tensor& x) {
-  return {x.stride(0), x.stride(1), x.stride(2)};
 }
 
 AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,

@@ -75,6 +75,11 @@ __device__ inline bfloat16 from_float<bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
+/// Its sum's rounding is spelled out, so that all who make a SwiGLU get the same bits.
+__device__ inline float sigmoid(float x) {
+  return __fdividef(1.0f, __fadd_rn(1.0f, expf(-x)));
+}
+
 /// A pack that waits in registers: whole words, because the compiler gives each half of a word that it sees a register
 /// of its own, and would wait for a load under a condition to take it apart.
 template <typename T, int kSize>

@@ -11,8 +11,8 @@
 
 namespace lighthouse::cuda {
 
-/// In a kernel launched early, before it reads or writes anything that another kernel writes or reads: waits until all
-/// that was given to the stream before it has run and can be seen.
+/// In a kernel launched early, before it reads or writes anything that a kernel just before it writes or reads (what is
+/// older has ended): waits until all that was given to the stream before it has run and can be seen.
 __device__ inline void wait_for_those_before() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();

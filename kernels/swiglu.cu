@@ -37,11 +37,6 @@ struct Place {
   }
 };
 
-// The sum's rounding is spelled out, so that both kernels yield the same bits of `out`.
-__device__ inline float sigmoid(float x) {
-  return __fdividef(1.0f, __fadd_rn(1.0f, expf(-x)));
-}
-
 template <typename T, int kSize>
 __global__ void __launch_bounds__(kMaxBlock) forward_kernel(T* out, const T* gate_up, Layout layout) {
   const Place place(layout, kSize);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int64_t kManyOutputs = 16384;
+constexpr int64_t kManyOutputs = 16384;  // enough for all multiprocessors where a warp has several
 
 enum class Around : uint8_t { kNorm, kNormAndSwiglu, kSum };
 
@@ -101,6 +101,18 @@ __device__ float stored(float x) {
   return to_float(from_float<T>(x));
 }
 
+/// The rows of weights that a warp has, and their beginning.
+template <bool kPair, typename T, typename Part, int kRows>
+__device__ void hold_rows(const T* (&rows)[kRows], Part (&weights)[kRows], const Operands<T>& o, int64_t output) {
+#pragma unroll
+  for (int r = 0; r < kRows; ++r) {
+    const bool there = (kPair ? output : output + r) < o.outputs;
+    rows[r] = o.weight + (output + (kPair ? r * o.outputs : r)) * o.inputs;
+    weights[r].load(rows[r], 0, there ? o.inputs : 0);
+    if (there) prefetch_row(rows[r], Part::kStretch, o.inputs);
+  }
+}
+
 /// A warp has kRows rows of weights: those of as many outputs, or SwiGLU's two of one. It holds their beginning before
 /// it waits for x.
 template <typename T, int kSize, Around kAround, int kRows>
@@ -114,13 +126,7 @@ __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
   const int64_t output = kPair ? warp : warp * kRows;
   const T* rows[kRows];
   Part weights[kRows];
-#pragma unroll
-  for (int r = 0; r < kRows; ++r) {
-    const bool there = (kPair ? output : output + r) < o.outputs;
-    rows[r] = o.weight + (output + (kPair ? r * o.outputs : r)) * o.inputs;
-    weights[r].load(rows[r], 0, there ? o.inputs : 0);
-    if (there) prefetch_row(rows[r], Part::kStretch, o.inputs);
-  }
+  hold_rows<kPair>(rows, weights, o, output);
   const T* x = o.x;
   if constexpr (kAround == Around::kSum) {
     wait_for_those_before();
@@ -145,7 +151,7 @@ __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
   for (float& sum : sums) sum = stored<T>(warp_sum(sum));
   if (threadIdx.x % kWarp != 0) return;
   if constexpr (kPair) {
-    o.out[output] = from_float<T>(sums[0] * __fdividef(1.0f, 1.0f + expf(-sums[0])) * sums[1]);
+    o.out[output] = from_float<T>(sums[0] * sigmoid(sums[0]) * sums[1]);
   } else {
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {

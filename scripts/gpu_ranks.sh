@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Many ranks on one GPU, for machines that have no more: a tiny dense model for 40 steps, plain; as one rank through NCCL; as
 # two ranks that share the GPU, through MPI and host memory, with whole and with sharded optimizer state; a checkpoint of two
-# ranks continued by one; a killed rank. Compares the losses and prints a table last.
+# ranks continued by one; a killed rank. Compares the losses, closely in float32, in bfloat16 with what another micro-batch
+# changes, and prints a table last.
 #   scripts/gpu_ranks.sh [--build DIR]     default: build
 set -uo pipefail
 build=build

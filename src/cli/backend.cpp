@@ -11,22 +11,11 @@ namespace lighthouse {
 namespace {
 
 #ifdef LIGHTHOUSE_HAS_CUDA
-bool masks_documents(const RunConfig& config) {
-  return std::any_of(config.stages.begin(), config.stages.end(),
-                     [](const StageSection& stage) { return stage.data.document_mask == DocumentMask::kAttention; });
-}
-
 bool gpu_is_there() {
   return cuda_device_count() > 0;
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config, int local_rank) {
-  if (config.run.deterministic && config.run.dtype == DTypeChoice::kBFloat16 && masks_documents(config)) {
-    throw InputError(
-        "run.deterministic is true and data.document_mask is attention, whose backward in bfloat16 has no "
-        "deterministic "
-        "form; use --set run.dtype=float32, or --set run.deterministic=false");
-  }
   constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
   options.device = local_rank % std::max(1, cuda_device_count());

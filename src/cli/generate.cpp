@@ -39,7 +39,7 @@ void run(const Options& options) {
     begun = true;
   };
   const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;
-  if (std::ssize(prompt) + options.sampling.max_tokens > card.stage.batch.sequence_length) {
+  if (options.sampling.max_tokens > card.stage.batch.sequence_length - std::ssize(prompt)) {
     card.warn_if_beyond_training(context);
   }
   const GenerationTimes times = generate(card.model, weights.parameters(), *backend, prompt, context,

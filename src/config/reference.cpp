@@ -30,7 +30,7 @@ constexpr const char* kCombinations =
     "| `data.document_mask: attention` | a Lighthouse stage | it pools across documents |\n"
     "| `data.document_mask: attention` | a GPU in bfloat16 and `run.deterministic` | its backward there has no "
     "deterministic form |\n"
-    "| `dense_every` | a dense stage, or a value of 1 | every step would be dense |\n"
+    "| `dense_every` | a dense stage, or a value of 1 | every step would be dense: it belongs in a Lighthouse stage |\n"
     "| `dense_layers` | all layers of the model | no layer would be Lighthouse |\n"
     "| `top_k` | a `tile` that does not divide it | what is selected is whole tiles |\n"
     "| `sequence_length` of a Lighthouse stage | a `pooling_factor^(levels-1)` that does not divide it, or a coarsest "

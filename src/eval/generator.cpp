@@ -49,8 +49,9 @@ GenerationTimes generate(const ModelConfig& config, const Parameters& weights, B
                          std::vector<int32_t> prompt, int64_t context, int32_t end_token,
                          const SamplingOptions& options, const std::function<void(int32_t)>& emit) {
   check(prompt, context, config, options);
-  const auto all = static_cast<int64_t>(prompt.size()) + options.max_tokens;
-  Decoding decoding(config, weights, std::min(context, all), backend);
+  const auto given = static_cast<int64_t>(prompt.size());
+  const bool fits = given < context && options.max_tokens < context - given;
+  Decoding decoding(config, weights, fits ? given + options.max_tokens : context, backend);
   std::vector<int32_t>& tokens = prompt;
   keep_last(tokens, context);
   GenerationTimes times;

@@ -122,7 +122,11 @@ void Trainer::run() {
     if (leads()) metrics_.flush();
     throw;
   } catch (const AgreedError&) {
-    save_what_is_finished();
+    try {
+      save_what_is_finished();
+    } catch (const InputError& error) {
+      warn_of_save(error);  // what stopped the run is told last
+    }
     throw;
   } catch (const InputError&) {                   // a bad token deep in the data, a full disk
     if (ranks_.alone()) save_what_is_finished();  // others may be in the middle of a step

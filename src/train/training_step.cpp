@@ -40,6 +40,11 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
   AdamW& optimizer = memory_.optimizer();
   backend_.wait(stream_, gradient_gate_);
   gradient_gate_ = {};
+  // Documents are counted by waiting for the device. What it may wait for are other ranks, and only the communicator
+  // notices if they are gone.
+  if (parallel_ != nullptr && pass.settings.document_end && !begun_.empty()) {
+    parallel_->communicator().wait(begun_.back().written);
+  }
   backend_.fill(stream_, memory_.gradients().flat, 0);
   backend_.fill(stream_, optimizer.step_scalar(kLoss), 0);
   add_up(pass, batch, source);

@@ -40,6 +40,25 @@ TEST(Plan, SaysWhenTheDeterministicWorkspaceIsTooSmall) {
   EXPECT_NE(plan.err.find("memory.attention_workspace"), std::string::npos) << plan.err;
 }
 
+TEST(Plan, RefusesADeterministicBackwardInsideDocuments) {
+  const Outcome plan = lighthouse({"plan", kPaper, "--set", "run.deterministic=true", "--set",
+                                   "stages.0.attention=dense", "--set", "data.document_mask=attention"});
+  EXPECT_EQ(plan.exit_code, 2);
+  EXPECT_NE(plan.err.find("set run.deterministic to false"), std::string::npos) << plan.err;
+}
+
+TEST(Plan, CountsAsManyLogitsAsTheConfigSays) {
+  const auto bytes = [](const char* gibibytes) {
+    const std::string out = lighthouse({"plan", kPaper, "--set", "memory.recompute=block", "--set",
+                                        std::string("memory.logits=") + gibibytes})
+                                .out;
+    const size_t at = out.find("The run takes ");
+    return at == std::string::npos ? 0.0 : std::stod(out.substr(at + 14));
+  };
+  EXPECT_GT(bytes("8"), bytes("0") + 3);
+  EXPECT_EQ(bytes("2"), bytes("0"));
+}
+
 TEST(Plan, OfManyRanks) {
   const Outcome plan = lighthouse({"plan", kPaper, "--ranks", "4", "--step-seconds", "40"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;

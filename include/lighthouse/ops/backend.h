@@ -213,8 +213,8 @@ class Backend {
   virtual void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) = 0;
   /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees those up to itself. Its
   /// fused qkv [H + 2 G, D] is not rotated yet, and is left so; cos, sin [M, D/2] are rope_table's. Its rotated k and
-  /// its v become row `position` of the caches. The operations of one new token that were given to
-  /// the stream just before may still run when the position and the caches are read: they must not write them.
+  /// its v become row `position` of the caches. The operations of one new token that were given to the stream just
+  /// before may still run when the position and the caches are read: they must not write them.
   virtual void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                                 const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
                                 const Tensor& position) = 0;

