@@ -2,7 +2,6 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <ranges>
 #include <vector>
 
 #include "lighthouse/core/error.h"
@@ -50,11 +49,12 @@ int32_t likeliest_of(const float* logits, int64_t count) {
 
 /// The k likeliest of all tokens; of those alike the first. All if k is 0.
 std::vector<int32_t> top_k(const float* logits, int64_t count, int64_t k) {
-  const auto all = std::views::iota(int32_t{0}, static_cast<int32_t>(count));
-  if (k <= 0 || k >= count) return {all.begin(), all.end()};
+  std::vector<int32_t> all(static_cast<size_t>(count));
+  std::iota(all.begin(), all.end(), 0);
+  if (k <= 0 || k >= count) return all;
   const auto likelier = [&](int32_t a, int32_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; };
   std::vector<int32_t> tokens(static_cast<size_t>(k));
-  std::ranges::partial_sort_copy(all, tokens, likelier);
+  std::partial_sort_copy(all.begin(), all.end(), tokens.begin(), tokens.end(), likelier);
   std::sort(tokens.begin(), tokens.end());
   return tokens;
 }
