@@ -11,6 +11,7 @@
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
 #include "profile_range.h"
+#include "scratch_cutter.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -98,19 +99,13 @@ struct ChunkScratch {
   Tensor workspace;
 
   ChunkScratch(const Tensor& scratch, const Shape& keys, const Shape& lse) {
-    int64_t begin = 0;
-    const auto take = [&](const Shape& shape, DType dtype) {
-      const int64_t bytes = cuda_scratch::aligned(shape.numel() * size_of(dtype));
-      const Tensor part(static_cast<std::byte*>(scratch.raw()) + begin, shape, dtype, scratch.device());
-      begin += bytes;
-      return part;
-    };
-    dk_sum = take(keys, DType::kFloat32);
-    dv_sum = take(keys, DType::kFloat32);
-    dk_part = take(keys, DType::kBFloat16);
-    dv_part = take(keys, DType::kBFloat16);
-    lse_part = take(lse, DType::kFloat32);
-    workspace = scratch.slice(0, begin, scratch.size(0));
+    ScratchCutter cutter(scratch);
+    dk_sum = cutter.take(keys, DType::kFloat32);
+    dv_sum = cutter.take(keys, DType::kFloat32);
+    dk_part = cutter.take(keys, DType::kBFloat16);
+    dv_part = cutter.take(keys, DType::kBFloat16);
+    lse_part = cutter.take(lse, DType::kFloat32);
+    workspace = cutter.rest();
   }
 };
 
@@ -149,7 +144,7 @@ void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, con
   const ProfileRange range("attention_forward");
   check_shapes("attention_forward", q, k, v, out, lse);
   if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, documents.starts);
-  if (documents.count > 0) {
+  if (documents.starts.defined()) {
     return attention_forward_documents(*attention_, stream, out, lse, scratch, q, k, v, documents);
   }
   attention_->run(stream, forward_problem(q, k, v, out), {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()},
@@ -165,7 +160,7 @@ void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, con
   if (q.dtype() == DType::kFloat32) {
     return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents.starts);
   }
-  if (documents.count > 0) {
+  if (documents.starts.defined()) {
     return attention_backward_documents(*attention_, stream, {dq, dk, dv, dout, out, q, k, v, lse}, scratch, documents);
   }
   const int64_t n = q.size(1);

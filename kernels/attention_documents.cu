@@ -4,6 +4,7 @@
 #include "device_math.cuh"
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
+#include "scratch_cutter.h"
 
 namespace lighthouse::cuda {
 namespace {
@@ -27,29 +28,6 @@ __global__ void places_kernel(Places places, const int32_t* bounds, int64_t slot
   places.lengths[slot] = static_cast<int32_t>((slot + 1 < tokens ? bounds[slot + 1] : tokens) - begin);
 }
 
-/// Hands out the pieces of a scratch, one after another.
-class Cutter {
- public:
-  explicit Cutter(const Tensor& scratch) : scratch_(scratch) {}
-
-  Tensor take(const Shape& shape, DType dtype) {
-    return {take(shape.numel() * size_of(dtype)), shape, dtype, device()};
-  }
-  void* take(int64_t bytes) {
-    void* piece = static_cast<std::byte*>(scratch_.raw()) + used_;
-    used_ += cuda_scratch::aligned(bytes);
-    require(used_ <= scratch_.bytes(), "attention in bfloat16 with documents: the scratch", {&scratch_});
-    return piece;
-  }
-  Tensor rest() const { return scratch_.slice(0, used_, scratch_.size(0)); }
-
- private:
-  Device device() const { return scratch_.device(); }
-
-  const Tensor& scratch_;
-  int64_t used_ = 0;
-};
-
 /// Whether x [B, N, X, D] is a part of a contiguous [B, N, ...]: a token after another in all the batch.
 bool is_of_fused(const Tensor& x, int64_t position_stride) {
   return x.stride(1) == position_stride && x.stride(0) == x.size(1) * position_stride && x.stride(2) == x.size(3);
@@ -58,7 +36,7 @@ bool is_of_fused(const Tensor& x, int64_t position_stride) {
 AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
                             const Documents& documents) {
   require(is_of_fused(q, q.stride(1)) && is_of_fused(k, q.stride(1)) && is_of_fused(v, q.stride(1)) &&
-              out.is_contiguous() && have_shape({q.size(0) * q.size(1) + 2}, documents.bounds),
+              out.is_contiguous() && documents.count > 0 && have_shape({q.size(0) * q.size(1) + 2}, documents.bounds),
           "attention in bfloat16 with documents", {&out, &q, &k, &v, &documents.bounds});
   AttentionProblem p;
   p.batch = cuda_scratch::document_slots(documents.count);
@@ -75,7 +53,7 @@ AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k,
 }
 
 /// Writes the places and says where.
-void add_places(AttentionAddresses& at, Cutter& cutter, const Stream& stream, const AttentionProblem& p,
+void add_places(AttentionAddresses& at, ScratchCutter& cutter, const Stream& stream, const AttentionProblem& p,
                 const Documents& documents) {
   const int64_t slots = p.batch;
   Places places{static_cast<int32_t*>(cutter.take(slots * int64_t{sizeof(int32_t)})),
@@ -111,7 +89,7 @@ void attention_forward_documents(CudnnAttention& cudnn, const Stream& stream, co
                                  const Documents& documents) {
   const AttentionProblem problem = problem_of(out, q, k, v, documents);
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()};
-  Cutter cutter(scratch);
+  ScratchCutter cutter(scratch);
   add_places(at, cutter, stream, problem, documents);
   cudnn.run(stream, problem, at, cutter.rest());
 }
@@ -124,7 +102,7 @@ void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, c
               dout.is_contiguous(),
           "attention_backward in bfloat16 with documents", {&dq, &dk, &dv, &dout});
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>(), dout.raw()};
-  Cutter cutter(scratch);
+  ScratchCutter cutter(scratch);
   add_places(at, cutter, stream, problem, documents);
   // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide. It finds its sums of
   // dq where q lies, so that this has to be as narrow (seen with cuDNN 9.19: else it writes beyond them).
