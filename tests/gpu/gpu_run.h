@@ -68,6 +68,21 @@ inline RunConfig lighthouse_run(const TemporaryFolder& folder, const std::string
   return config;
 }
 
+/// The dense run within documents, of some 20 tokens each.
+inline RunConfig masked_run(const TemporaryFolder& folder, const std::string& name = "run") {
+  RunConfig config = dense_run(folder, name);
+  const auto write = [](const std::filesystem::path& path, int64_t count, unsigned seed) {
+    std::vector<int32_t> tokens = random_tokens(count, 257, seed);
+    for (int32_t& token : tokens) token = token % 20 == 0 ? 256 : token;
+    write_shard(path, tokens);
+  };
+  write(config.data.train[0].path, 12 * 64 + 1, 1);
+  write(config.data.validation, 5 * 64 + 1, 2);
+  config.data.document_mask = DocumentMask::kAttention;
+  resolve_stages(config);
+  return config;
+}
+
 inline RunConfig run_of(AttentionKind kind, const TemporaryFolder& folder, const std::string& name = "run",
                         int64_t length = 64) {
   return kind == AttentionKind::kDense ? dense_run(folder, name, length) : lighthouse_run(folder, name, length);

@@ -38,7 +38,8 @@ TEST_P(GpuMemory, APlanWithoutAGpuIsTheSame) {
   PlannedCuda same;
   same.dtype = options().dtype;
   const auto planned = make_planned_cuda_backend(same);
-  for (const RunConfig& config : {dense_run(folder_), deep(RecomputeChoice::kNone), deep(RecomputeChoice::kBlock)}) {
+  for (const RunConfig& config : {dense_run(folder_), masked_run(folder_), lighthouse_run(folder_),
+                                  deep(RecomputeChoice::kNone), deep(RecomputeChoice::kBlock)}) {
     EXPECT_EQ(planned_bytes(config, *gpu_), planned_bytes(config, *planned));
   }
 }

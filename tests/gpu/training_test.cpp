@@ -72,6 +72,53 @@ TEST_F(GpuTraining, InBfloat16LossesFollowTheCpus) {
   expect_losses_near(actual, expected, 10, 2e-2);
 }
 
+TEST_F(GpuTraining, InFloat32AStepWithinDocumentsIsTheCpus) {
+  const RunConfig masked = with_batch(masked_run(folder_), 2, 4);
+  Steps actual(masked, *gpu_), expected(masked, *cpu_);
+  expect_same_step(actual, expected);
+  expect_losses_near(actual, expected, 5, 1e-5);
+  RunConfig unmasked = masked;
+  unmasked.data.document_mask = DocumentMask::kNone;
+  resolve_stages(unmasked);
+  EXPECT_GT(std::abs(Steps(unmasked, *gpu_).run().gradient_norm - Steps(masked, *gpu_).run().gradient_norm), 1e-4);
+}
+
+// Three micro-batches: where documents lie is read back from the device, so none is replayed from a graph.
+TEST_F(GpuTraining, InBfloat16LossesWithinDocumentsFollowTheCpus) {
+  const RunConfig masked = with_batch(masked_run(folder_), 2, 6);
+  const auto gpu = make_cuda_backend(kBFloat16);
+  Steps actual(masked, *gpu), expected(masked, *cpu_);
+  expect_losses_near(actual, expected, 10, 2e-2);
+  EXPECT_EQ(actual.pass().recording.graph, nullptr);
+}
+
+TEST_F(GpuTraining, ARunWithinDocumentsFollowsTheCpus) {
+  for (const CudaOptions& type : {kFloat32, kBFloat16}) {
+    const auto gpu = make_cuda_backend(type);
+    const std::string name(name_of(type.dtype));
+    Recorder actual, expected;
+    train_on(*gpu, masked_run(folder_, "gpu-" + name), actual);
+    train_on(*cpu_, masked_run(folder_, "cpu-" + name), expected);
+    ASSERT_EQ(actual.steps.size(), expected.steps.size());
+    ASSERT_EQ(actual.validations.size(), expected.validations.size());
+    ASSERT_FALSE(actual.validations.empty());
+    const double tolerance = type.dtype == DType::kFloat32 ? 1e-4 : 2e-2;
+    for (size_t i = 0; i < actual.steps.size(); ++i) {
+      EXPECT_NEAR(actual.steps[i].loss, expected.steps[i].loss, tolerance) << name << ", step " << i + 1;
+    }
+    for (size_t i = 0; i < actual.validations.size(); ++i) {
+      EXPECT_NEAR(actual.validations[i].loss_dense, expected.validations[i].loss_dense, tolerance) << name;
+    }
+  }
+}
+
+TEST_F(GpuTraining, DocumentsInBfloat16WithTheSameBitsAreRefused) {
+  const auto gpu = make_cuda_backend(kDeterministic);
+  const std::string message = refusal([&] { train_on(*gpu, masked_run(folder_)); });
+  EXPECT_TRUE(contains(message, "data.document_mask")) << message;
+  EXPECT_TRUE(contains(message, "run.deterministic")) << message;
+}
+
 TEST_F(GpuTraining, SmallBatchesAddUpToALargeOne) {
   Steps four(config(1, 4), *gpu_), one(config(4, 4), *gpu_);
   for (int i = 0; i < 4; ++i) {

@@ -63,6 +63,11 @@ TEST_P(DocumentsTest, AttentionWhereMostDocumentsAreShort) {
   expect_close(1, 1500, tokens, 8, 2, 64);
 }
 
+// A grid of thread blocks has at most 65,535 in its second and third dimension.
+TEST_P(DocumentsTest, AttentionInVeryManyDocuments) {
+  expect_close(1, 70000, Values(70000, kEnd), 2, 1, 64);
+}
+
 TEST_P(DocumentsTest, AttentionOfLongSequences) {
   expect_close(1, 9000, tokens_with_ends(9000, 3001), 2, 1, 128);
 }
