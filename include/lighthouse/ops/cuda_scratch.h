@@ -78,6 +78,11 @@ constexpr int64_t document_places(int64_t tokens) {
   return aligned(slots * size_of(DType::kInt32)) + kDocumentLists * aligned((slots + 1) * int64_t{sizeof(int64_t)});
 }
 
+/// cuDNN's own for as many, and more than it takes: 9.19 wants 256 bytes a slot forward, 448 backward.
+constexpr int64_t document_workspace(int64_t tokens) {
+  return 512 * document_slots(tokens);
+}
+
 /// q [B, N, H, D]. Throws InputError if no GPU kernel takes heads of that size.
 inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads*/, bool documents = false) {
   if (q[3] > kMaxHeadDim) {
@@ -86,7 +91,7 @@ inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads
                      " work; set model.num_attention_heads to more, or run.device to cpu");
   }
   if (dtype == DType::kFloat32) return 0;
-  return kMebibyte + (documents ? document_places(q[0] * q[1]) : 0);
+  return kMebibyte + (documents ? document_places(q[0] * q[1]) + document_workspace(q[0] * q[1]) : 0);
 }
 
 /// cuDNN's deterministic backward keeps dq's parts of all pairs of blocks: 2 bytes for each query and key.
@@ -121,8 +126,9 @@ inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads,
         "memory for each document as for a whole sequence; set run.deterministic to false, or run.dtype to float32");
   }
   if (documents) {  // and packed q, dq, dk, dv; the heads' own dk and dv are then float32
-    const auto two = [&](int64_t heads) { return 2 * aligned(q[0] * q[1] * heads * q[3] * size_of(dtype)); };
-    return document_places(q[0] * q[1]) + two(q[2]) + two(kv_heads) + aligned(sums + of_heads);
+    const int64_t tokens = q[0] * q[1];
+    const auto two = [&](int64_t heads) { return 2 * aligned(tokens * heads * q[3] * size_of(dtype)); };
+    return document_places(tokens) + two(q[2]) + two(kv_heads) + aligned(sums + of_heads + document_workspace(tokens));
   }
   if (!deterministic) return aligned(sums);
   const int64_t chunk = query_chunk(q, limit);
