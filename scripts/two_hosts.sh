@@ -5,7 +5,8 @@
 #   sudo scripts/two_hosts.sh [PROGRAM]     default: build/bin/lighthouse
 set -euo pipefail
 cd "$(dirname "$0")/.."
-program=$(realpath "${1:-build/bin/lighthouse}")
+program=$(realpath -- "${1:-build/bin/lighthouse}")
+[ -f "$program" ] && [ -x "$program" ] || { echo "two_hosts: $program is no program; usage: $0 [PROGRAM]" >&2; exit 2; }
 [ "$(id -u)" -eq 0 ] || { echo "two_hosts: network namespaces are made by root alone" >&2; exit 2; }
 for tool in ip mpirun python3; do command -v $tool >/dev/null || { echo "two_hosts: $tool is missing" >&2; exit 2; }; done
 
