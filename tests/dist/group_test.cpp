@@ -178,24 +178,6 @@ TEST(GroupTest, GivingUpTellsTheOthersWhy) {
   });
 }
 
-TEST(PartitionTest, PiecesCoverEverythingOnce) {
-  for (const int64_t numel : {0, 1, 64, 1000, 4096, 100001}) {
-    for (const int size : {1, 2, 3, 7}) {
-      int64_t end = 0;
-      for (int rank = 0; rank < size; ++rank) {
-        const Piece piece = piece_of(numel, size, rank);
-        EXPECT_EQ(piece.begin, end);
-        EXPECT_TRUE(piece.begin % kPieceUnit == 0 || piece.begin == numel);
-        if (numel % (size * kPieceUnit) == 0) {
-          EXPECT_EQ(piece.size(), numel / size);
-        }
-        end = piece.end;
-      }
-      EXPECT_EQ(end, numel);
-    }
-  }
-}
-
 TEST(MeshTest, NeighboursShareTheirData) {
   const Mesh mesh(5, 8, 2);
   EXPECT_EQ(mesh.data_rank(), 2);

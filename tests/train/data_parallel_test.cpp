@@ -225,19 +225,6 @@ TEST_F(DataParallelTest, AStepThatOneRankHasNoDataForIsGivenUpByAllAndSoAreThose
   }
 }
 
-TEST_F(DataParallelTest, SharesOfMicroBatchesFollowTheFormula) {
-  // floor(M r / N), worked out by hand for 7 micro-batches.
-  const std::vector<std::vector<int64_t>> begins{{0, 7}, {0, 3, 7}, {0, 2, 4, 7}, {0, 1, 3, 5, 7}};
-  for (const auto& places : begins) {
-    const int size = static_cast<int>(places.size()) - 1;
-    for (int rank = 0; rank < size; ++rank) {
-      const Piece share = share_of(7, size, rank);
-      EXPECT_EQ(share.begin, places[static_cast<size_t>(rank)]) << rank << " of " << size;
-      EXPECT_EQ(share.end, places[static_cast<size_t>(rank) + 1]) << rank << " of " << size;
-    }
-  }
-}
-
 TEST_F(DataParallelTest, TheTokensOfAStepAreTheSameSetForAnyNumberOfRanks) {
   const auto tokens_of_step = [&](int size) {
     std::multiset<std::vector<int32_t>> windows;
