@@ -4,7 +4,6 @@
 #include <thread>
 
 #include "lighthouse/dist/mesh.h"
-#include "lighthouse/dist/partition.h"
 #include "lighthouse/dist/ranks.h"
 
 namespace lighthouse {
