@@ -32,6 +32,10 @@ TEST(TextTest, FormatsLargeNumbers) {
 
 TEST(TextTest, FormatsSeconds) {
   EXPECT_EQ(format_seconds(4.21), "4.2 s");
+  EXPECT_EQ(format_seconds(0.2808), "281 ms");
+  EXPECT_EQ(format_seconds(0.00123), "1.23 ms");
+  EXPECT_EQ(format_seconds(0.9996), "1.0 s");
+  EXPECT_EQ(format_seconds(0), "0.0 s");
   EXPECT_EQ(format_seconds(187), "3 min 07 s");
   EXPECT_EQ(format_seconds(7500), "2 h 05 min");
   EXPECT_EQ(format_seconds(INFINITY), "?");

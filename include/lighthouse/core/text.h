@@ -14,7 +14,7 @@ std::string format_bytes(int64_t bytes);
 std::string format_count(int64_t number);
 /// "1.2e+12" -> "1.20 T"; for floating-point operations and the like.
 std::string format_si(double number);
-/// "2 h 05 min", "3 min 07 s", "4.2 s"
+/// "2 h 05 min", "3 min 07 s", "4.2 s", "281 ms"
 std::string format_seconds(double seconds);
 
 /// The word of `candidates` nearest to `word` by edit distance, the first of those equally near; or "" if none is near:
