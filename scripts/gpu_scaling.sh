@@ -102,7 +102,7 @@ train() {
     printf '\n== training %s on %s ranks\n' "$run" "$n"
     on_ranks "$n" train configs/paper-530m-98k.yaml --set "data.train=$work/data/train-*.bin" --set data.validation= \
         --set batch.micro_batch_size=1 --set batch.global_batch_size=$((2 * largest)) \
-        --set run.deterministic=true --set optimizer.learning_rate=1e-4 --set checkpoint.every=$(((steps + 1) / 2)) \
+        --set run.deterministic=true --set optimizer.learning_rate=1e-4 --set checkpoint.every=0 \
         --set run.directory="$work/$run" "$@" \
         >"$work/log" 2>&1 || { tail -n 20 "$work/log"; return 1; }
     tail -n 1 "$work/log"
@@ -154,7 +154,8 @@ train wide 1 "$steps" "${compared[@]}" --set batch.micro_batch_size=2
 compare "dense, micro-batches of two and of one, one rank" wide one 0.03 1e-2
 forget wide
 limit=$(python3 -c "print(max(3 * ${apart:-0}, 1e-3))")
-train many "$largest" "$steps" "${compared[@]}"
+half=$(((steps + 1) / 2))
+train many "$largest" "$steps" "${compared[@]}" --set checkpoint.every=$half
 compare "dense, $largest ranks and one" many one "$limit"
 train again "$largest" "$steps" "${compared[@]}"
 compare "dense, $largest ranks, twice" again many 0 0
@@ -162,7 +163,7 @@ forget again
 train sharded "$largest" "$steps" "${compared[@]}" "${sharded[@]}"
 compare "dense, $largest ranks, sharded, and one" sharded one "$limit"
 forget sharded
-train many 1 "$steps" "${compared[@]}" --resume-from $(((steps + 1) / 2))
+train many 1 "$steps" "${compared[@]}" --resume-from $half
 compare "dense, begun by $largest ranks, ended by one, and one" many one "$limit"
 forget many
 if ! $quick; then
