@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "hugging_face_tokenizer.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
 #include "lighthouse/data/sentencepiece.h"
 
 namespace lighthouse {
@@ -31,7 +33,15 @@ bool names_a_file(const std::string& name) {
   return name.ends_with(".model") || name.ends_with(".json") || name.find('/') != std::string::npos || fs::exists(name);
 }
 
+bool is_marked_bytes(const fs::path& folder) {
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return false;
+  const auto config = nlohmann::json::parse(read_file(path), nullptr, false);
+  return config.is_object() && config.value(kTokenizerMark, nlohmann::json()) == "bytes";
+}
+
 std::unique_ptr<Tokenizer> of_folder(const fs::path& folder) {
+  if (is_marked_bytes(folder)) return std::make_unique<ByteTokenizer>();
   const bool json = fs::exists(folder / "tokenizer.json");
   if (fs::exists(folder / "tokenizer.model") && (has_sentencepiece() || !json)) {
     return make_sentencepiece_tokenizer(folder / "tokenizer.model");

@@ -6,6 +6,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "byte_tokenizer_files.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/data/tokenizer.h"
@@ -21,8 +22,6 @@ constexpr std::array<const char*, 9> kTokenizerFiles{
     "vocab.json",     "merges.txt",      "chat_template.jinja",   "chat_template.json"};
 constexpr const char* kGenerationConfig = "generation_config.json";
 constexpr const char* kTokenizerConfig = "tokenizer_config.json";
-constexpr const char* kEndOfText = "<|endoftext|>";
-constexpr const char* kMark = "lighthouse_tokenizer";  // in tokenizer_config.json: which of ours it is
 
 void write_json(const fs::path& path, const Json& json) {
   write_file(path, json.dump(2) + '\n');
@@ -34,54 +33,18 @@ bool copy_if_there(const fs::path& from, const fs::path& to) {
   return true;
 }
 
-/// The character by which GPT-2's alphabet spells a byte, in UTF-8: printable ones by themselves, the others by those
-/// from U+0100 on in their order.
-std::string spelled(int byte) {
-  const auto printable = [](int b) {
-    return (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);
-  };
-  int code = byte;
-  if (!printable(byte)) {
-    code = 256;
-    for (int b = 0; b < byte; ++b) code += printable(b) ? 0 : 1;
-  }
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
-/// A byte-level BPE without merges: every byte is the token of its number.
-Json byte_tokenizer_json() {
-  Json vocabulary = Json::object();
-  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled(byte)] = byte;
-  const Json byte_level{
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
-  const Json end{{"id", 256},       {"content", kEndOfText}, {"single_word", false}, {"lstrip", false},
-                 {"rstrip", false}, {"normalized", false},   {"special", true}};
-  const Json model{{"type", "BPE"},
-                   {"dropout", nullptr},
-                   {"unk_token", nullptr},
-                   {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr},
-                   {"fuse_unk", false},
-                   {"byte_fallback", false},
-                   {"ignore_merges", false},
-                   {"vocab", vocabulary},
-                   {"merges", Json::array()}};
-  return {{"version", "1.0"},          {"truncation", nullptr}, {"padding", nullptr},
-          {"added_tokens", {end}},     {"normalizer", nullptr}, {"pre_tokenizer", byte_level},
-          {"post_processor", nullptr}, {"decoder", byte_level}, {"model", model}};
-}
-
 SpecialTokens export_bytes(int64_t max_position_embeddings, const fs::path& to) {
   write_json(to / "tokenizer.json", byte_tokenizer_json());
+  write_file(to / "tokenizer.model", byte_sentencepiece_model());
   write_json(to / kTokenizerConfig, {{"tokenizer_class", "PreTrainedTokenizerFast"},
-                                     {kMark, "bytes"},
-                                     {"bos_token", kEndOfText},
-                                     {"eos_token", kEndOfText},
+                                     {kTokenizerMark, "bytes"},
+                                     {"add_prefix_space", false},  // llama.cpp's converter asks
+                                     {"bos_token", kByteEndOfText},
+                                     {"eos_token", kByteEndOfText},
                                      {"add_bos_token", false},
                                      {"clean_up_tokenization_spaces", false},
                                      {"model_max_length", max_position_embeddings}});
-  write_json(to / "special_tokens_map.json", {{"bos_token", kEndOfText}, {"eos_token", kEndOfText}});
+  write_json(to / "special_tokens_map.json", {{"bos_token", kByteEndOfText}, {"eos_token", kByteEndOfText}});
   return {"256", "256", "null"};
 }
 
@@ -104,16 +67,9 @@ SpecialTokens export_sentencepiece(const fs::path& model, int64_t max_position_e
 }  // namespace
 
 FoundTokenizer find_tokenizer(const fs::path& folder) {
-  FoundTokenizer found;
-  if (fs::exists(folder / kTokenizerConfig)) {
-    const Json config = Json::parse(read_file(folder / kTokenizerConfig), nullptr, false);
-    found.bytes = config.is_object() && config.value(kMark, Json()) == "bytes";
-  }
-  if (found.bytes) {
-    found.vocab_size = make_tokenizer("bytes")->vocab_size();
-    return found;
-  }
-  found.vocab_size = make_tokenizer(folder.string())->vocab_size();
+  const auto tokenizer = make_tokenizer(folder.string());
+  FoundTokenizer found{tokenizer->name() == "bytes", tokenizer->vocab_size()};
+  if (found.bytes) return found;
   const fs::path json = folder / "tokenizer.json";  // beside a tokenizer.model, it knows of added tokens
   if (fs::exists(json)) found.vocab_size = std::max(found.vocab_size, make_tokenizer(json.string())->vocab_size());
   return found;

@@ -4,6 +4,7 @@
 
 #include "hugging_face_folder.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/tokenizer.h"
 
 namespace lighthouse {
@@ -37,7 +38,8 @@ TEST_F(ExportTest, WritesWhatTransformersReads) {
   const ExportResult result = do_export();
   EXPECT_EQ(result.files, 1);
   EXPECT_EQ(names(), (std::vector<std::string>{"config.json", "generation_config.json", "model.safetensors",
-                                               "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json"}));
+                                               "special_tokens_map.json", "tokenizer.json", "tokenizer.model",
+                                               "tokenizer_config.json"}));
   const Json config = json("config.json");
   for (const char* key : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
                           "num_key_value_heads", "rms_norm_eps", "rope_theta", "max_position_embeddings",
@@ -48,6 +50,7 @@ TEST_F(ExportTest, WritesWhatTransformersReads) {
   EXPECT_EQ(config.at("torch_dtype"), "float32");
   EXPECT_EQ(config.at("eos_token_id"), 256);
   EXPECT_EQ(json("generation_config.json").at("eos_token_id"), 256);
+  EXPECT_EQ(json("tokenizer_config.json").at("add_prefix_space"), false);  // or llama.cpp puts a space before text
 }
 
 TEST_F(ExportTest, CutsWeightsIntoFilesOfALargestSize) {
@@ -91,12 +94,29 @@ TEST_F(ExportTest, RoundsToBFloat16AndWidensAgain) {
 
 TEST_F(ExportTest, ByteTokenizerHasATokenForEachByte) {
   do_export();
-  const auto tokenizer = make_tokenizer(exported_.string());
+  EXPECT_EQ(make_tokenizer(exported_.string())->name(), "bytes");
+  const auto tokenizer = make_tokenizer((exported_ / "tokenizer.json").string());
   EXPECT_EQ(tokenizer->vocab_size(), 257);
   EXPECT_EQ(tokenizer->end_of_text(), 256);
   for (int32_t byte = 0; byte < 256; ++byte)
     EXPECT_EQ(tokenizer->decode(byte), std::string(1, static_cast<char>(byte)));
   EXPECT_EQ(json("tokenizer.json").at("model").at("vocab").size(), 256);
+}
+
+TEST_F(ExportTest, ByteTokenizerIsASentencePieceModelToo) {
+  do_export();
+  if (!has_sentencepiece()) GTEST_SKIP() << "built without SentencePiece";
+  const auto tokenizer = make_tokenizer((exported_ / "tokenizer.model").string());
+  EXPECT_EQ(tokenizer->vocab_size(), 259);
+  EXPECT_EQ(tokenizer->end_of_text(), 256);
+  std::string text = "  two  spaces\r\n\ttab <0x41> <unk> <|endoftext|> h\xC3\xA9 \xF0\x9F\x9A\x80 ";
+  for (char c = 1; c < 127; ++c) text += c;
+  std::vector<int32_t> tokens, bytes;
+  tokenizer->encode(text, tokens);
+  make_tokenizer("bytes")->encode(text, bytes);
+  EXPECT_EQ(tokens, bytes);
+  for (int32_t byte = 0; byte < 256; ++byte)
+    EXPECT_EQ(tokenizer->decode(byte), std::string(1, static_cast<char>(byte)));
 }
 
 TEST_F(ExportTest, WritesOverNothing) {
@@ -127,6 +147,7 @@ TEST_F(ExportTest, StoppedInTheMiddleItLeavesNothing) {
 TEST_F(ExportTest, KeepsTheTokenizerOfAnImport) {
   do_export();
   write_file(exported_ / "tokenizer_config.json", R"({"eos_token": "<|endoftext|>", "chat": 1})");  // no longer ours
+  fs::remove(exported_ / "tokenizer.model");
   write_file(exported_ / "generation_config.json", R"({"temperature": 0.5})");
   import_hugging_face({exported_, folder_ / "second", "", std::nullopt, std::nullopt});
   export_hugging_face({folder_ / "second", folder_ / "out", std::nullopt, 1 << 30, ""});

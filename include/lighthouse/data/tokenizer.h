@@ -30,10 +30,13 @@ class Tokenizer {
   virtual std::string decode(int32_t token) const = 0;
 };
 
-/// "bytes": token = byte, and 256 for end of text. "x.model": a SentencePiece model. A Hugging Face folder: its
-/// tokenizer.model, or else its tokenizer.json, which may also be named itself; that one can only decode. Throws
-/// InputError for a name it does not know, for a file that is missing or damaged, and for a SentencePiece model if this
-/// program was built without the library.
+/// The key in a tokenizer_config.json that says which of this program's own tokenizers the folder holds: "bytes".
+inline constexpr const char* kTokenizerMark = "lighthouse_tokenizer";
+
+/// "bytes": token = byte, and 256 for end of text. "x.model": a SentencePiece model. A Hugging Face folder: bytes, if
+/// it is marked so; its tokenizer.model; or else its tokenizer.json, which may also be named itself; that one can only
+/// decode. Throws InputError for a name it does not know, for a file that is missing or damaged, and for a
+/// SentencePiece model if this program was built without the library.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name);
 
 /// Whether the name is that of a file or folder, and it is not there.
