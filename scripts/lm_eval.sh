@@ -2,27 +2,54 @@
 # Runs EleutherAI's lm-evaluation-harness on an exported model.
 #   lm_eval.sh FOLDER [--tasks LIST] [more of lm_eval's own options]
 # FOLDER is what `lighthouse export CHECKPOINT FOLDER` wrote. Tasks: hellaswag,arc_easy,piqa,lambada_openai unless given.
+# Your own: --include_path DIR --tasks NAME, where DIR holds their YAML files; --model_args dtype=float32 adds to ours.
 # Results go to FOLDER/lm_eval unless --output_path says otherwise.
 set -euo pipefail
 
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-[ $# -ge 1 ] && [ "${1#-}" = "$1" ] || usage
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
+refuse() { echo "lm_eval: $*" >&2; exit 2; }
+
+case "${1:-}" in
+    -h | --help) usage; exit 0 ;;
+    '' | -*) usage >&2; exit 2 ;;
+esac
 folder=$1
 shift
 for file in config.json tokenizer_config.json; do
-    [ -f "$folder/$file" ] || { echo "lm_eval: $folder has no $file; export a model with: lighthouse export CHECKPOINT $folder" >&2; exit 2; }
+    [ -f "$folder/$file" ] || refuse "$folder has no $file; export a model with: lighthouse export CHECKPOINT FOLDER"
 done
-if ! command -v lm_eval >/dev/null; then
-    echo 'lm_eval: the harness is not here; get it with: pip install "lm-eval[hf]"' >&2
-    exit 2
+[ -f "$folder/model.safetensors" ] || [ -f "$folder/model.safetensors.index.json" ] || refuse "$folder has no weights"
+case "$folder" in *[,=]*) refuse "lm_eval splits at the \",\" and \"=\" in $folder; rename the folder" ;; esac
+
+program=$(command -v lm_eval) || refuse 'the harness is not here; get it with: pip install "lm-eval[hf]"'
+packages=(torch transformers accelerate)
+[ -f "$folder/tokenizer.json" ] || packages+=(sentencepiece google.protobuf)
+read -ra interpreter < <(sed -n '1s/^#!//p' "$program" | tr -d '\0')  # the Python that has, or lacks, what it needs
+if [[ "${interpreter[*]:-}" == *python* ]]; then
+    missing=$("${interpreter[@]}" - "${packages[@]}" <<'PYTHON'
+import importlib.util
+import sys
+
+
+def there(name):
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # of the package that it is in
+        return False
+
+
+print(*["protobuf" if name == "google.protobuf" else name for name in sys.argv[1:] if not there(name)])
+PYTHON
+    ) || refuse "${interpreter[*]}, which $program is for, does not run"
+    [ -z "$missing" ] || refuse "its Python lacks packages; get them with: ${interpreter[*]} -m pip install $missing"
 fi
 
 tasks=(--tasks hellaswag,arc_easy,piqa,lambada_openai)
 output=(--output_path "$folder/lm_eval")
 for argument in "$@"; do
     case "$argument" in
-        --tasks | --tasks=*) tasks=() ;;
-        --output_path | --output_path=*) output=() ;;
+        --tasks | --tasks=* | -t*) tasks=() ;;  # a second list would be added to the first
+        --output_path | --output_path=* | -o*) output=() ;;
     esac
 done
-exec lm_eval --model hf --model_args "pretrained=$folder" "${tasks[@]}" "${output[@]}" "$@"
+exec "$program" --model hf --model_args "pretrained=$folder" "${tasks[@]}" "${output[@]}" "$@"
