@@ -37,6 +37,7 @@ void add_retrieval_options(CLI::App& command, EvalOptions& options) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command.add_option("--filler", options.filler, "A text to hide it in, instead of a few sentences of ours");
+  command.add_option("--tokenizer", options.tokenizer, "The models' tokenizer, if it has moved");
 }
 
 }  // namespace

@@ -33,6 +33,7 @@ struct EvalOptions {
   int64_t trials = 10;
   int64_t seed = 42;
   std::filesystem::path filler;
+  std::string tokenizer;  // "": where each model's config says
 };
 
 AttentionKind attention_of(const EvalOptions& options);

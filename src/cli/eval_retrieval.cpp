@@ -12,6 +12,7 @@
 #include "lighthouse/eval/retrieval.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -56,7 +57,7 @@ RetrievalOptions test_of(const EvalOptions& options, const ModelCard& card, cons
 
 Tested test(const EvalOptions& options, const std::string& checkpoint, Backend& backend, const StopSignal& stop) {
   const ModelCard card = read_model_card(checkpoint);
-  const auto tokenizer = make_tokenizer(card.model.tokenizer);
+  const auto tokenizer = load_tokenizer(card.state, card.model, options.tokenizer);
   const RetrievalTask task(*tokenizer, options.filler.empty() ? "" : read_file(options.filler));
   const RetrievalOptions settings = test_of(options, card, task);
   const DeviceWeights weights(card, backend);

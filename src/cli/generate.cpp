@@ -8,8 +8,8 @@
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "trained_model.h"
 
 namespace lighthouse {
@@ -17,6 +17,7 @@ namespace {
 
 struct Options {
   std::string checkpoint;
+  std::string tokenizer;  // "": where the model's config says
   std::string prompt = "\n";
   std::string device = "auto";
   std::string dtype = "auto";
@@ -27,10 +28,10 @@ struct Options {
 void run(const Options& options) {
   const StopSignal stop;
   const ModelCard card = read_model_card(options.checkpoint);
+  const auto tokenizer = load_tokenizer(card.state, card.model, options.tokenizer);
   const auto backend = make_backend(options.device, options.dtype);
   const DeviceWeights weights(card, *backend);
 
-  const auto tokenizer = make_tokenizer(card.model.tokenizer);
   std::vector<int32_t> prompt;
   tokenizer->encode(options.prompt, prompt);
   bool begun = false;
@@ -77,6 +78,7 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
       ->check(CLI::PositiveNumber);
+  command->add_option("--tokenizer", options->tokenizer, "The model's tokenizer, if it has moved");
   add_device_options(*command, options->device, options->dtype);
   command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();
   command->callback([options] { run(*options); });

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "hugging_face_tokenizer.h"
+#include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/data/sentencepiece.h"
@@ -63,6 +64,13 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
   if (fs::is_directory(name)) return of_folder(name);
   if (fs::path(name).extension() == ".json") return make_hugging_face_tokenizer(name);
   return make_sentencepiece_tokenizer(name);
+}
+
+std::string tokenizer_digest(const std::string& name) {
+  if (name == "bytes" || is_marked_bytes(name)) return "bytes";
+  if (!fs::is_directory(name)) return checksum_of_file(name);
+  const fs::path model = fs::path(name) / "tokenizer.model";
+  return checksum_of_file(fs::exists(model) ? model : fs::path(name) / "tokenizer.json");
 }
 
 bool tokenizer_is_missing(const std::string& name) {

@@ -12,6 +12,7 @@
 #include "lighthouse/hub/hugging_face_config.h"
 #include "lighthouse/hub/tokenizer_files.h"
 #include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/schedule.h"
 #include "weight_files.h"
 
@@ -151,6 +152,7 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   ExportResult result{std::ssize(shards), 0};
   for (const Exported& exported : tensors) result.bytes += exported.bytes();
   const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;
+  load_tokenizer(state, run.model, options.tokenizer);  // which checks it
   publish(folder, [&](const fs::path& partial) {
     const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, partial);
     write_file(partial / "config.json", hugging_face_config_json(config, tokens, tensors.front().spec.dtype));

@@ -109,6 +109,7 @@ ImportResult import_hugging_face(const ImportOptions& options, const CopyProgres
   state.end_of_stage = true;
   state.seed = run.run.seed;
   state.config = to_yaml(run);
+  state.tokenizer = tokenizer_digest(options.tokenizer.empty() ? options.folder.string() : options.tokenizer);
   state.environment = fmt::format("imported from {}", options.folder.string());
   const fs::path checkpoint = place_of(options.checkpoint);
   save_weights_checkpoint(checkpoint, state, [&](const fs::path& folder) {

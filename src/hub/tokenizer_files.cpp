@@ -82,12 +82,6 @@ void copy_tokenizer_files(const fs::path& folder, const fs::path& to) {
 }
 
 SpecialTokens export_tokenizer(const std::string& name, int64_t max_position_embeddings, const fs::path& to) {
-  if (tokenizer_is_missing(name)) {
-    throw InputError(
-        fmt::format("the model's tokenizer, {}, is not there; --tokenizer names the place to which it has "
-                    "moved",
-                    name));
-  }
   SpecialTokens tokens;
   if (name == "bytes") {
     tokens = export_bytes(max_position_embeddings, to);

@@ -45,19 +45,21 @@ std::string optimizer_file(const Group& group) {
 Json to_json(const CheckpointState& state, const Json& files) {
   Json loader = Json::object();
   for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
-  return {{"step", state.step},
-          {"stage", state.stage},
-          {"tokens", state.tokens},
-          {"seconds", state.seconds},
-          {"optimizer_updates", state.optimizer_updates},
-          {"skipped_in_a_row", state.skipped_in_a_row},
-          {"end_of_stage", state.end_of_stage},
-          {"evaluation_pending", state.evaluation_pending},
-          {"loader", loader},
-          {"random", {{"generator", "philox4x32-10"}, {"seed", state.seed}}},
-          {"config", state.config},
-          {"environment", state.environment},
-          {"files", files}};
+  Json json{{"step", state.step},
+            {"stage", state.stage},
+            {"tokens", state.tokens},
+            {"seconds", state.seconds},
+            {"optimizer_updates", state.optimizer_updates},
+            {"skipped_in_a_row", state.skipped_in_a_row},
+            {"end_of_stage", state.end_of_stage},
+            {"evaluation_pending", state.evaluation_pending},
+            {"loader", loader},
+            {"random", {{"generator", "philox4x32-10"}, {"seed", state.seed}}},
+            {"config", state.config},
+            {"environment", state.environment},
+            {"files", files}};
+  if (!state.tokenizer.empty()) json["tokenizer"] = state.tokenizer;
+  return json;
 }
 
 /// The "state" object of a state.json, its checksum verified.
@@ -221,6 +223,7 @@ CheckpointState load_state(const fs::path& checkpoint) {
     }
     state.seed = json.at("random").at("seed");
     state.config = json.at("config");
+    state.tokenizer = json.value("tokenizer", "");
     state.environment = json.at("environment");
     return state;
   } catch (const nlohmann::json::exception& error) {

@@ -11,6 +11,7 @@
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/data/tokenizer.h"
 #include "lighthouse/dist/partition.h"
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/model/cost.h"
@@ -64,6 +65,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       step_(memory_, feed_, backend, parallel_.get()),
       directory_(open_directory(config, ranks)),
       metrics_(directory_.metrics()),
+      tokenizer_(tokenizer_digest(config.model.tokenizer)),
       environment_(environment_of(backend, ranks)),
       peak_flops_(peak_flops(config, backend) * ranks.mesh.size()) {
   take_memory();
@@ -346,6 +348,7 @@ CheckpointState Trainer::state() const {
   state.loader = at_.sources;
   state.seed = config_.run.seed;
   state.config = to_yaml(config_);
+  state.tokenizer = tokenizer_;
   state.environment = environment_;
   return state;
 }

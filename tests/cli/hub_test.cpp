@@ -35,6 +35,32 @@ TEST_F(Hub, RefusesWhatCannotBe) {
   expect_refusal(lighthouse({"tokenizer", "train", path("none.txt"), "--out", path("x.model")}), {});
 }
 
+TEST_F(Hub, AModelKeepsToItsTokenizer) {
+  const std::string tokenizer = R"({"decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 256, "content": "</s>"}],
+    "model": {"type": "BPE", "vocab": {"a": 97, "b": 98}, "merges": []}})";
+  write_text(at("tokenizer.json"), tokenizer);
+  write_data();
+  write_config();
+  expect_done(train("run", {"--set", "model.tokenizer=" + path("tokenizer.json")}));
+  const std::string run = path("runs/run");
+  expect_done(lighthouse({"export", run, path("hf")}));
+  write_text(at("tokenizer.json"), tokenizer + "\n");
+  const std::vector<std::string> changed{path("tokenizer.json"), "was trained with", "--tokenizer"};
+  expect_refusal(lighthouse({"export", run, path("out")}), changed);
+  expect_refusal(lighthouse({"generate", run, "--prompt", "a"}), changed);
+  expect_refusal(lighthouse({"eval", run, "--retrieval"}), changed);
+  std::filesystem::remove(at("tokenizer.json"));
+  const std::vector<std::string> missing{path("tokenizer.json"), "is not there", "--tokenizer"};
+  expect_refusal(lighthouse({"export", run, path("out")}), missing);
+  expect_refusal(lighthouse({"generate", run}), missing);
+  EXPECT_FALSE(std::filesystem::exists(at("out")));
+  expect_done(lighthouse({"generate", run, "--prompt", "a", "--max-tokens", "3", "--tokenizer", "bytes"}));
+  expect_done(lighthouse({"export", run, path("out"), "--tokenizer", path("hf")}));
+  expect_done(lighthouse({"import", path("hf"), path("imported")}));
+  write_text(at("imported/tokenizer/tokenizer.json"), tokenizer + "\n");
+  expect_refusal(lighthouse({"export", path("imported"), path("again")}), {"was trained with"});
+}
+
 TEST_F(Hub, InspectShowsCountsAndSamples) {
   write_text(at("a.bin"), shard_of_text("hello hello\n"));
   const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});

@@ -39,6 +39,9 @@ inline constexpr const char* kTokenizerMark = "lighthouse_tokenizer";
 /// SentencePiece model if this program was built without the library.
 std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name);
 
+/// What tells a tokenizer from others: a checksum of the file that make_tokenizer reads, or "bytes". Throws InputError.
+std::string tokenizer_digest(const std::string& name);
+
 /// Whether the name is that of a file or folder, and it is not there.
 bool tokenizer_is_missing(const std::string& name);
 

@@ -39,6 +39,7 @@ struct CheckpointState {
   std::map<std::string, SourceProgress> loader;  // by the source's path
   int64_t seed = 0;                              // of the counter-based random numbers, which have no other state
   std::string config;                            // resolved, as YAML
+  std::string tokenizer;                         // its digest; "" in checkpoints that know none
   std::string environment;                       // program, backend, libraries, processor
 };
 

@@ -107,6 +107,7 @@ class Trainer {
   RunDirectory directory_;
   std::unique_ptr<CheckpointWriter> writer_;
   MetricsLog metrics_;
+  std::string tokenizer_;  // its digest
   std::string environment_;
   double peak_flops_;  // of all ranks; 0: not known
   StopSignal stop_;

@@ -1,0 +1,31 @@
+#include "lighthouse/train/model_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
+
+namespace lighthouse {
+
+std::unique_ptr<Tokenizer> load_tokenizer(const CheckpointState& state, const ModelConfig& model,
+                                          const std::string& moved) {
+  const std::string& name = moved.empty() ? model.tokenizer : moved;
+  if (tokenizer_is_missing(name)) {
+    throw InputError(
+        fmt::format("the model's tokenizer, {}, is not there; --tokenizer names the place to which it has "
+                    "moved",
+                    name));
+  }
+  if (moved.empty() && !state.tokenizer.empty() && state.tokenizer != tokenizer_digest(name)) {
+    throw InputError(
+        fmt::format("{} is not the tokenizer that the model was trained with: the file has changed since; "
+                    "--tokenizer names the one to use",
+                    name));
+  }
+  auto tokenizer = make_tokenizer(name);
+  if (tokenizer->vocab_size() <= model.token_count()) return tokenizer;
+  throw InputError(fmt::format("the tokenizer {} has {} tokens and the model only {}: they do not belong together",
+                               name, format_count(tokenizer->vocab_size()), format_count(model.token_count())));
+}
+
+}  // namespace lighthouse
