@@ -20,8 +20,13 @@ import time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
 
-import numpy as np
-from tokenizers import Tokenizer
+try:
+    import numpy as np
+    from tokenizers import Tokenizer
+except ImportError as missing:
+    print(f"error: {missing}; get what this needs with: {sys.executable} -m pip install tokenizers numpy pyarrow",
+          file=sys.stderr)
+    sys.exit(2)
 
 UNIT_BYTES = 8 << 20  # of a file, that one process encodes at a time
 FORMATS = {2: (20240520, 1, np.uint16), 4: (20240801, 7, np.uint32)}  # magic, version, type: llm.c's two formats
@@ -88,20 +93,32 @@ def plan(files, field):
     units = []
     for path in files:
         if not path.is_file():
-            raise Refused(f"{path}: no such file")
+            raise Refused(f"{path} is a folder; name its files" if path.is_dir() else f"{path}: no such file")
         if path.stat().st_size == 0:
             raise Refused(f"{path} is empty")
         kind = kind_of(path)
         if kind == "parquet":
             parts = list(row_groups(path, field))
         else:
-            parts = [(begin, end, line, end - begin) for begin, end, line in ranges_at_line_ends(path)]
+            try:
+                parts = [(begin, end, line, end - begin) for begin, end, line in ranges_at_line_ends(path)]
+            except OSError as error:
+                raise Refused(f"cannot read {path}: {error.strerror}") from error
         for index, (begin, end, line, size) in enumerate(parts):
             units.append(Unit(len(units), str(path), kind, begin, end, line, index + 1 == len(parts), size))
     return units
 
 
 # ---- Reading ----
+
+def sound_text(where, text):
+    """The text, if it is one: JSON can spell half a character, which no UTF-8 stands for."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise Refused(f"{where}: \\u{ord(text[error.start]):04x} alone is no character") from None
+    return text
+
 
 def decoded(path, line, text):
     try:
@@ -151,9 +168,11 @@ def read_json_lines(unit, field, skip):
             value = json.loads(decoded(unit.path, number, line))
         except json.JSONDecodeError as error:
             raise Refused(f"{where}: not JSON: {error.msg} (column {error.colno})") from None
+        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
+            raise Refused(f"{where}: JSON that cannot be read: {error}") from None
         if not isinstance(value, dict) or not isinstance(value.get(field), str):
             raise Refused(f"{where}: there is no text under \"{field}\"; --field names another key")
-        return value[field]
+        return sound_text(where, value[field])
 
     documents, skipped = sound_lines(unit, read_range(unit), skip, document)
     return [text for text in documents if text is not None], skipped
@@ -253,13 +272,20 @@ def load_tokenizer(name):
     return tokenizer
 
 
+def eos_token_of(path):
+    try:
+        name = json.loads(path.read_text(encoding="utf-8")).get("eos_token")
+    except (ValueError, AttributeError) as error:
+        raise Refused(f"{path} is not a tokenizer's config: {error}") from error
+    return name.get("content") if isinstance(name, dict) else name
+
+
 def find_end_of_text(tokenizer, options):
     name = options.end_of_text
     beside = pathlib.Path(options.tokenizer)
     beside = (beside if beside.is_dir() else beside.parent) / "tokenizer_config.json"
     if name is None and beside.exists():
-        name = json.loads(beside.read_text()).get("eos_token")
-        name = name.get("content") if isinstance(name, dict) else name
+        name = eos_token_of(beside)
     for candidate in [name] if name else ["<|end_of_text|>", "<|endoftext|>", "</s>"]:
         token = tokenizer.token_to_id(candidate)
         if token is not None:
@@ -434,7 +460,10 @@ def prepare(options):
     end_of_text = find_end_of_text(tokenizer, options)
     width = 2 if max(tokenizer.get_vocab(with_added_tokens=True).values()) < 65536 else 4
     folder = options.out / f"prepare_hf.partial-{fingerprint(options)}"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Refused(f"cannot make the folder {folder}: {error.strerror}") from error
     skipped = encode_all(options, units, folder, end_of_text, width)
     train, validation = write_shards(options, folder, units, width, end_of_text)
     publish(options, folder, train.names + validation.names)
@@ -466,6 +495,9 @@ def main():
     except Refused as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; call it again with the same arguments to go on", file=sys.stderr)
         return 130

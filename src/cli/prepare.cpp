@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
@@ -19,10 +20,27 @@ struct Options {
   std::string tokenizer = "bytes";
 };
 
+/// Of files that are rarely meant to be read as they are.
+void warn_of_other_formats(const std::vector<std::filesystem::path>& files) {
+  for (const std::filesystem::path& file : files) {
+    const std::string extension = file.extension().string();
+    const auto is_one_of = [&](std::initializer_list<const char*> extensions) {
+      return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
+    };
+    if (is_one_of({".jsonl", ".json", ".ndjson", ".parquet"})) {
+      spdlog::warn("{} is read as plain text, markup and all; scripts/prepare_hf.py takes the documents out of it",
+                   file.string());
+    } else if (is_one_of({".gz", ".zst", ".bz2", ".xz", ".zip"})) {
+      spdlog::warn("{} is read as it is, compressed; unpack it first", file.string());
+    }
+  }
+}
+
 void run(const Options& options) {
   const StopSignal stop;
   ProgressLine progress;
   const auto tokenizer = make_tokenizer(options.tokenizer);
+  warn_of_other_formats(options.prepare.files);
   const PrepareResult result = prepare(options.prepare, *tokenizer, [&](int64_t bytes, int64_t of) {
     stop.check();
     progress.show(static_cast<double>(bytes) / static_cast<double>(of),

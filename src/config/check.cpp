@@ -63,7 +63,7 @@ class Checker {
   void check_model() const {
     const ModelConfig& model = config_.model;
     located("model", "model", [&] { model.check(); });
-    if (saved_ && model.tokenizer != "bytes") return;  // a file may have moved or changed: load_tokenizer checks it
+    if (saved_ && tokenizer_is_a_file(model.tokenizer)) return;  // it may have moved, or changed: load_tokenizer checks
     int64_t least = 0;
     located("model.tokenizer", "model.tokenizer", [&] { least = make_tokenizer(model.tokenizer)->vocab_size(); });
     if (model.token_count() >= least) return;

@@ -73,8 +73,12 @@ std::string tokenizer_digest(const std::string& name) {
   return checksum_of_file(fs::exists(model) ? model : fs::path(name) / "tokenizer.json");
 }
 
+bool tokenizer_is_a_file(const std::string& name) {
+  return name != "bytes" && names_a_file(name);
+}
+
 bool tokenizer_is_missing(const std::string& name) {
-  return name != "bytes" && names_a_file(name) && !fs::exists(name);
+  return tokenizer_is_a_file(name) && !fs::exists(name);
 }
 
 }  // namespace lighthouse

@@ -200,6 +200,10 @@ fs::path find_checkpoint(const fs::path& given) {
     const auto entries = list_checkpoints(folder);
     if (!entries.empty()) return entries.back().path;
   }
+  if (fs::exists(path / "config.json")) {
+    throw InputError(fmt::format("{0} is a Hugging Face folder; `lighthouse import {0} OUT` makes a checkpoint of it",
+                                 path.string()));
+  }
   throw InputError(
       fmt::format("{} is no checkpoint and holds none; expected a folder such as "
                   "runs/NAME/checkpoints/step-00001000, or runs/NAME for its newest",

@@ -110,19 +110,124 @@ TEST_F(PrepareHf, NamesWhatIsBrokenAndLeavesItOutIfAsked) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "three", "good\ngood\n"}));
 }
 
+TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
+  const std::vector<std::pair<std::string, std::string>> lines{
+      {R"({"text": "half a \ud83d character"})", "\\ud83d alone"},
+      {"{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "JSON that cannot be read"},
+      {std::string(100'000, '['), "JSON that cannot be read"},
+      {R"([{"text": "a"}])", "no text under"},
+      {R"({"text": null})", "no text under"}};
+  std::string all = "{\"text\": \"one\"}\n";
+  for (const auto& [line, problem] : lines) {
+    write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n" + line + "\n");
+    expect_refusal(prepare({"--out", path("data"), path("pages.jsonl")}), {"pages.jsonl, line 2", problem, "--skip"});
+    all += line + "\n";
+  }
+  write_text(at("pages.jsonl"), all + "{\"text\": \"two\"}\n");
+  const Outcome outcome =
+      prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("pages.jsonl")});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("5 broken documents"), std::string::npos) << outcome.err;
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
+}
+
 TEST_F(PrepareHf, RefusesWhatCannotBe) {
   write_text(at("book.txt"), "text");
   write_text(at("book.txt.gz"), "text");
   write_text(at("nothing.txt"), "");
+  write_text(at("odd/tokenizer.json"), read_text(at("tokenizer.json")));
+  write_text(at("odd/tokenizer_config.json"), "[]");
   const auto before = snapshot();
   expect_refusal(prepare({"--out", path("data"), path("none.txt")}), {"none.txt", "no such file"});
   expect_refusal(prepare({"--out", path("data"), path("nothing.txt")}), {"nothing.txt is empty"});
   expect_refusal(prepare({"--out", path("data"), path("book.txt.gz")}), {"compressed"});
   expect_refusal(prepare({"--out", path("data"), "--end-of-text", "<eos>", path("book.txt")}), {"<eos>"});
   expect_refusal(prepare({"--out", path("data"), "--validation-share", "0.7", path("book.txt")}), {"0.7", "0.5"});
+  expect_refusal(prepare({"--out", path("data"), path("odd")}), {path("odd"), "is a folder"});
+  expect_refusal(prepare({"--out", path("book.txt"), path("book.txt")}), {path("book.txt"), "Not a directory"});
+  expect_refusal(prepare({"--out", path("data"), "--tokenizer", path("odd"), path("book.txt")}),
+                 {"tokenizer_config.json"});
   EXPECT_EQ(snapshot(), before);
   expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt")}));
   expect_refusal(prepare({"--out", path("data"), path("book.txt")}), {"has shards already", "--overwrite"});
+}
+
+TEST_F(PrepareHf, SaysWhichPackagesAreMissing) {
+  write_text(at("book.txt"), "text");
+  write_text(at("pages.parquet"), "PAR1");
+  write_text(at("without/pyarrow.py"), "raise ImportError('no pyarrow')\n");
+  const auto run_without = [&](const std::string& file) {
+    const std::string stub = path("without") + ":" + kSource + "/tests/cli/stub";
+    return python(
+        {kSource + "/scripts/prepare_hf.py", "--tokenizer", path("tokenizer.json"), "--out", path("data"), path(file)},
+        {"PYTHONPATH=" + stub});
+  };
+  expect_refusal(run_without("pages.parquet"), {path("pages.parquet"), "pyarrow"});
+  write_text(at("without/tokenizers.py"), "raise ImportError(\"No module named 'tokenizers'\")\n");
+  expect_refusal(run_without("book.txt"), {"No module named 'tokenizers'", "-m pip install tokenizers numpy pyarrow"});
+  EXPECT_FALSE(fs::exists(at("data")));
+}
+
+// With pyarrow itself, which writes the files too.
+class PrepareParquet : public PrepareHf {
+ protected:
+  void SetUp() override {
+    PrepareHf::SetUp();
+    if (IsSkipped()) return;
+    if (python({"-c", "import pyarrow.parquet"}).exit_code != 0) GTEST_SKIP() << "python3 with pyarrow is not here";
+  }
+
+  /// `columns`: Python's dictionary of them. Two rows a group, and pages whose damage shows.
+  void write_parquet(const std::string& name, const std::string& columns) const {
+    const std::string program =
+        "import pyarrow, pyarrow.parquet as parquet\n"
+        "parquet.write_table(pyarrow.table(" +
+        columns + "), '" + path(name) + "', row_group_size=2, compression='gzip', write_page_checksum=True)";
+    expect_done(python({"-c", program}));
+  }
+};
+
+TEST_F(PrepareParquet, ARowIsADocument) {
+  write_parquet("a.parquet", "{'id': [1, 2, 3], 'text': ['one', 'tw\u00f6', 'three']}");
+  expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("a.parquet")}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "tw\xC3\xB6", "three"}));
+}
+
+TEST_F(PrepareParquet, RefusesFilesThatAreBroken) {
+  write_parquet("a.parquet", "{'text': ['one', 'two', 'three']}");
+  const std::string sound = read_text(at("a.parquet"));
+  for (const std::string& broken :
+       {std::string("PAR1"), std::string("no Parquet at all"), sound.substr(0, sound.size() / 2),
+        sound.substr(0, sound.size() - 1), sound.substr(0, sound.size() - 12) + std::string(4, '\x7F') + "abcdPAR1"}) {
+    write_text(at("a.parquet"), broken);
+    expect_refusal(prepare({"--out", path("data"), path("a.parquet")}),
+                   {path("a.parquet"), "not a sound Parquet file"});
+  }
+  EXPECT_FALSE(fs::exists(at("data")));
+}
+
+TEST_F(PrepareParquet, RefusesDamagedPagesOrLeavesTheirRowsOut) {
+  write_parquet("a.parquet", "{'text': ['one' * 50, 'two' * 50, 'three', 'four']}");
+  std::string bytes = read_text(at("a.parquet"));
+  for (size_t i = 30; i < 60; ++i) bytes[i] = static_cast<char>(bytes[i] ^ 0x55);  // in the first row group
+  write_text(at("a.parquet"), bytes);
+  expect_refusal(prepare({"--out", path("data"), path("a.parquet")}), {path("a.parquet"), "rows from 1 on", "--skip"});
+  EXPECT_FALSE(fs::exists(at("data/train-00000.bin")));
+  expect_done(prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("a.parquet")}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"three", "four"}));
+}
+
+TEST_F(PrepareParquet, RefusesColumnsThatAreNoText) {
+  write_parquet("a.parquet", "{'id': [1, 2, 3], 'text': ['one', 'two', None], 'raw': [b'a', b'b', b'c']}");
+  const std::string file = path("a.parquet");
+  expect_refusal(prepare({"--out", path("data"), "--field", "body", file}), {file, "\"body\"", "id, text, raw"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "id", file}), {file, "row 1", "int"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "raw", file}), {file, "row 1", "bytes"});
+  expect_refusal(prepare({"--out", path("data"), file}), {file, "row 3", "NoneType", "--skip-broken"});
+  const Outcome outcome = prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", file});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("1 broken documents"), std::string::npos) << outcome.err;
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 
 }  // namespace

@@ -42,7 +42,9 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name);
 /// What tells a tokenizer from others: a checksum of the file that make_tokenizer reads, or "bytes". Throws InputError.
 std::string tokenizer_digest(const std::string& name);
 
-/// Whether the name is that of a file or folder, and it is not there.
+/// Whether the name is that of a file or folder, there or not.
+bool tokenizer_is_a_file(const std::string& name);
+/// Whether it is, and is not there.
 bool tokenizer_is_missing(const std::string& name);
 
 }  // namespace lighthouse
