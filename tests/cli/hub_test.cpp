@@ -12,6 +12,7 @@ TEST_F(Hub, ARunIsExportedImportedAndTrainedFurther) {
   expect_done(train("first"));
   expect_done(lighthouse({"export", path("runs/first"), path("hf"), "--max-shard-size", "20KB"}));
   EXPECT_TRUE(std::filesystem::exists(at("hf") / "model.safetensors.index.json"));
+  expect_refusal(lighthouse({"generate", path("hf")}), {path("hf"), "Hugging Face", "lighthouse import"});
   expect_done(lighthouse({"import", path("hf"), path("imported"), "--rope-theta", "50000"}));
   expect_done(lighthouse({"generate", path("imported"), "--prompt", "a", "--max-tokens", "3"}));
   const Outcome further =

@@ -55,6 +55,20 @@ TEST_F(Prepare, SaysWhatItMadeInPlainLines) {
   EXPECT_EQ(outcome.err.find('\x1b'), std::string::npos);
 }
 
+TEST_F(Prepare, WarnsOfFilesThatAreNoPlainText) {
+  write_text(at("text.txt"), sample_text(4000));
+  write_text(at("pages.jsonl"), sample_text(40));
+  write_text(at("text.gz"), sample_text(40));
+  const Outcome outcome =
+      lighthouse({"prepare", "--out", path("data"), path("text.txt"), path("pages.jsonl"), path("text.gz")});
+  expect_done(outcome);
+  EXPECT_EQ(outcome.err.find(path("text.txt")), std::string::npos) << outcome.err;
+  for (const std::string& word : {path("pages.jsonl") + " is read as plain text", std::string("prepare_hf.py"),
+                                  path("text.gz") + " is read as it is, compressed"}) {
+    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
+  }
+}
+
 /// Input that is refused before anything is written.
 class PrepareRefusal : public Workspace {
  protected:
