@@ -5,6 +5,7 @@
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/tokenizer.h"
 #include "lighthouse/dist/ranks.h"
 #include "lighthouse/train/compatibility.h"
 #include "lighthouse/train/metrics.h"
@@ -115,7 +116,9 @@ void RunStart::start_afresh() {
 
 void RunStart::set_first_weights(const fs::path& checkpoint) {
   if (!checkpoint.empty()) {
-    check_same_model(parse_config(load_state(checkpoint).config, checkpoint.string()), config_, checkpoint.string());
+    const CheckpointState state = load_state(checkpoint);
+    check_same_model(parse_config(state.config, checkpoint.string()), config_, checkpoint.string());
+    note_tokenizer(state);
   }
   writer_.set_weights([&](const Parameters& weights) {
     initialize(weights, config_.model, static_cast<uint64_t>(config_.run.seed));
@@ -137,6 +140,7 @@ RunPosition RunStart::continue_from(const fs::path& checkpoint) {
   notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
                                format_count(position.steps), format_count(position.tokens)));
   note_environment(state);
+  note_tokenizer(state);
   bool pending = false;
   if (group_.leads() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
   if (group_.leads() && is_own(checkpoint)) {
@@ -171,6 +175,12 @@ void RunStart::note_environment(const CheckpointState& state) {
       fmt::format("the checkpoint was made with {}; this is {}: losses may differ in their last "
                   "digits from those of an uninterrupted run",
                   state.environment, environment_));
+}
+
+void RunStart::note_tokenizer(const CheckpointState& state) {
+  if (state.tokenizer.empty() || state.tokenizer == tokenizer_digest(config_.model.tokenizer)) return;
+  notes_.push_back(fmt::format("the tokenizer {} is not the one that the checkpoint's model was trained with",
+                               config_.model.tokenizer));
 }
 
 void RunStart::take_over_branch(const fs::path& checkpoint, int64_t step) const {

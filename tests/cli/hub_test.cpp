@@ -50,6 +50,9 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_refusal(lighthouse({"export", run, path("out")}), changed);
   expect_refusal(lighthouse({"generate", run, "--prompt", "a"}), changed);
   expect_refusal(lighthouse({"eval", run, "--retrieval"}), changed);
+  const Outcome further = train("further", {"--set", "run.init_from=" + run});
+  expect_done(further);
+  EXPECT_NE(further.err.find("the tokenizer bytes is not the one"), std::string::npos) << further.err;
   std::filesystem::remove(at("tokenizer.json"));
   const std::vector<std::string> missing{path("tokenizer.json"), "is not there", "--tokenizer"};
   expect_refusal(lighthouse({"export", run, path("out")}), missing);

@@ -57,6 +57,7 @@ class RunStart {
   void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
   void load(const std::filesystem::path& checkpoint, const CheckpointState& state);
   void note_environment(const CheckpointState& state);
+  void note_tokenizer(const CheckpointState& state);
   void take_over_branch(const std::filesystem::path& checkpoint, int64_t step) const;
   void take_over_run(int64_t step) const;
   bool is_own(const std::filesystem::path& checkpoint) const {
