@@ -113,7 +113,7 @@ TEST_F(Train, DrawsABarOnATerminal) {
   const Outcome outcome = process.wait();
   EXPECT_EQ(outcome.exit_code, 0) << outcome.out;
   const std::regex bar(
-      R"(\r\x1b\[K\[=+ *\] +\d+%  sparse  step \d+/604  loss \d+\.\d+  [\d,]+ tokens/s  [\d.]+ s left)");
+      R"(\r\x1b\[K\[=+ *\] +\d+%  sparse  step \d+/604  loss \d+\.\d+  [\d,]+ tokens/s  [\d.]+ m?s left)");
   EXPECT_TRUE(std::regex_search(outcome.out, bar)) << outcome.out;
   EXPECT_NE(outcome.out.find("[========================] 100%"), std::string::npos) << outcome.out;
 }
