@@ -88,7 +88,7 @@ struct Row {
 };
 
 std::string ms(double seconds) {
-  return seconds > 0 ? fmt::format("{:.3f} ms", 1e3 * seconds) : "";
+  return seconds > 0 ? format_milliseconds(seconds) : "";
 }
 std::string ratio(double a, double b) {
   return a > 0 && b > 0 ? fmt::format("{:.1f}x", a / b) : "";

@@ -162,10 +162,6 @@ Hardware hardware_of(const RunConfig& config, const Backend& backend) {
   return hardware;
 }
 
-std::string ms(double seconds) {
-  return fmt::format("{:.2f} ms", 1e3 * seconds);
-}
-
 void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates, const Ranks& ranks) {
   MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
   StepBench bench(config, timing, ranks);
@@ -208,7 +204,7 @@ void print_communication(const CommunicationCost& cost, World& world) {
   }
   if (!world.leads()) return;
   fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (of the rank that waited longest)\n",
-             ms(busy), format_bytes(cost.bytes), ms(exposed));
+             format_milliseconds(busy), format_bytes(cost.bytes), format_milliseconds(exposed));
 }
 
 void print_step(const RunConfig& config, Backend& backend, const Measured& measured, const Rates& rates,
@@ -223,12 +219,12 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
   const double planned = floor_seconds(step_costs(config, 0, stage.attention, planning, mesh));
   const double peak = hardware_of(config, backend).flops * mesh.size();
   fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached), planned {}\n",
-             ms(measured.typical), options.steps, ms(measured.best),
+             format_milliseconds(measured.typical), options.steps, format_milliseconds(measured.best),
              format_count(static_cast<int64_t>(tokens / measured.typical)),
              peak > 0
                  ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / measured.typical / peak, format_si(peak))
                  : "unknown (set hardware.peak_tflops)",
-             ms(floor), 100 * floor / measured.typical, ms(planned));
+             format_milliseconds(floor), 100 * floor / measured.typical, format_milliseconds(planned));
   fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
              format_bytes(planned_bytes(config, backend, mesh)), format_bytes(backend.memory_in_use()));
 }

@@ -68,6 +68,10 @@ std::string format_seconds(double seconds) {
   return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
 }
 
+std::string format_milliseconds(double seconds) {
+  return fmt::format("{:.3f} ms", 1e3 * seconds);
+}
+
 std::string nearest_name(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
   size_t best_distance = std::min(std::max<size_t>(2, word.size() / 3) + 1, word.size());

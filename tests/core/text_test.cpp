@@ -39,6 +39,8 @@ TEST(TextTest, FormatsSeconds) {
   EXPECT_EQ(format_seconds(187), "3 min 07 s");
   EXPECT_EQ(format_seconds(7500), "2 h 05 min");
   EXPECT_EQ(format_seconds(INFINITY), "?");
+  EXPECT_EQ(format_milliseconds(0.0052031), "5.203 ms");
+  EXPECT_EQ(format_milliseconds(1.25), "1250.000 ms");
 }
 
 TEST(TextTest, FindsTheNearestName) {

@@ -16,6 +16,8 @@ std::string format_count(int64_t number);
 std::string format_si(double number);
 /// "2 h 05 min", "3 min 07 s", "4.2 s", "281 ms"
 std::string format_seconds(double seconds);
+/// "5.203 ms": for what is compared, so always in the same unit.
+std::string format_milliseconds(double seconds);
 
 /// The word of `candidates` nearest to `word` by edit distance, the first of those equally near; or "" if none is near:
 /// two letters may be wrong, or a third of a longer word, but not all of it.
