@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ namespace {
 [[noreturn]] void fail(const char* what, const std::filesystem::path& path) {
   const int error = errno;
   std::string hint;
+  if (error == EMFILE) hint = "; raise the limit on open files (ulimit -n)";
   if (error == ENOSPC || error == EDQUOT) hint = "; free some space or choose another place";
   if (error == EROFS || error == EACCES || error == EPERM) hint = "; choose a place that this user may write";
   throw InputError(fmt::format("{} {}: {}{}", what, path.string(), std::strerror(error), hint));
@@ -33,10 +35,33 @@ class Descriptor {
   Descriptor(const Descriptor&) = delete;
   Descriptor& operator=(const Descriptor&) = delete;
   int get() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
 
  private:
   int descriptor_;
 };
+
+/// A data set may have more shards than the limit on open files that a shell begins with.
+bool raise_limit_of_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return false;
+  limit.rlim_cur = limit.rlim_max;
+  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
+}
+
+int open_to_read(const std::filesystem::path& path) {
+  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor >= 0 || errno != EMFILE || !raise_limit_of_open_files()) return descriptor;
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC);
+}
+
+/// Returns the length of a regular file.
+int64_t regular_size(int descriptor, const std::filesystem::path& path) {
+  struct stat status {};
+  if (descriptor < 0 || fstat(descriptor, &status) != 0) fail("cannot read", path);
+  if (!S_ISREG(status.st_mode)) throw InputError(fmt::format("{} is not a regular file", path.string()));
+  return status.st_size;
+}
 
 }  // namespace
 
@@ -116,13 +141,36 @@ void sync_directory(const std::filesystem::path& path) {
     fail("cannot flush the folder", folder);
 }
 
+InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
+  Descriptor descriptor(open_to_read(path_));
+  size_ = regular_size(descriptor.get(), path_);
+  descriptor_ = descriptor.release();
+}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+
+InputFile::~InputFile() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+void InputFile::read(int64_t offset, std::span<std::byte> out) const {
+  while (!out.empty()) {
+    const ssize_t count = pread(descriptor_, out.data(), out.size(), offset);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("cannot read", path_);
+    if (count == 0) {
+      throw InputError(fmt::format("{} was cut short while it was in use: it had {} bytes and has {}", path_.string(),
+                                   size_, regular_size(descriptor_, path_)));
+    }
+    offset += count;
+    out = out.subspan(static_cast<size_t>(count));
+  }
+}
+
 MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
-  const Descriptor descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
-  if (descriptor.get() < 0 || fstat(descriptor.get(), &status) != 0) fail("cannot read", path);
-  if (!S_ISREG(status.st_mode)) throw InputError(fmt::format("{} is not a regular file", path.string()));
-  size_ = status.st_size;
-  inode_ = status.st_ino;
+  const Descriptor descriptor(open_to_read(path));
+  size_ = regular_size(descriptor.get(), path);
   if (size_ == 0) return;
   void* address = mmap(nullptr, static_cast<size_t>(size_), PROT_READ, MAP_PRIVATE, descriptor.get(), 0);
   if (address == MAP_FAILED) fail("cannot map", path);
@@ -132,16 +180,7 @@ MappedFile::MappedFile(const std::filesystem::path& path) : path_(path) {
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
       address_(std::exchange(other.address_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      inode_(other.inode_) {}
-
-void MappedFile::check_length() const {
-  struct stat status {};
-  // Another file under this name, or none: the one that is mapped lives on.
-  if (stat(path_.c_str(), &status) != 0 || status.st_ino != inode_ || status.st_size >= size_) return;
-  throw InputError(fmt::format("{} was cut short while it was in use: it had {} bytes and has {}", path_.string(),
-                               size_, status.st_size));
-}
+      size_(std::exchange(other.size_, 0)) {}
 
 MappedFile::~MappedFile() {
   if (address_ != nullptr) munmap(const_cast<std::byte*>(address_), static_cast<size_t>(size_));

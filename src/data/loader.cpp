@@ -43,9 +43,7 @@ void WindowedSource::read(int64_t index, std::span<int32_t> out) const {
   // The last shard that begins at or before it; shards without a window begin where the next one does.
   const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), index);
   const auto place = static_cast<size_t>(after - first_window_.begin() - 1);
-  const int64_t begin = (index - first_window_[place]) * sequence_length_;
-  shards_[place].check_vocabulary(vocab_size_, begin, begin + std::ssize(out));
-  shards_[place].read(begin, out);
+  shards_[place].read((index - first_window_[place]) * sequence_length_, out, vocab_size_);
 }
 
 Loader::Loader(const std::vector<DataSource>& sources, int64_t sequence_length, int64_t vocab_size, uint64_t seed)

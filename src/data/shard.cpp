@@ -16,7 +16,7 @@
 namespace lighthouse {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "shards are mapped as they are");
+static_assert(std::endian::native == std::endian::little, "shards are read as they are");
 
 /// What the header of one width begins with.
 struct ShardFormat {
@@ -34,18 +34,18 @@ InputError refuse(const std::filesystem::path& path, const std::string& why) {
   return InputError(fmt::format("{}: {}", path.string(), why));
 }
 
-/// Whether the first bytes are what a text file has: no control characters but white space.
+/// Whether these bytes are what a text file has: no control characters but white space.
 bool looks_like_text(std::span<const std::byte> bytes) {
-  return std::all_of(bytes.begin(), bytes.begin() + std::min<ptrdiff_t>(std::ssize(bytes), kHeaderBytes),
-                     [](auto byte) {
-                       const auto c = static_cast<unsigned char>(byte);
-                       return c >= 0x20 || (c >= '\t' && c <= '\r');
-                     });
+  return std::all_of(bytes.begin(), bytes.end(), [](auto byte) {
+    const auto c = static_cast<unsigned char>(byte);
+    return c >= 0x20 || (c >= '\t' && c <= '\r');
+  });
 }
 
-const ShardFormat& read_format(const MappedFile& file) {
-  const auto bytes = file.bytes();
-  if (bytes.empty()) throw refuse(file.path(), fmt::format("the file is empty; {}", kHint));
+const ShardFormat& read_format(const InputFile& file) {
+  if (file.size() == 0) throw refuse(file.path(), fmt::format("the file is empty; {}", kHint));
+  std::vector<std::byte> bytes(static_cast<size_t>(std::min(file.size(), kHeaderBytes)));
+  file.read(0, bytes);
   if (looks_like_text(bytes)) {
     throw refuse(file.path(), fmt::format("this looks like text, not a token shard; {}", kHint));
   }
@@ -73,11 +73,11 @@ const ShardFormat& read_format(const MappedFile& file) {
 }
 
 /// The header's count, which must agree with the file's length.
-int64_t read_count(const MappedFile& file, const ShardFormat& format) {
+int64_t read_count(const InputFile& file, const ShardFormat& format) {
   int32_t count = 0;
-  std::memcpy(&count, file.bytes().data() + 2 * sizeof(int32_t), sizeof(count));
+  file.read(2 * sizeof(int32_t), std::as_writable_bytes(std::span(&count, 1)));
   if (count <= 0) throw refuse(file.path(), fmt::format("its header says that it holds {} tokens", count));
-  const int64_t found = std::ssize(file.bytes()) - kHeaderBytes;
+  const int64_t found = file.size() - kHeaderBytes;
   const int64_t expected = int64_t{count} * format.bytes_per_token;
   if (found == expected) return count;
   const std::string promise = fmt::format("its header says {} tokens of {} bits, which take {} bytes after the header",
@@ -97,23 +97,16 @@ int64_t read_count(const MappedFile& file, const ShardFormat& format) {
                fmt::format("too long: {}, and it has {}; copy or prepare it again", promise, format_count(found)));
 }
 
-/// Tokens as they lie in the file. The header is as long as 256 of the widest, so they are aligned.
-template <typename T>
-std::span<const T> tokens_of(const MappedFile& file, int64_t begin, int64_t count) {
-  const auto* first = reinterpret_cast<const T*>(file.bytes().data() + kHeaderBytes);
-  return {first + begin, static_cast<size_t>(count)};
-}
-
-/// The place of the first token that is not less than `vocab_size`, or -1. Negative 32-bit tokens are large here.
-template <typename T>
-int64_t first_outside(std::span<const T> tokens, int64_t vocab_size) {
+/// The place of the first token that is not less than `vocab_size`, or -1.
+int64_t first_outside(std::span<const uint32_t> tokens, int64_t vocab_size) {
   constexpr size_t kBlock = 4096;
   for (size_t begin = 0; begin < tokens.size(); begin += kBlock) {
     const auto block = tokens.subspan(begin, std::min(kBlock, tokens.size() - begin));
-    T largest = 0;
-    for (const T token : block) largest = std::max(largest, token);  // a loop that the compiler vectorises
+    uint32_t largest = 0;
+    for (const uint32_t token : block) largest = std::max(largest, token);  // a loop that the compiler vectorises
     if (int64_t{largest} < vocab_size) continue;
-    const auto bad = std::find_if(block.begin(), block.end(), [&](T token) { return int64_t{token} >= vocab_size; });
+    const auto bad =
+        std::find_if(block.begin(), block.end(), [&](uint32_t token) { return int64_t{token} >= vocab_size; });
     return static_cast<int64_t>(begin) + (bad - block.begin());
   }
   return -1;
@@ -130,29 +123,31 @@ TokenShard::TokenShard(const std::filesystem::path& path) : file_(path) {
 void TokenShard::read(int64_t begin, std::span<int32_t> out) const {
   const int64_t count = std::ssize(out);
   if (begin < 0 || begin > size_ || count > size_ - begin) throw std::logic_error("tokens outside a shard");
-  if (bytes_per_token_ == 2) {
-    std::ranges::copy(tokens_of<uint16_t>(file_, begin, count), out.begin());
-  } else {
-    std::ranges::copy(tokens_of<int32_t>(file_, begin, count), out.begin());
-  }
+  const int64_t place = kHeaderBytes + begin * bytes_per_token_;
+  if (bytes_per_token_ == 4) return file_.read(place, std::as_writable_bytes(out));
+  std::vector<uint16_t> narrow(out.size());
+  file_.read(place, std::as_writable_bytes(std::span(narrow)));
+  std::ranges::copy(narrow, out.begin());
+}
+
+void TokenShard::read(int64_t begin, std::span<int32_t> out, int64_t vocab_size) const {
+  read(begin, out);
+  // Negative tokens are large here.
+  const std::span tokens(reinterpret_cast<const uint32_t*>(out.data()), out.size());
+  const int64_t place = first_outside(tokens, vocab_size);
+  if (place < 0) return;
+  throw refuse(path(), fmt::format("token {} is {}, outside the vocabulary of 0 to {}; either another tokenizer made "
+                                   "this shard, or the model's vocab_size is too small",
+                                   begin + place, tokens[static_cast<size_t>(place)], vocab_size - 1));
 }
 
 void TokenShard::check_vocabulary(int64_t vocab_size) const {
-  check_vocabulary(vocab_size, 0, size_);
-}
-
-void TokenShard::check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const {
-  if (begin < 0 || begin > end || end > size_) throw std::logic_error("tokens outside a shard");
-  file_.check_length();
-  const int64_t place = bytes_per_token_ == 2
-                            ? first_outside(tokens_of<uint16_t>(file_, begin, end - begin), vocab_size)
-                            : first_outside(tokens_of<uint32_t>(file_, begin, end - begin), vocab_size);
-  if (place < 0) return;
-  const int64_t token = bytes_per_token_ == 2 ? int64_t{tokens_of<uint16_t>(file_, begin + place, 1)[0]}
-                                              : int64_t{tokens_of<uint32_t>(file_, begin + place, 1)[0]};
-  throw refuse(path(), fmt::format("token {} is {}, outside the vocabulary of 0 to {}; either another tokenizer made "
-                                   "this shard, or the model's vocab_size is too small",
-                                   begin + place, token, vocab_size - 1));
+  constexpr int64_t kPiece = int64_t{1} << 16;
+  std::vector<int32_t> piece;
+  for (int64_t begin = 0; begin < size_; begin += kPiece) {
+    piece.resize(static_cast<size_t>(std::min(kPiece, size_ - begin)));
+    read(begin, piece, vocab_size);
+  }
 }
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, int bytes_per_token)

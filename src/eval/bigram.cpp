@@ -18,11 +18,10 @@ void for_each_pair(const std::string& pattern, int64_t vocab_size, const Visit& 
   constexpr int64_t kPiece = int64_t{1} << 20;
   for (const auto& path : match_files(pattern)) {
     const TokenShard shard(path);
-    shard.check_vocabulary(vocab_size);
     std::vector<int32_t> tokens;
     for (int64_t begin = 0; begin + 1 < shard.size(); begin += kPiece) {
       tokens.resize(static_cast<size_t>(std::min(kPiece + 1, shard.size() - begin)));
-      shard.read(begin, tokens);
+      shard.read(begin, tokens, vocab_size);
       for (size_t i = 0; i + 1 < tokens.size(); ++i) visit(tokens[i], tokens[i + 1]);
     }
   }

@@ -37,12 +37,13 @@ std::string data_of(const RunConfig& config) {
   }
   for (const std::string& pattern : patterns) {
     for (const fs::path& path : match_files(pattern)) {
-      const MappedFile file(path);
-      const auto bytes = file.bytes();
-      constexpr size_t kLooked = 64 << 10;
-      const std::string ends = checksum_of(bytes.first(std::min(bytes.size(), kLooked))) +
-                               checksum_of(bytes.last(std::min(bytes.size(), kLooked)));
-      text += fmt::format("{} of {} bytes, {}\n", path.filename().string(), bytes.size(), checksum_of(ends));
+      const InputFile file(path);
+      std::vector<std::byte> end(static_cast<size_t>(std::min<int64_t>(file.size(), 64 << 10)));
+      file.read(0, end);
+      std::string ends = checksum_of(end);
+      file.read(file.size() - std::ssize(end), end);
+      ends += checksum_of(end);
+      text += fmt::format("{} of {} bytes, {}\n", path.filename().string(), file.size(), checksum_of(ends));
     }
   }
   return text;

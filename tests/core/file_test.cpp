@@ -2,11 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <csignal>
 #include <string>
+#include <vector>
 
 #include "core/temporary_folder.h"
 #include "lighthouse/core/checksum.h"
@@ -108,17 +110,49 @@ TEST(MappedFileTest, ReadsAndRefuses) {
   EXPECT_EQ(second.path(), folder / "a");
 }
 
-TEST(MappedFileTest, NoticesThatItsFileWasCutShort) {
+std::string read_at(const InputFile& file, int64_t offset, size_t count) {
+  std::string text(count, '?');
+  file.read(offset, std::as_writable_bytes(std::span(text)));
+  return text;
+}
+
+TEST(InputFileTest, ReadsByPlaceAndRefuses) {
+  const TemporaryFolder folder;
+  write_file(folder / "a", "some text");
+  InputFile first(folder / "a");
+  const InputFile file = std::move(first);
+  EXPECT_EQ(file.size(), 9);
+  EXPECT_EQ(read_at(file, 5, 4), "text");
+  EXPECT_EQ(read_at(file, 9, 0), "");
+  EXPECT_TRUE(contains(message_of<InputError>([&] { InputFile(folder / "none"); }), "No such file"));
+  EXPECT_TRUE(contains(message_of<InputError>([&] { InputFile(folder.path()); }), "not a regular file"));
+}
+
+TEST(InputFileTest, SaysWhatIsWrongWithAFileInUse) {
   const TemporaryFolder folder;
   write_file(folder / "a", "text");
-  const MappedFile file(folder / "a");
-  EXPECT_NO_THROW(file.check_length());
-  std::filesystem::resize_file(folder / "a", 3);
-  EXPECT_TRUE(contains(message_of<InputError>([&] { file.check_length(); }), "it had 4 bytes and has 3"));
-  write_file(folder / "a", "x");  // renamed over it: what is mapped lives on
-  EXPECT_NO_THROW(file.check_length());
-  std::filesystem::remove(folder / "a");
-  EXPECT_NO_THROW(file.check_length());
+  const InputFile file(folder / "a");
+  fs::resize_file(folder / "a", 3);
+  EXPECT_EQ(read_at(file, 0, 3), "tex");
+  EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(file, 0, 4); }), "it had 4 bytes and has 3"));
+  write_file(folder / "a", "x");  // renamed over it: what is open lives on
+  EXPECT_EQ(read_at(file, 0, 3), "tex");
+  fs::remove(folder / "a");
+  EXPECT_EQ(read_at(file, 0, 3), "tex");
+  const InputFile broken("/proc/self/mem");  // nothing is mapped at 0, so reading there is an input/output error
+  EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(broken, 0, 1); }), "cannot read /proc/self/mem: Input/"));
+}
+
+TEST(InputFileTest, OpensMoreFilesThanAShellsLimit) {
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  const rlimit low{32, before.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  const TemporaryFolder folder;
+  write_file(folder / "a", "text");
+  std::vector<InputFile> files;
+  EXPECT_NO_THROW(for (int i = 0; i < 40; ++i) files.emplace_back(folder / "a"));
+  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }
 
 TEST(DirectoryTest, MakesFoldersAndSaysWhyNot) {

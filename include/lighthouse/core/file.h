@@ -1,4 +1,4 @@
-// Files that appear whole or not at all, and files mapped into memory.
+// Files that appear whole or not at all, files read by place, and files mapped into memory.
 #pragma once
 
 #include <cstddef>
@@ -48,6 +48,29 @@ void make_directories(const std::filesystem::path& path);
 /// Flushes a folder's entries to disk, so that a rename in it survives a power cut. Throws InputError.
 void sync_directory(const std::filesystem::path& path);
 
+/// A regular file to read by place. What is wrong with it or its disk later comes as an exception, where a mapped
+/// file's would end the process: for files that are in use for days.
+class InputFile {
+ public:
+  /// Throws InputError if it cannot be opened.
+  explicit InputFile(std::filesystem::path path);
+  ~InputFile();
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  /// Bytes, when it was opened.
+  int64_t size() const { return size_; }
+  /// The bytes from `offset` on, as many as `out` holds. Throws InputError if they cannot be read, or if the file ends
+  /// before them.
+  void read(int64_t offset, std::span<std::byte> out) const;
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;
+};
+
 /// A file mapped read-only. Throws InputError if it cannot be opened or mapped. An empty file maps to an empty span.
 class MappedFile {
  public:
@@ -59,15 +82,10 @@ class MappedFile {
   std::span<const std::byte> bytes() const { return {address_, static_cast<size_t>(size_)}; }
   const std::filesystem::path& path() const { return path_; }
 
-  /// Throws InputError if the file has been cut short since it was mapped: reading what is missing would end the
-  /// process.
-  void check_length() const;
-
  private:
   std::filesystem::path path_;
   const std::byte* address_ = nullptr;
   int64_t size_ = 0;
-  uint64_t inode_ = 0;
 };
 
 }  // namespace lighthouse

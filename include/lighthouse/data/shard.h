@@ -11,7 +11,7 @@
 
 namespace lighthouse {
 
-/// A shard, mapped read-only.
+/// A shard that stays open: a file renamed over it or removed changes nothing.
 class TokenShard {
  public:
   /// Throws InputError if the file is missing, empty, has another magic or version, or is not as long as its header
@@ -22,17 +22,16 @@ class TokenShard {
   int64_t size() const { return size_; }
   /// 2 or 4.
   int bytes_per_token() const { return bytes_per_token_; }
-  /// Tokens [begin, begin + out.size()). Throws std::logic_error if the shard has fewer.
+  /// Tokens [begin, begin + out.size()). Throws std::logic_error if the shard has fewer, InputError if they cannot be
+  /// read or the file has been cut short.
   void read(int64_t begin, std::span<int32_t> out) const;
-
-  /// Throws InputError naming the first token outside [0, vocab_size), its place and its value, or if the file has been
-  /// cut short. Reads the whole shard.
+  /// The same, and throws InputError naming the first token outside [0, vocab_size), its place and its value.
+  void read(int64_t begin, std::span<int32_t> out, int64_t vocab_size) const;
+  /// Reads the whole shard so.
   void check_vocabulary(int64_t vocab_size) const;
-  /// The same for tokens [begin, end) alone.
-  void check_vocabulary(int64_t vocab_size, int64_t begin, int64_t end) const;
 
  private:
-  MappedFile file_;
+  InputFile file_;
   int64_t size_ = 0;
   int bytes_per_token_ = 2;
 };
