@@ -1,6 +1,7 @@
 // Filling and copying.
 #include <cmath>
 #include <cstdint>
+#include <stdexcept>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
@@ -103,6 +104,8 @@ void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
       return fill_with(stream, out, static_cast<uint8_t>(value));
     case DType::kBFloat16:
       return fill_with(stream, out, __float2bfloat16_rn(value));
+    case DType::kFloat16:
+      throw std::logic_error("nothing is computed in float16");
   }
 }
 

@@ -10,6 +10,8 @@ std::string_view name_of(DType dtype) {
       return "float64";
     case DType::kBFloat16:
       return "bfloat16";
+    case DType::kFloat16:
+      return "float16";
     case DType::kInt32:
       return "int32";
     case DType::kInt64:

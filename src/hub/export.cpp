@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lighthouse/config/load.h"
-#include "lighthouse/core/bfloat16.h"
+#include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/hub/hugging_face_config.h"
@@ -34,9 +34,8 @@ std::vector<Exported> tensors_to_export(const SafetensorsFile& weights, const Mo
                                         std::optional<DType> dtype) {
   std::vector<Exported> tensors;
   for (TensorSpec& spec : tensor_specs(model)) {
-    const DType stored = weights.at(spec.name).dtype() == DType::kBFloat16 ? DType::kBFloat16 : DType::kFloat32;
-    const Tensor& tensor = weights.at(spec.name, spec.shape, stored);
-    spec.dtype = dtype.value_or(stored);
+    const Tensor& tensor = weights.weight_at(spec.name, spec.shape);
+    spec.dtype = dtype.value_or(tensor.dtype());
     tensors.push_back({spec, tensor});
   }
   return tensors;
@@ -57,27 +56,19 @@ std::vector<std::vector<Exported>> shards_of(const std::vector<Exported>& tensor
   return shards;
 }
 
-template <typename To, typename From, typename Convert>
-void write_converted(SafetensorsWriter& writer, const Tensor& tensor, const Convert& convert) {
-  constexpr int64_t kPiece = 1 << 20;
-  const From* values = tensor.data<From>();
-  std::vector<To> piece;
-  for (int64_t begin = 0; begin < tensor.numel(); begin += kPiece) {
-    const int64_t end = std::min(begin + kPiece, tensor.numel());
-    piece.resize(static_cast<size_t>(end - begin));
-    std::transform(values + begin, values + end, piece.begin(), convert);
-    writer.write(std::as_bytes(std::span(piece)));
-  }
-}
-
 void write_tensor(SafetensorsWriter& writer, const Exported& exported) {
   const Tensor& tensor = exported.tensor;
   if (exported.spec.dtype == tensor.dtype()) {
-    writer.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
-  } else if (tensor.dtype() == DType::kFloat32) {
-    write_converted<BFloat16, float>(writer, tensor, to_bfloat16);
-  } else {
-    write_converted<float, BFloat16>(writer, tensor, [](BFloat16 x) { return static_cast<float>(x); });
+    return writer.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
+  }
+  constexpr int64_t kPiece = 1 << 20;
+  const Tensor all = tensor.view({tensor.numel()});
+  std::vector<std::byte> bytes(static_cast<size_t>(std::min(kPiece, all.numel()) * size_of(exported.spec.dtype)));
+  for (int64_t begin = 0; begin < all.numel(); begin += kPiece) {
+    const Tensor from = all.slice(0, begin, std::min(begin + kPiece, all.numel()));
+    const Tensor piece(bytes.data(), from.shape(), exported.spec.dtype);
+    copy_elements(piece, from);
+    writer.write({bytes.data(), static_cast<size_t>(piece.bytes())});
   }
 }
 

@@ -109,8 +109,9 @@ std::vector<NamedTensor> WeightFiles::tensors_of(const ModelConfig& model) const
     tensors.push_back({name, tensor});
     if (!(tensor.shape() == shape)) {
       wrong.push_back(fmt::format("{} is {} and should be {}", name, to_string(tensor.shape()), to_string(shape)));
-    } else if (tensor.dtype() != DType::kFloat32 && tensor.dtype() != DType::kBFloat16) {
-      wrong.push_back(fmt::format("{} is {} and should be float32 or bfloat16", name, name_of(tensor.dtype())));
+    } else if (!is_weight_type(tensor.dtype())) {
+      wrong.push_back(
+          fmt::format("{} is {} and should be float32, bfloat16 or float16", name, name_of(tensor.dtype())));
     }
   }
   if (!missing.empty()) {

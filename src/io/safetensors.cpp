@@ -23,9 +23,10 @@ using Json = nlohmann::json;  // not the ordered one, whose look-ups take hours 
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
-constexpr std::array<std::pair<const char*, DType>, 6> kDTypes{{{"F32", DType::kFloat32},
+constexpr std::array<std::pair<const char*, DType>, 7> kDTypes{{{"F32", DType::kFloat32},
                                                                 {"F64", DType::kFloat64},
                                                                 {"BF16", DType::kBFloat16},
+                                                                {"F16", DType::kFloat16},
                                                                 {"I32", DType::kInt32},
                                                                 {"I64", DType::kInt64},
                                                                 {"U8", DType::kUInt8}}};
@@ -348,6 +349,11 @@ const Tensor& SafetensorsFile::at(const std::string& name) const {
   const std::string nearest = nearest_name(name, names);
   throw InputError(fmt::format("{} has no tensor {}{}", file_.path().string(), name,
                                nearest.empty() ? "" : fmt::format("; it has {}", nearest)));
+}
+
+const Tensor& SafetensorsFile::weight_at(const std::string& name, const Shape& shape) const {
+  const DType stored = at(name).dtype();
+  return at(name, shape, is_weight_type(stored) ? stored : DType::kFloat32);
 }
 
 const Tensor& SafetensorsFile::at(const std::string& name, const Shape& shape, DType dtype) const {

@@ -7,6 +7,7 @@
 
 #include "checkpoint_tensors.h"
 #include "lighthouse/core/checksum.h"
+#include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/dist/ranks.h"
@@ -254,8 +255,7 @@ SafetensorsFile open_weights(const fs::path& checkpoint) {
 void load_weights(const fs::path& checkpoint, const Parameters& weights, const ModelConfig& model) {
   const SafetensorsFile file = open_weights(checkpoint);
   for (const NamedTensor& to : model_tensors(weights, model)) {
-    const bool rounded = file.has(to.name) && file.at(to.name).dtype() == DType::kBFloat16;
-    copy_elements(to.tensor, file.at(to.name, to.tensor.shape(), rounded ? DType::kBFloat16 : DType::kFloat32));
+    copy_elements(to.tensor, file.weight_at(to.name, to.tensor.shape()));
   }
 }
 

@@ -8,7 +8,7 @@
 #include <map>
 #include <optional>
 
-#include "lighthouse/core/bfloat16.h"
+#include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
 
 namespace lighthouse {
@@ -174,18 +174,6 @@ void read_moments(const std::vector<std::filesystem::path>& files, const Moments
   const std::string where = files.size() == 1 ? files.front().string() : files.front().parent_path().string();
   first.check(where);
   second.check(where);
-}
-
-void copy_elements(const Tensor& to, const Tensor& from) {
-  if (to.dtype() == from.dtype()) {
-    std::memcpy(to.raw(), from.raw(), static_cast<size_t>(from.bytes()));
-  } else if (to.dtype() == DType::kFloat32) {
-    const BFloat16* in = from.data<BFloat16>();
-    std::transform(in, in + from.numel(), to.data<float>(), [](BFloat16 x) { return static_cast<float>(x); });
-  } else {
-    const float* in = from.data<float>();
-    std::transform(in, in + from.numel(), to.data<BFloat16>(), to_bfloat16);
-  }
 }
 
 }  // namespace lighthouse

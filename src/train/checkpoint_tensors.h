@@ -21,7 +21,4 @@ std::vector<NamedTensor> moment_tensors(const Moments& moments, const ModelConfi
 /// is missing or has another shape.
 void read_moments(const std::vector<std::filesystem::path>& files, const Moments& moments, const ModelConfig& model);
 
-/// Copies the tensor of this name and shape, of either type, to float32 or bfloat16.
-void copy_elements(const Tensor& to, const Tensor& from);
-
 }  // namespace lighthouse

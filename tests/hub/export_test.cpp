@@ -4,6 +4,7 @@
 
 #include "hugging_face_folder.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/float16.h"
 #include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/tokenizer.h"
 
@@ -90,6 +91,27 @@ TEST_F(ExportTest, RoundsToBFloat16AndWidensAgain) {
   const SafetensorsFile wide(again / "model.safetensors");
   const Tensor& norm = wide.at("model.norm.weight", {32}, DType::kFloat32);
   EXPECT_EQ(norm.data<float>()[3], 1.0f);
+}
+
+TEST_F(ExportTest, Float16StaysAsItIsUnlessItIsToBeWidened) {
+  std::vector<std::vector<Float16>> halves;
+  for (NamedTensor& named : source_.tensors) {
+    std::vector<Float16>& values = halves.emplace_back(static_cast<size_t>(named.tensor.numel()));
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i].bits = static_cast<uint16_t>(0x2c00 + i % 500);  // 1/16 to 3/32
+    named.tensor = Tensor(values.data(), named.tensor.shape(), DType::kFloat16);
+  }
+  source_.write();
+  import_hugging_face({source_.path, folder_ / "half", "bytes", std::nullopt, std::nullopt});
+  export_hugging_face({folder_ / "half", exported_, std::nullopt, 1 << 30, ""});
+  EXPECT_EQ(read_file(exported_ / "model.safetensors"), read_file(source_.path / "model.safetensors"));
+  EXPECT_EQ(json("config.json").at("torch_dtype"), "float16");
+
+  export_hugging_face({folder_ / "half", folder_ / "wide", DType::kFloat32, 1 << 30, ""});
+  const SafetensorsFile wide(folder_ / "wide/model.safetensors");
+  const Tensor& norm = wide.at("model.norm.weight", {32}, DType::kFloat32);
+  EXPECT_EQ(norm.data<float>()[0], 0.0625f);
+  EXPECT_EQ(norm.data<float>()[31], static_cast<float>(Float16{0x2c00 + 31}));
 }
 
 TEST_F(ExportTest, ByteTokenizerHasATokenForEachByte) {

@@ -6,7 +6,7 @@
 
 namespace lighthouse {
 
-enum class DType : uint8_t { kFloat32, kFloat64, kBFloat16, kInt32, kInt64, kUInt8 };
+enum class DType : uint8_t { kFloat32, kFloat64, kBFloat16, kFloat16, kInt32, kInt64, kUInt8 };
 
 /// Bytes of one element.
 constexpr int64_t size_of(DType dtype) {
@@ -18,11 +18,17 @@ constexpr int64_t size_of(DType dtype) {
     case DType::kInt64:
       return 8;
     case DType::kBFloat16:
+    case DType::kFloat16:
       return 2;
     case DType::kUInt8:
       return 1;
   }
   return 0;
+}
+
+/// Whether weights may be stored so: float32, bfloat16, float16.
+constexpr bool is_weight_type(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16;
 }
 
 /// "float32", "bfloat16", ...

@@ -57,7 +57,7 @@ class SafetensorsFile {
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  /// In alphabetical order. dtypes that this program has no use for (F16, I16, ...) are refused at opening.
+  /// In alphabetical order. dtypes that this program has no use for (I16, BOOL, ...) are refused at opening.
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
   bool has(const std::string& name) const { return tensors_.count(name) != 0; }
   /// A read-only view that lives as long as this object. Throws InputError naming the file and the tensor if it is
@@ -65,6 +65,8 @@ class SafetensorsFile {
   const Tensor& at(const std::string& name) const;
   /// The same, and throws InputError unless shape and dtype are as expected.
   const Tensor& at(const std::string& name, const Shape& shape, DType dtype) const;
+  /// The same for a weight, which may have any type that weights are stored in.
+  const Tensor& weight_at(const std::string& name, const Shape& shape) const;
 
  private:
   MappedFile file_;

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstring>
+#include <stdexcept>
 
 #include "cpu_backend.h"
 #include "lighthouse/core/bfloat16.h"
@@ -45,6 +46,8 @@ void CpuBackend::fill(const Stream&, const Tensor& out, float value) {
     case DType::kBFloat16:
       std::fill_n(out.data<BFloat16>(), out.numel(), to_bfloat16(value));
       return;
+    case DType::kFloat16:
+      throw std::logic_error("nothing is computed in float16");
   }
 }
 

@@ -1,0 +1,26 @@
+// IEEE half precision, in which many published models are stored. Nothing is computed in it.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+
+#include "lighthouse/core/dtype.h"
+
+namespace lighthouse {
+
+struct Float16 {
+  uint16_t bits;
+
+  explicit operator float() const {
+    const uint32_t sign = (bits & 0x8000u) << 16;
+    const uint32_t magnitude = bits & 0x7fffu;
+    if (magnitude >= 0x7c00) return std::bit_cast<float>(sign | 0x7f800000u | (magnitude & 0x3ffu) << 13);
+    // The biases of the exponents are 112 apart. The product is exact, subnormal numbers included.
+    return std::bit_cast<float>(sign | magnitude << 13) * 0x1p112f;
+  }
+};
+
+template <>
+inline constexpr DType kDTypeOf<Float16> = DType::kFloat16;
+
+}  // namespace lighthouse
