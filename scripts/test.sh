@@ -17,7 +17,7 @@ sources() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.c
 ./scripts/setup.sh --optional clang-format-14 clang-tidy-14 libomp-14-dev python3-numpy
 
 say "configuring; CUDA code is built where nvcc is found"
-cmake -S . -B build -G Ninja -DLIGHTHOUSE_WERROR=ON -DLIGHTHOUSE_TESTS=ON
+cmake -S . -B build -G Ninja -DLIGHTHOUSE_CUDA=AUTO -DLIGHTHOUSE_WERROR=ON -DLIGHTHOUSE_TESTS=ON
 say "building with warnings as errors"
 cmake --build build
 
