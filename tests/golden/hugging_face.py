@@ -54,6 +54,7 @@ def make(folder):
         "hf_linear": (dict(vocab_size=257, hidden_size=16, num_attention_heads=2, num_key_value_heads=2,
                            rope_parameters=dict(rope_type="linear", rope_theta=500.0, factor=4.0)),
                       torch.float32, "1GB"),
+        "hf_float16": (dict(vocab_size=257, num_key_value_heads=2), torch.float16, "1GB"),
     }
     for name, (changes, dtype, shard_size) in cases.items():
         torch.manual_seed(sum(name.encode()))
