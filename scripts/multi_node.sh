@@ -5,22 +5,28 @@
 # - ssh from this host to each of the others without a password, and the same Open MPI on all;
 # - this repository, built, and the data under the same paths on all, and run.directory on a disk that they share;
 # - TCP between the hosts: rank 0 listens on a port that the system chooses, and the others connect to it.
+# Paths are those of the folder that it is started in, which is to be there on all hosts.
 # NETWORK=eth1 keeps MPI and NCCL to one network interface, where hosts have several. LIGHTHOUSE is the program.
 set -euo pipefail
-[ $# -ge 2 ] || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
-cd "$(dirname "$0")/.."
+refuse() {
+    echo "multi_node: $1" >&2
+    exit 2
+}
+[ $# -ge 2 ] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 
 hosts=$1
 config=$2
 shift 2
-program=${LIGHTHOUSE:-build/bin/lighthouse}
+root=$(dirname "$(dirname "$(realpath "$0")")")
+program=${LIGHTHOUSE:-$root/build/bin/lighthouse}
+[ -f "$config" ] || refuse "there is no config $config; usage: $0 host1:8,host2:8 CONFIG [--set key=value ...]"
+[ -f "$program" ] && [ -x "$program" ] || refuse "$program is no program; build it, or set LIGHTHOUSE"
 ranks=0
 for host in ${hosts//,/ }; do
-    case $host in
-        *:*) ranks=$((ranks + ${host##*:})) ;;
-        *) ranks=$((ranks + 1)) ;;
-    esac
+    [[ $host =~ ^[A-Za-z0-9_.-]+(:[1-9][0-9]{0,5})?$ && $host != -* ]] || refuse "$host is not a host and its ranks, as in host1:8"
+    [[ $host == *:* ]] && ranks=$((ranks + ${host##*:})) || ranks=$((ranks + 1))
 done
+[ "$ranks" -ge 1 ] || refuse "\"$hosts\" names no host; expected a list as host1:8,host2:8"
 
 network=()
 if [ -n "${NETWORK:-}" ]; then
@@ -33,5 +39,5 @@ threads=${OMP_NUM_THREADS:-$(($(nproc) * $(tr ',' '\n' <<<"$hosts" | wc -l) / ra
 # Run as root in containers only: mpirun wants to be told.
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
-exec scripts/run_until_done.sh mpirun --host "$hosts" -n "$ranks" --bind-to none -x OMP_NUM_THREADS="$threads" \
+exec "$root/scripts/run_until_done.sh" mpirun --host "$hosts" -n "$ranks" --bind-to none -x OMP_NUM_THREADS="$threads" \
     ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} "${network[@]}" "$program" train "$config" --resume "$@"

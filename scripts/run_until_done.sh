@@ -6,10 +6,14 @@
 # minute (RESTARTS and SECONDS_OF_A_RUN change that). SIGTERM, SIGINT and SIGUSR1 stop the run, and then this script; the run
 # saves its last step first.
 set -uo pipefail
-[ $# -gt 0 ] || { echo "usage: $0 COMMAND..." >&2; exit 2; }
+case ${1:--} in -*) echo "usage: $0 COMMAND..." >&2; exit 2 ;; esac
+command -v -- "$1" >/dev/null || { echo "run_until_done: $1 is no program" >&2; exit 2; }
 
 restarts=${RESTARTS:-5}
 short=${SECONDS_OF_A_RUN:-60}
+case $restarts$short in
+    *[!0-9]*) echo "run_until_done: RESTARTS is $restarts, SECONDS_OF_A_RUN $short; expected whole numbers" >&2; exit 2 ;;
+esac
 # Open MPI passes SIGTERM on after so many seconds, kills after as many again, and waits for both when a rank fails.
 export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-10}
 
@@ -26,6 +30,7 @@ while true; do
     begin=$(date +%s)
     "$@" &
     child=$!
+    [ "$stopping" = 0 ] || stop  # the signal came before there was a number to send it to
     wait "$child"
     code=$?
     while kill -0 "$child" 2>/dev/null; do  # a signal ended the wait, not the run
@@ -43,4 +48,5 @@ while true; do
     fi
     echo "run_until_done: exit code $code; starting again from the newest checkpoint" >&2
     sleep 1
+    [ "$stopping" = 0 ] || { echo "run_until_done: stopped, as asked, before another start" >&2; exit 143; }
 done
