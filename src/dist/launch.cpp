@@ -27,6 +27,16 @@ int wanted(const Environment& environment, const std::string& name, const char* 
   throw InputError(fmt::format("the environment has {} without {}; a launcher sets both", beside, name));
 }
 
+/// A variable that says nothing counts as none.
+std::string text_of(const Environment& environment, const std::string& name) {
+  return environment(name).value_or("");
+}
+
+void check_port(int port) {
+  if (port >= 1 && port <= 65535) return;
+  throw InputError(fmt::format("the environment's MASTER_PORT makes rank 0 listen on {}; expected 1 to 65535", port));
+}
+
 Launch of_mpi(const Environment& environment) {
   if (const auto size = number(environment, "OMPI_COMM_WORLD_SIZE")) {
     return {Launcher::kMpi,
@@ -54,15 +64,23 @@ Launch of_mpi(const Environment& environment) {
 Launch of_torchrun(const Environment& environment) {
   const auto size = number(environment, "WORLD_SIZE");
   const auto rank = number(environment, "RANK");
-  if (!size || !rank) return {};
+  if (!size || !rank) {
+    // A batch script may set one of them for others; srun has its own.
+    if (environment("SLURM_STEP_NUM_TASKS")) return {};
+    if (rank) throw InputError("the environment has RANK without WORLD_SIZE; a launcher sets both");
+    if (size && *size > 1) throw InputError("the environment has WORLD_SIZE without RANK; a launcher sets both");
+    return {};
+  }
   Launch launch{Launcher::kTorchrun, *rank, *size, wanted(environment, "LOCAL_RANK", "RANK"), "", 0};
   if (launch.size == 1) return launch;
-  const auto address = environment("MASTER_ADDR");
-  if (!address) throw InputError("the environment has WORLD_SIZE without MASTER_ADDR; a launcher sets both");
-  launch.address = *address;
+  launch.address = text_of(environment, "MASTER_ADDR");
+  if (launch.address.empty()) {
+    throw InputError("the environment has WORLD_SIZE without MASTER_ADDR; a launcher sets both");
+  }
   launch.port = wanted(environment, "MASTER_PORT", "MASTER_ADDR");
   // There torchrun itself listens.
-  if (environment("TORCHELASTIC_USE_AGENT_STORE").value_or("") == "True") ++launch.port;
+  if (text_of(environment, "TORCHELASTIC_USE_AGENT_STORE") == "True") ++launch.port;
+  check_port(launch.port);
   return launch;
 }
 
@@ -73,10 +91,14 @@ Launch of_slurm(const Environment& environment) {
   if (!size || !rank) return {};
   Launch launch{Launcher::kSlurm, *rank, *size, number(environment, "SLURM_LOCALID").value_or(0), "", 0};
   if (launch.size == 1) return launch;
-  const auto address = environment("MASTER_ADDR");
-  launch.address = address ? *address : first_host(environment("SLURM_STEP_NODELIST").value_or(""));
+  launch.address = text_of(environment, "MASTER_ADDR");
+  if (launch.address.empty()) launch.address = first_host(text_of(environment, "SLURM_STEP_NODELIST"));
+  if (launch.address.empty()) {
+    throw InputError("the environment has SLURM_PROCID without SLURM_STEP_NODELIST; srun sets both");
+  }
   const auto port = number(environment, "MASTER_PORT");
   launch.port = port ? *port : kFirstPort + wanted(environment, "SLURM_JOB_ID", "SLURM_PROCID") % kPorts;
+  check_port(launch.port);
   return launch;
 }
 
@@ -100,9 +122,18 @@ Launch detect_launch(const Environment& environment, bool even_alone) {
 }
 
 std::string first_host(const std::string& list) {
-  const size_t bracket = list.find_first_of("[,");
-  if (bracket == std::string::npos || list[bracket] == ',') return list.substr(0, bracket);
-  return list.substr(0, bracket) + list.substr(bracket + 1, list.find_first_of("-,]", bracket) - bracket - 1);
+  std::string host;
+  for (size_t i = 0; i < list.size() && list[i] != ','; ++i) {
+    if (list[i] != '[') {
+      host += list[i];
+      continue;
+    }
+    const size_t end = list.find_first_of("-,]", i);
+    host += list.substr(i + 1, end - i - 1);
+    i = list.find(']', i);
+    if (i == std::string::npos) break;
+  }
+  return host;
 }
 
 }  // namespace lighthouse

@@ -70,6 +70,7 @@ TEST(LaunchTest, FirstHosts) {
   EXPECT_EQ(first_host("a1,b2"), "a1");
   EXPECT_EQ(first_host("node[08-11,20],other"), "node08");
   EXPECT_EQ(first_host("gpu[3]"), "gpu3");
+  EXPECT_EQ(first_host("rack[1-2]node[03,05-06]-ib,other"), "rack1node03-ib");
 }
 
 TEST(LaunchTest, ContradictionsAreRefused) {
@@ -77,6 +78,37 @@ TEST(LaunchTest, ContradictionsAreRefused) {
   EXPECT_THROW(detect_launch(of({{"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "2"}})), InputError);
   EXPECT_THROW(detect_launch(of({{"RANK", "x"}, {"WORLD_SIZE", "2"}})), InputError);
   EXPECT_THROW(detect_launch(of({{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"RANK", "1"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"WORLD_SIZE", "2"}})), InputError);
+  EXPECT_THROW(detect_launch(of({{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "0"}, {"SLURM_JOB_ID", "1"}})),
+               InputError);
+}
+
+TEST(LaunchTest, AnAddressThatCannotBeIsRefused) {
+  const auto launch = [](const std::string& address, const std::string& port, const std::string& agent) {
+    return detect_launch(of({{"RANK", "0"},
+                             {"WORLD_SIZE", "2"},
+                             {"LOCAL_RANK", "0"},
+                             {"MASTER_ADDR", address},
+                             {"MASTER_PORT", port},
+                             {"TORCHELASTIC_USE_AGENT_STORE", agent}}));
+  };
+  EXPECT_EQ(launch("here", "65535", "False").port, 65535);
+  EXPECT_THROW(launch("here", "65535", "True"), InputError);
+  EXPECT_THROW(launch("here", "0", "False"), InputError);
+  EXPECT_THROW(launch("here", "70000", "False"), InputError);
+  EXPECT_THROW(launch("", "29500", "False"), InputError);
+}
+
+TEST(LaunchTest, ABatchScriptsHalfOfTorchrunsVariablesIsNoRank) {
+  const auto launch = detect_launch(of({{"WORLD_SIZE", "16"},
+                                        {"SLURM_STEP_NUM_TASKS", "2"},
+                                        {"SLURM_PROCID", "1"},
+                                        {"SLURM_JOB_ID", "1"},
+                                        {"SLURM_STEP_NODELIST", "a"}}));
+  EXPECT_EQ(launch.launcher, Launcher::kSlurm);
+  EXPECT_EQ(launch.size, 2);
+  EXPECT_EQ(detect_launch(of({{"WORLD_SIZE", "1"}})).launcher, Launcher::kNone);
 }
 
 }  // namespace
