@@ -113,7 +113,7 @@ class NcclCommunicator final : public Communicator {
   ncclResult_t for_each_piece(const Tensor& x, const Call& call);
   /// Waits until NCCL has taken what it was given; throws if it or another rank failed.
   void settle(ncclResult_t result, const char* what);
-  void watch(const char* what);
+  void watch(const char* what, std::chrono::steady_clock::duration waited = {});
   void check_call(ncclResult_t result, const char* what) const;
   void abort();
   size_t size_of_call(const Tensor& x) const {
@@ -227,11 +227,12 @@ void NcclCommunicator::join(const Stream& stream) {
 void NcclCommunicator::wait(const Event& event) {
   if (event.handle() == nullptr) return;
   const auto native_event = static_cast<cudaEvent_t>(event.handle());
+  const auto begin = std::chrono::steady_clock::now();
   for (int turn = 0;; ++turn) {
     const cudaError_t status = cudaEventQuery(native_event);
     if (status == cudaSuccess) return;
     if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
-    if (turn % 20 == 0) watch("a step's result");
+    if (turn % 20 == 0) watch("a step's result", std::chrono::steady_clock::now() - begin);
     std::this_thread::sleep_for(50us);
   }
 }
@@ -250,8 +251,9 @@ CommunicationCost NcclCommunicator::cost() {
 }
 
 void NcclCommunicator::settle(ncclResult_t result, const char* what) {
+  const auto begin = std::chrono::steady_clock::now();
   while (result == ncclInProgress) {
-    watch(what);
+    watch(what, std::chrono::steady_clock::now() - begin);
     std::this_thread::sleep_for(20us);
     if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) break;
   }
@@ -260,9 +262,9 @@ void NcclCommunicator::settle(ncclResult_t result, const char* what) {
   check_call(result, what);
 }
 
-void NcclCommunicator::watch(const char* what) {
+void NcclCommunicator::watch(const char* what, std::chrono::steady_clock::duration waited) {
   try {
-    group_.check(what);
+    group_.check(what, waited);
     ncclResult_t result = ncclSuccess;
     if (comm_ != nullptr) check_call(ncclCommGetAsyncError(comm_, &result), "ncclCommGetAsyncError");
     if (result != ncclInProgress) check_call(result, what);

@@ -59,11 +59,12 @@ void HostCollectives::wait(MPI_Request request) {
   using namespace std::chrono_literals;
   // Short ones come soon; for long ones the processor is left to those who compute.
   constexpr int kEager = 200;
+  const auto begin = std::chrono::steady_clock::now();
   int done = 0;
   for (int turn = 0;; ++turn) {
     LIGHTHOUSE_MPI(MPI_Test(&request, &done, MPI_STATUS_IGNORE));
     if (done != 0) return;
-    if (turn % 16 == 0) watch_();
+    if (turn % 16 == 0) watch_(std::chrono::steady_clock::now() - begin);
     turn < kEager ? std::this_thread::yield() : std::this_thread::sleep_for(50us);
   }
 }

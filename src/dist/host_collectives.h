@@ -1,6 +1,7 @@
 // Collectives on host memory, by MPI's non-blocking calls, watched while they run.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <vector>
@@ -10,8 +11,8 @@
 
 namespace lighthouse::dist {
 
-/// Called while a collective is waited for; throws to give up.
-using Watch = std::function<void()>;
+/// Called while a collective is waited for, with how long that has been; throws to give up.
+using Watch = std::function<void(std::chrono::steady_clock::duration waited)>;
 
 class HostCollectives {
  public:

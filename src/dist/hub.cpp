@@ -59,7 +59,13 @@ void Hub::greet(const std::shared_ptr<Line>& line, const Message& hello) {
   const auto size = static_cast<int32_t>(members_.size());
   const bool fits = hello.kind == Kind::kHello && hello.rank >= 0 && hello.rank < size &&
                     hello.round == members_.size() && !members_[static_cast<size_t>(hello.rank)].line;
-  if (!fits) return line->close();  // of another run
+  if (!fits && hello.kind == Kind::kHello) {  // it closes the connection when it has heard why
+    const std::string why = fmt::format("has no place for rank {} of {}: it has {} ranks, each once", hello.rank,
+                                        hello.round, members_.size());
+    line->set_listener({}, {});
+    return line->send({Kind::kGone, 1, 0, 0, name_of(0) + " " + why});
+  }
+  if (!fits) return line->close();
   const int rank = hello.rank;
   members_[static_cast<size_t>(rank)] = {line, hello.body, Clock::now(), false};
   const auto closed = [this, rank] {

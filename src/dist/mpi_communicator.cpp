@@ -32,9 +32,12 @@ constexpr const char* name_of(Collective which) {
 class MpiCommunicator final : public Communicator {
  public:
   MpiCommunicator(Group& group, Backend& backend)
-      : group_(group), backend_(backend), staged_(backend.device().kind != DeviceKind::kCpu), collectives_([this] {
+      : group_(group),
+        backend_(backend),
+        staged_(backend.device().kind != DeviceKind::kCpu),
+        collectives_([this](Clock::duration waited) {
           if (ending_) throw RunError("a collective was given up");
-          group_.check(doing_);
+          group_.check(doing_, waited);
         }) {
     thread_ = std::thread([this] { work(); });
   }

@@ -1,6 +1,8 @@
 // Each rank's side of a group over TCP.
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <mutex>
@@ -79,6 +81,10 @@ class TcpGroup final : public Group {
     const std::lock_guard lock(mutex_);
     if (gone_) throw_gone(what);
   }
+  void check(const std::string& what, Clock::duration waited) override {
+    check(what);
+    if (waited > timeouts_.stall) throw_stalled(what, timeouts_.stall);
+  }
   void give_up(const std::string& why, bool refused) override;
   void finish() override;
 
@@ -89,12 +95,14 @@ class TcpGroup final : public Group {
     bool refused;
   };
 
+  /// These leave in `why_not_` what was wrong.
   std::optional<tcp::socket> connect(const tcp::endpoint& endpoint);
   std::optional<tcp::socket> connect_to_any(const std::string& addresses, int port);
   void hear(Message message);
   void tick();
   void note_gone(const Gone& gone);
   [[noreturn]] void throw_gone(const std::string& what) const;
+  [[noreturn]] void throw_stalled(const std::string& what, std::chrono::milliseconds waited) const;
   bool gone_now() {
     const std::lock_guard lock(mutex_);
     return gone_.has_value();
@@ -114,6 +122,7 @@ class TcpGroup final : public Group {
   asio::io_context& io_;
   asio::steady_timer timer_;
   std::optional<Hub> hub_;
+  std::string why_not_;
   std::shared_ptr<Line> line_;
   Clock::time_point heard_;
   bool parted_ = false;  // these two in the thread
@@ -121,6 +130,7 @@ class TcpGroup final : public Group {
 
   std::mutex mutex_;
   std::condition_variable changed_;
+  bool started_ = false;  // the first gathering has begun, in which all ranks meet
   std::array<uint64_t, 2> next_round_{};
   std::map<std::pair<uint8_t, uint64_t>, std::string> rounds_;
   std::optional<Gone> gone_;
@@ -142,10 +152,12 @@ std::optional<tcp::socket> TcpGroup::connect(const tcp::endpoint& endpoint) {
   if (!done) {
     socket.close();
     while (!done) io_.run_one_for(50ms);
+    why_not_ = "no answer";
     return std::nullopt;
   }
-  if (result) return std::nullopt;
-  return socket;
+  if (!result) return socket;
+  why_not_ = result.message();
+  return std::nullopt;
 }
 
 std::optional<tcp::socket> TcpGroup::connect_to_any(const std::string& addresses, int port) {
@@ -157,6 +169,7 @@ std::optional<tcp::socket> TcpGroup::connect_to_any(const std::string& addresses
       auto socket = connect(found.endpoint());
       if (socket) return socket;
     }
+    if (unknown) why_not_ = unknown.message();
   }
   return std::nullopt;
 }
@@ -170,8 +183,8 @@ void TcpGroup::join(const std::string& addresses, int port, const std::string& a
     if (!socket) std::this_thread::sleep_for(100ms);
   }
   if (!socket) {
-    throw PeerError(fmt::format("rank 0 does not answer at {}, port {}, within {} s", addresses, port,
-                                timeouts_.start.count() / 1000),
+    throw PeerError(fmt::format("rank 0 does not answer at {}, port {}, within {} s: {}", addresses, port,
+                                timeouts_.start.count() / 1000, why_not_),
                     0, false);
   }
   line_ = std::make_shared<Line>(std::move(*socket));
@@ -235,19 +248,22 @@ void TcpGroup::throw_gone(const std::string& what) const {
                   gone_->refused);
 }
 
+void TcpGroup::throw_stalled(const std::string& what, std::chrono::milliseconds waited) const {
+  throw PeerError(fmt::format("rank {} waited {} s in {}; the others live and do not come there", rank_,
+                              waited.count() / 1000, what),
+                  -1, false);
+}
+
 std::vector<std::string> TcpGroup::gather(const std::string& mine, const std::string& what, Channel channel) {
   std::unique_lock lock(mutex_);
   const auto index = static_cast<uint8_t>(channel);
   const std::pair<uint8_t, uint64_t> round{index, next_round_[index]++};
   if (gone_) throw_gone(what);
   send({Kind::kShare, index, rank_, round.second, mine});
-  const bool came = changed_.wait_for(lock, std::max(timeouts_.stall, timeouts_.start),
-                                      [&] { return rounds_.count(round) != 0 || gone_.has_value(); });
-  if (!came) {
-    throw PeerError(fmt::format("rank {} waited {} s in {}; the others live and do not come there", rank_,
-                                timeouts_.stall.count() / 1000, what),
-                    -1, false);
-  }
+  const bool started = std::exchange(started_, true);
+  const auto limit = started ? timeouts_.stall : std::max(timeouts_.stall, timeouts_.start);
+  const bool came = changed_.wait_for(lock, limit, [&] { return rounds_.count(round) != 0 || gone_.has_value(); });
+  if (!came) throw_stalled(what, limit);
   const auto found = rounds_.find(round);
   if (found == rounds_.end()) throw_gone(what);
   std::vector<std::string> parts = unpack(found->second);
@@ -301,8 +317,29 @@ void TcpGroup::wait_in_thread(std::chrono::milliseconds limit, const Condition& 
 }  // namespace
 }  // namespace dist
 
+namespace {
+
+/// Rank 0 has a connection to each rank, and there are systems that let a process have 1,024 files.
+void allow_connections(int size) {
+  constexpr rlim_t kOthers = 256;  // data, logs, the libraries' own
+  const rlim_t wanted = static_cast<rlim_t>(size) + kOthers;
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+  const rlim_t most = limit.rlim_max;
+  limit.rlim_cur = std::min(wanted, most);
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur > static_cast<rlim_t>(size) + kOthers / 4) return;
+  throw InputError(
+      fmt::format("rank 0 has a connection to each of {} ranks, and may have {} open files; raise that limit on its "
+                  "host (ulimit -Hn)",
+                  size, most));
+}
+
+}  // namespace
+
 std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
                             std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts) {
+  if (place) allow_connections(size);
   auto group = std::make_unique<dist::TcpGroup>(rank, size, std::move(place), timeouts);
   group->join(addresses, port, about);
   return group;

@@ -112,6 +112,48 @@ TEST(GroupTest, ARankThatDoesNotComeIsNamed) {
   EXPECT_TRUE(contains(error, "rank 1 has not come")) << error;
 }
 
+TEST(GroupTest, ARankThatHasNoPlaceHearsWhy) {
+  Timeouts timeouts;
+  timeouts.start = 20s;
+  auto place = std::make_unique<MeetingPlace>();
+  const int port = place->port();
+  auto leader = std::async(std::launch::async, [&] {
+    const auto group = meet(0, 2, "127.0.0.1", port, std::move(place), "here", timeouts);
+    group->finish();
+  });
+  const auto expect_refused = [&](int size) {
+    const std::string error = peer_error([&] { meet(1, size, "127.0.0.1", port, nullptr, "there", timeouts); });
+    EXPECT_TRUE(contains(error, "has no place for rank 1") && contains(error, "it has 2 ranks")) << error;
+  };
+  expect_refused(3);
+  const auto group = meet(1, 2, "127.0.0.1", port, nullptr, "there", timeouts);
+  expect_refused(2);  // that place is taken
+  group->finish();
+  leader.get();
+}
+
+TEST(GroupTest, AnAddressThatIsNoneIsTold) {
+  Timeouts timeouts;
+  timeouts.start = 200ms;
+  const std::string error = peer_error([&] { meet(1, 2, "nowhere.invalid", 29500, nullptr, "there", timeouts); });
+  EXPECT_TRUE(contains(error, "does not answer at nowhere.invalid") && contains(error, "within 0 s: Host not found"))
+      << error;
+}
+
+TEST(GroupTest, ACollectiveIsNotWaitedForForever) {
+  Timeouts timeouts;
+  timeouts.stall = 5s;
+  as_ranks(
+      2,
+      [](auto& group) {
+        EXPECT_NO_THROW(group->check("an all-reduce", 4s));
+        const std::string error = peer_error([&] { group->check("an all-reduce", 6s); });
+        EXPECT_TRUE(contains(error, "waited 5 s in an all-reduce; the others live")) << error;
+        group->finish();
+      },
+      timeouts);
+}
+
 TEST(GroupTest, RanksThatLiveAndDoNotComeAreNotWaitedForForever) {
   Timeouts timeouts;
   timeouts.stall = 100ms;
@@ -124,8 +166,10 @@ TEST(GroupTest, RanksThatLiveAndDoNotComeAreNotWaitedForForever) {
     over.get_future().wait();
   });
   const auto group = meet(0, 2, "127.0.0.1", port, std::move(place), "here", timeouts);
+  const auto begin = std::chrono::steady_clock::now();
   const std::string error = peer_error([&] { group->barrier("nothing"); });
   EXPECT_TRUE(contains(error, "the others live")) << error;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms) << "longer than ranks are waited for at the start";
   over.set_value();
   other.get();
 }
