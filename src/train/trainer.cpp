@@ -357,6 +357,7 @@ void Trainer::save() {
   // That an older one failed is no reason to lose this one; and ranks know of it only together.
   if (saved_ != at_.steps || !ranks_.alone()) collect_save_or_warn(true);
   if (saved_ == at_.steps) return;
+  saving_ = at_.steps;
   // What a resumed run will not write again must be there when the checkpoint is.
   together(group(), "the metrics before a checkpoint", [&] {
     if (leads()) metrics_.flush();
@@ -365,7 +366,7 @@ void Trainer::save() {
   const Event copied = writer_->begin(state());
   step_.hold_update(copied);
   if (memory_.master_is_shared_out()) step_.hold_gradients(copied);
-  saved_ = saving_ = at_.steps;
+  saved_ = at_.steps;
   collect_save(false);
 }
 

@@ -1,8 +1,11 @@
 // What happens to long runs of several processes: ranks that die or freeze, signals, full disks, damaged data.
 #include <fcntl.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <functional>
+#include <regex>
 #include <thread>
 
 #include "ranks.h"
@@ -105,6 +108,26 @@ TEST_F(LongRanks, AFrozenRankIsGoneToo) {
   EXPECT_NE(outcome.err.find("nothing was heard of it"), std::string::npos) << outcome.err;
 }
 
+TEST_F(LongRanks, ARankThatLivesAndDoesNotComeStopsTheRun) {
+  Arguments settings = endless();
+  settings.insert(settings.end(), {"--set", "distributed.stall_seconds=1"});
+  Process run(mpirun(), under_mpirun(2, train_arguments("run", settings)));
+  ASSERT_TRUE(wait_until(60s, [&] { return checkpoints() > 0; }));
+  // One thread alone is held, as by a disk that does not answer: others of its process go on and say that it lives.
+  const pid_t stuck = process_of(1);
+  ASSERT_GT(stuck, 1);
+  if (ptrace(PTRACE_SEIZE, stuck, 0, 0) != 0) GTEST_SKIP() << "no process may be held here";
+  ptrace(PTRACE_INTERRUPT, stuck, 0, 0);
+  EXPECT_EQ(waitpid(stuck, nullptr, __WALL), stuck);
+  const bool ended = wait_until(20s, [&] { return process_of(0) < 0; });
+  EXPECT_TRUE(ended);
+  ptrace(PTRACE_DETACH, stuck, 0, 0);
+  if (!ended) run.send(SIGTERM);
+  const Outcome outcome = run.wait();
+  EXPECT_NE(outcome.exit_code, 0);
+  EXPECT_NE(outcome.err.find("rank 0 waited 1 s in "), std::string::npos) << outcome.err;
+}
+
 /// Two ranks, each with data of its own under the same name, as hosts with local disks have them.
 class RanksWithDisks : public LongRanks {
  protected:
@@ -180,6 +203,17 @@ TEST_P(StoppedRanks, SaveTheirLastStepOnce) {
   expect_goes_on();
 }
 
+/// Each warning of a checkpoint that failed tells its own step.
+void expect_steps_once(const std::string& log) {
+  const std::regex warning("no checkpoint at step ([0-9]+)");
+  int64_t last = 0;
+  for (std::sregex_iterator found(log.begin(), log.end(), warning), end; found != end; ++found) {
+    const int64_t step = std::stoll((*found)[1]);
+    EXPECT_GT(step, last) << log;
+    last = step;
+  }
+}
+
 TEST_F(LongRanks, AFullDiskCostsACheckpointAndNotTheRun) {
   const TinyDisk disk(at("runs"), 4 << 20);
   if (!disk.mounted()) GTEST_SKIP() << "a small disk can be mounted by root only";
@@ -195,6 +229,7 @@ TEST_F(LongRanks, AFullDiskCostsACheckpointAndNotTheRun) {
   for (const char* word : {"no checkpoint at step", "No space left on device", "Training goes on"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
+  expect_steps_once(outcome.err);
   expect_goes_on();
 }
 
