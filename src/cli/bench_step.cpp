@@ -230,7 +230,8 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
 }
 
 void bench_step(const Options& options, World& world) {
-  RunConfig config = only_stage(load_config_together(world, options.config, options.settings), options.stage);
+  RunConfig config =
+      only_stage(load_config_together(world, "bench step", options.config, options.settings), options.stage);
   std::unique_ptr<Backend> backend;
   together(world.group(), "the devices of all ranks", [&] {
     config = with_device(config);

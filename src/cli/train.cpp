@@ -75,7 +75,7 @@ RunConfig with_recompute_together(const RunConfig& config, Backend& backend, Wor
 }
 
 void train(const Options& options, World& world) {
-  RunConfig config = load_config_together(world, options.config, options.settings);
+  RunConfig config = load_config_together(world, "train", options.config, options.settings);
   std::unique_ptr<Backend> backend;
   together(world.group(), "the devices of all ranks", [&] {
     // What `auto` stands for is found out once, and saved so.

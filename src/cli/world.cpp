@@ -36,7 +36,12 @@ std::unique_ptr<Group> meet_by_mpi(const Launch& launch, MpiSession& mpi, const 
 std::unique_ptr<Group> meet_at_address(const Launch& launch, const Timeouts& timeouts) {
   std::unique_ptr<MeetingPlace> place;
   if (launch.rank == 0) place = std::make_unique<MeetingPlace>(launch.port);
-  return meet(launch.rank, launch.size, launch.address, launch.port, std::move(place), this_process(), timeouts);
+  try {
+    return meet(launch.rank, launch.size, launch.address, launch.port, std::move(place), this_process(), timeouts);
+  } catch (const PeerError& error) {
+    if (error.refused()) throw InputError(error.what());
+    throw;
+  }
 }
 
 /// What a rank's GPU is called; on CPUs all have the same.
@@ -71,13 +76,14 @@ bool has_nccl() {
 World::World(const Timeouts& timeouts, bool even_alone)
     : launch_(detect_launch(environment_variable, even_alone)), group_(make_group_of_one()) {
   if (launch_.launcher == Launcher::kNone) return;
-  deferred_.emplace();
   if (launch_.rank > 0) log_as_rank(launch_.rank);
   if (launch_.launcher == Launcher::kMpi) {
+    deferred_.emplace();
     mpi_ = start_mpi(launch_);
     group_ = meet_by_mpi(launch_, *mpi_, timeouts);
   } else {
     group_ = meet_at_address(launch_, timeouts);
+    deferred_.emplace();  // not before: until the others come there is nothing to tell, and this may take minutes
   }
 }
 
@@ -192,7 +198,10 @@ std::unique_ptr<World> join_world(const std::string& config, const std::vector<s
   return std::make_unique<World>(timeouts, said.backend != CommunicationChoice::kAuto);
 }
 
-RunConfig load_config_together(World& world, const std::string& path, const std::vector<std::string>& settings) {
+RunConfig load_config_together(World& world, const std::string& command, const std::string& path,
+                               const std::vector<std::string>& settings) {
+  check_same(world.group(), command, "command",
+             [](const std::string& a, const std::string& b) { return fmt::format("{} instead of {}", b, a); });
   RunConfig config;
   together(world.group(), "the config", [&] {
     config = load_config(path, settings);

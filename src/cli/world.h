@@ -57,7 +57,8 @@ class World {
 /// is wrong with it is said later, by all ranks together.
 std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings);
 
-/// Reads the config on each rank, and throws InputError if they differ in it or in the program.
-RunConfig load_config_together(World& world, const std::string& config, const std::vector<std::string>& settings);
+/// Reads the config on each rank, and throws InputError if they differ in it, in the program or in the command.
+RunConfig load_config_together(World& world, const std::string& command, const std::string& config,
+                               const std::vector<std::string>& settings);
 
 }  // namespace lighthouse

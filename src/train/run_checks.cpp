@@ -37,15 +37,16 @@ void check_run(const RunConfig& config, Backend& backend, const Ranks& ranks) {
 
 RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
   std::optional<RunDirectory> directory;
-  const auto open = [&](bool of_leader) {
-    together(*ranks.group, "the run's folder", [&] {
-      if (ranks.leads() && of_leader) directory.emplace(config.run.directory);
-      if (!ranks.leads() && !of_leader) directory.emplace(RunDirectory::of_leader(config.run.directory));
-      return std::string();
-    });
-  };
-  open(true);
-  if (!ranks.alone()) open(false);
+  const std::string mark = together(*ranks.group, "the run's folder", [&] {
+                             if (!ranks.leads()) return std::string();
+                             directory.emplace(config.run.directory);
+                             return ranks.alone() ? std::string() : directory->mark();
+                           }).front();
+  if (ranks.alone()) return std::move(*directory);
+  together(*ranks.group, "the run's folder", [&] {
+    if (!ranks.leads()) directory.emplace(RunDirectory::of_leader(config.run.directory, mark));
+    return std::string();
+  });
   return std::move(*directory);
 }
 

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <string>
 #include <vector>
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/dist/group.h"
 
 namespace lighthouse {
 
@@ -29,8 +31,19 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
   }
 }
 
-RunDirectory RunDirectory::of_leader(std::filesystem::path path) {
-  if (!std::filesystem::exists(path / ".lock")) {
+std::string RunDirectory::mark() const {
+  const std::string text =
+      fmt::format("{}, {}\n", this_process(), std::chrono::system_clock::now().time_since_epoch().count());
+  const auto size = static_cast<ssize_t>(text.size());
+  if (ftruncate(lock_, 0) != 0 || pwrite(lock_, text.data(), text.size(), 0) != size || fsync(lock_) != 0) {
+    throw InputError(fmt::format("cannot write {}: {}", (path_ / ".lock").string(), std::strerror(errno)));
+  }
+  return text;
+}
+
+RunDirectory RunDirectory::of_leader(std::filesystem::path path, const std::string& mark) {
+  const std::filesystem::path lock = path / ".lock";
+  if (!std::filesystem::exists(lock) || read_file(lock) != mark) {
     throw InputError(
         fmt::format("{} is not the folder that rank 0 has made: run.directory must be on a disk that all hosts share",
                     path.string()));

@@ -3,10 +3,13 @@
 
 #include <unistd.h>
 
+#include <thread>
+
 namespace lighthouse::test {
 namespace {
 
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 
 TEST_F(Ranks, TwoAndFourTrainAsOne) {
   expect_done(train("one", dense()));
@@ -111,6 +114,33 @@ TEST_F(Ranks, DifferentProgramsAreRefused) {
   EXPECT_FALSE(fs::exists(run_folder("run")));
 }
 
+TEST_F(Ranks, DifferentCommandsAreRefused) {
+  Arguments arguments = under_mpirun(1, train_arguments("run", dense()));
+  Arguments other = train_arguments("run", dense());
+  other.erase(other.begin());
+  arguments.insert(arguments.end(), {":", "-n", "1", lighthouse_program(), "bench", "step"});
+  arguments.insert(arguments.end(), other.begin(), other.end());
+  const Outcome outcome = Process(mpirun(), arguments).wait();
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("rank 1: bench step instead of train"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Ranks, AFolderOfTheSameNameThatIsNotRank0sIsRefused) {
+  const Arguments relative = train_arguments("run", dense({"--set", "run.directory=run"}));
+  Arguments arguments{"--oversubscribe"};
+  for (const char* host : {"a", "b"}) {  // each with a disk of its own, and an older run there
+    fs::create_directories(at(host) / "run");
+    write_text(at(host) / "run" / ".lock", host[0] == 'a' ? "" : "another\n");
+    if (arguments.size() > 1) arguments.emplace_back(":");
+    arguments.insert(arguments.end(), {"-n", "1", "-wdir", path(host), lighthouse_program()});
+    arguments.insert(arguments.end(), relative.begin(), relative.end());
+  }
+  const Outcome outcome = Process(mpirun(), arguments).wait();
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("rank 1: run is not the folder that rank 0 has made"), std::string::npos) << outcome.err;
+  EXPECT_FALSE(fs::exists(at("a") / "run" / "metrics.jsonl"));
+}
+
 TEST_F(Ranks, ACheckpointThatOneRankCannotReadIsRefusedByAll) {
   expect_done(train_on(2, "run", dense()));
   flip_bit(checkpoint("run", 20) / "optimizer-00002-of-00002.safetensors", 3000);
@@ -144,6 +174,38 @@ TEST_F(Ranks, OnCpusWithoutMpiAreRefused) {
     EXPECT_NE(leader.err.find("ranks on CPUs need MPI: start them with mpirun"), std::string::npos) << leader.err;
     EXPECT_EQ(ranks[1]->wait().exit_code, 2);
   }
+}
+
+/// As torchrun starts rank 0 of `size`, at a port of this test's own, by a shell that does `first`.
+Arguments leader_of(int size, const std::string& first, const Arguments& train) {
+  const std::string port = std::to_string(20000 + (getpid() + 7) % 20000);
+  Arguments all{"RANK=0",
+                "WORLD_SIZE=" + std::to_string(size),
+                "LOCAL_RANK=0",
+                "MASTER_ADDR=localhost",
+                "MASTER_PORT=" + port,
+                "/bin/bash",
+                "-c",
+                first + "exec \"$0\" \"$@\"",
+                lighthouse_program()};
+  all.insert(all.end(), train.begin(), train.end());
+  return all;
+}
+
+TEST_F(Ranks, MoreRanksThanRank0MayHaveFilesAreRefused) {
+  const Outcome outcome =
+      Process("/usr/bin/env", leader_of(1000, "ulimit -n 500; ", train_arguments("run", dense()))).wait();
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
+  EXPECT_NE(outcome.err.find("may have 500 open files"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Ranks, ARankThatWaitsForTheOthersCanBeEnded) {
+  // A limit that is only the default is raised: without that it could not even connect to itself.
+  Process run("/usr/bin/env", leader_of(8, "ulimit -Sn 10; ", train_arguments("run", dense())));
+  std::this_thread::sleep_for(1s);
+  EXPECT_TRUE(run.running());
+  run.send(SIGTERM);
+  EXPECT_TRUE(wait_until(10s, [&] { return !run.running(); }));
 }
 
 TEST_F(Ranks, MoreRanksThanMicroBatchesAreRefused) {

@@ -53,7 +53,7 @@ class Workspace : public ::testing::Test {
   std::filesystem::path run_folder(const std::string& run) const { return at("runs") / run; }
   std::filesystem::path checkpoint(const std::string& run, int64_t step) const;
 
-  /// Every file below the folder with its bytes; but for run locks, which hold nothing.
+  /// Every file below the folder with its bytes; but for run locks, which tell of processes.
   std::map<std::string, std::string> snapshot() const;
 
   std::filesystem::path folder_;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
 #include <utility>
 
 namespace lighthouse {
@@ -11,13 +12,16 @@ class RunDirectory {
   /// Makes the folder if it is not there and locks it. Throws InputError if it cannot be written or if another process
   /// is training in it.
   explicit RunDirectory(std::filesystem::path path);
-  /// Of the other ranks: the folder that rank 0 has made and locked. Throws InputError if it is not there.
-  static RunDirectory of_leader(std::filesystem::path path);
+  /// Of the other ranks: the folder that rank 0 has locked and marked. Throws InputError if it is not this one: a host
+  /// may have another, of an older run, under the same name.
+  static RunDirectory of_leader(std::filesystem::path path, const std::string& mark);
   ~RunDirectory();
   RunDirectory(RunDirectory&& other) noexcept : path_(std::move(other.path_)), lock_(std::exchange(other.lock_, -1)) {}
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
+  /// Writes into the lock, for the other ranks, what no other folder's has.
+  std::string mark() const;
   /// Whether a run was started here before.
   bool holds_a_run() const;
   /// Removes what a killed process left of files that it had not finished.
