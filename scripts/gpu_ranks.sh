@@ -6,7 +6,11 @@
 #   scripts/gpu_ranks.sh [--build DIR]     default: build
 set -uo pipefail
 build=build
-[ "${1:-}" != --build ] || build=${2:?--build needs a folder}
+case "$#:${1:-}" in
+    0:) ;;
+    2:--build) build=$2 ;;
+    *) echo "usage: $0 [--build DIR]" >&2; exit 2 ;;
+esac
 cd "$(dirname "$0")/.."
 program=$(realpath "$build/bin/lighthouse")
 nvidia-smi >/dev/null 2>&1 || { echo "gpu_ranks: nvidia-smi finds no GPU here" >&2; exit 2; }

@@ -185,11 +185,17 @@ void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "Show memory, operations and time of a run; run nothing");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
-  command->add_option("--ranks", options->ranks, "Plan for so many processes")->check(CLI::Range(1, 1 << 20));
+  CLI::Option* ranks = command->add_option("--ranks", options->ranks, "Plan for so many processes");
+  ranks->check(CLI::Range(1, 1 << 20));
   command
       ->add_option("--step-seconds", options->step_seconds,
                    "With --ranks: a measured step of one rank with the stage's global batch (`bench step`)")
-      ->check(CLI::PositiveNumber);
+      ->needs(ranks)
+      ->check([](const std::string& text) {
+        double seconds = 0;
+        const bool sound = CLI::detail::lexical_cast(text, seconds) && seconds >= 1e-6 && seconds <= 1e6;
+        return sound ? std::string() : text + " is no time of a step; expected seconds, from 1e-6 to 1e6";
+      });
   command->callback([options] { plan(*options); });
 }
 

@@ -80,7 +80,8 @@ TEST(Plan, RefusesRanksThatCannotBe) {
     EXPECT_EQ(plan.exit_code, 2) << ranks;
     EXPECT_NE(plan.err.find("--ranks"), std::string::npos) << plan.err;
   }
-  for (const char* seconds : {"0", "-3", "long"}) {
+  EXPECT_EQ(lighthouse({"plan", kPaper, "--step-seconds", "3"}).exit_code, 2) << "of how many ranks?";
+  for (const char* seconds : {"0", "-3", "long", "nan", "1e300"}) {
     const Outcome plan = lighthouse({"plan", kPaper, "--ranks", "2", "--step-seconds", seconds});
     EXPECT_EQ(plan.exit_code, 2) << seconds;
     EXPECT_NE(plan.err.find("--step-seconds"), std::string::npos) << plan.err;
