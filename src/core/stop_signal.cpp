@@ -66,6 +66,10 @@ void keep_signals_from_this_thread() {
 }
 
 DeferredSignals::~DeferredSignals() {
+  const sigset_t deferred = stop_signals({SIGTERM, SIGUSR1});
+  constexpr timespec kNow{};
+  while (sigtimedwait(&deferred, nullptr, &kNow) > 0) {  // what came late has nothing more to stop
+  }
   pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
 }
 

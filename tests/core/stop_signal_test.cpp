@@ -33,6 +33,17 @@ TEST(StopSignalTest, ForgetsWhatCameBeforeIt) {
   EXPECT_EQ(StopSignal().pending(), 0);
 }
 
+TEST(StopSignalTest, OneThatComesAfterTheWorkDoesNotEndTheProcess) {
+  const DeferredSignals deferred;
+  {
+    const StopSignal stop;
+    raise(SIGUSR1);
+    EXPECT_EQ(stop.pending(), SIGTERM);
+  }
+  raise(SIGUSR1);
+  raise(SIGTERM);
+}
+
 TEST(StopSignalDeathTest, SignalsEndTheProcessAgainAfterwards) {
   const auto outlive = [] {
     { const StopSignal stop; }

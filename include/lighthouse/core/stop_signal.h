@@ -28,7 +28,8 @@ class StopSignal {
 };
 
 /// While one lives, SIGTERM and SIGUSR1 wait for the next StopSignal: a launcher that ends all ranks because of one
-/// gives the others the time to say why. Threads that are started meanwhile inherit it. To be made in the main thread.
+/// gives the others the time to say why. Those that come after the last one are dropped: the work is done, and its
+/// exit code stands. Threads that are started meanwhile inherit it. To be made in the main thread.
 class DeferredSignals {
  public:
   DeferredSignals();
