@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -66,6 +67,10 @@ int64_t regular_size(int descriptor, const std::filesystem::path& path) {
 }  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
+  struct stat status {};
+  if (stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
+    throw InputError(fmt::format("cannot write {}: it is there already and is not a file", path_.string()));
+  }
   partial_ += fmt::format(".partial-{}", getpid());
   descriptor_ = open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
   if (descriptor_ < 0) fail("cannot write", path_);
@@ -110,6 +115,48 @@ void AtomicFile::commit() {
     errno = error;
     fail("cannot write", path_);
   }
+  sync_directory(path_.parent_path());
+}
+
+NewFolder::NewFolder(const std::filesystem::path& path)
+    : path_(check(path)), partial_(path_.parent_path() / (".partial-" + path_.filename().string())) {
+  struct stat held {
+  }, named{};
+  do {  // anew if its maker has finished since: then it is no longer there under this name
+    if (lock_ >= 0) close(lock_);
+    make_directories(partial_);
+    lock_ = open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_ < 0) fail("cannot make the folder", partial_);
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {  // other errors: a disk that knows no locks
+      close(std::exchange(lock_, -1));
+      throw InputError(fmt::format("another process is writing {}", path_.string()));
+    }
+  } while (fstat(lock_, &held) != 0 || stat(partial_.c_str(), &named) != 0 || held.st_ino != named.st_ino);
+  for (const auto& left : std::filesystem::directory_iterator(partial_)) std::filesystem::remove_all(left.path());
+}
+
+NewFolder::~NewFolder() {
+  if (lock_ < 0) return;
+  std::error_code ignored;
+  std::filesystem::remove_all(partial_, ignored);
+  close(lock_);
+}
+
+std::filesystem::path NewFolder::check(const std::filesystem::path& path) {
+  if (path.empty()) throw InputError("the folder to make has no name");
+  std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
+  if (!whole.has_filename()) whole = whole.parent_path();
+  const auto status = std::filesystem::symlink_status(whole);
+  if (!std::filesystem::exists(status)) return whole;
+  const bool empty = std::filesystem::is_directory(status) && std::filesystem::is_empty(whole);
+  if (empty && whole != std::filesystem::current_path()) return whole;
+  throw InputError(fmt::format("{} is there already; nothing is written over", whole.string()));
+}
+
+void NewFolder::commit() {
+  sync_directory(partial_);
+  if (rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot make the folder", path_);
+  close(std::exchange(lock_, -1));
   sync_directory(path_.parent_path());
 }
 

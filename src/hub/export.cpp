@@ -96,39 +96,17 @@ void write_weights(const fs::path& folder, const std::vector<std::vector<Exporte
   write_file(folder / "model.safetensors.index.json", index.dump(2) + '\n');
 }
 
-/// Writes into a folder beside `folder`, and renames it when all is there.
-void publish(const fs::path& folder, const std::function<void(const fs::path&)>& write) {
-  const fs::path partial = folder.parent_path() / (".partial-" + folder.filename().string());
-  std::error_code ignored;
-  try {
-    make_directories(folder.parent_path());
-    fs::remove_all(partial, ignored);
-    make_directories(partial);
-    write(partial);
-    fs::rename(partial, folder);
-    sync_directory(folder.parent_path());
-  } catch (const fs::filesystem_error& error) {
-    fs::remove_all(partial, ignored);
-    throw InputError(fmt::format("cannot write {}: {}", folder.string(), error.what()));
-  } catch (const std::exception&) {
-    fs::remove_all(partial, ignored);
-    throw;
-  }
-}
-
-void check(const ExportOptions& options, const fs::path& folder) {
+void check(const ExportOptions& options) {
   if (options.max_shard_bytes < 1) {
     throw InputError(fmt::format("a file of at most {} bytes; expected at least 1", options.max_shard_bytes));
   }
-  if (!fs::exists(folder) || (fs::is_directory(folder) && fs::is_empty(folder))) return;
-  throw InputError(fmt::format("{} is there already; nothing is written over", folder.string()));
+  NewFolder::check(options.folder);
 }
 
 }  // namespace
 
 ExportResult export_hugging_face(const ExportOptions& options, const CopyProgress& progress) {
-  const fs::path folder = fs::absolute(options.folder.has_filename() ? options.folder : options.folder.parent_path());
-  check(options, folder);
+  check(options);
   const fs::path checkpoint = find_checkpoint(options.checkpoint);
   verify_checkpoint(checkpoint);
   const CheckpointState state = load_state(checkpoint);
@@ -144,11 +122,11 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   for (const Exported& exported : tensors) result.bytes += exported.bytes();
   const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;
   load_tokenizer(state, run.model, options.tokenizer);  // which checks it
-  publish(folder, [&](const fs::path& partial) {
-    const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, partial);
-    write_file(partial / "config.json", hugging_face_config_json(config, tokens, tensors.front().spec.dtype));
-    write_weights(partial, shards, result.bytes, progress);
-  });
+  NewFolder folder(options.folder);
+  const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, folder.partial());
+  write_file(folder.partial() / "config.json", hugging_face_config_json(config, tokens, tensors.front().spec.dtype));
+  write_weights(folder.partial(), shards, result.bytes, progress);
+  folder.commit();
   return result;
 }
 

@@ -117,8 +117,7 @@ void begin_folder(const fs::path& partial, const fs::path& final_path) {
   make_directories(partial);
 }
 
-void finish_folder(const fs::path& partial, const fs::path& final_path, const CheckpointState& state,
-                   const std::vector<std::string>& lists) {
+void write_state(const fs::path& folder, const CheckpointState& state, const std::vector<std::string>& lists) {
   Json files = Json::object();
   for (const std::string& list : lists) files.update(Json::parse(list));
   const Json body = to_json(state, files);
@@ -126,7 +125,12 @@ void finish_folder(const fs::path& partial, const fs::path& final_path, const Ch
                   {"version", lists.size() == 1 ? kVersion : kVersionOfParts},
                   {"checksum", checksum_of(body.dump())},
                   {"state", body}};
-  write_file(partial / kStateFile, json.dump(2) + '\n');
+  write_file(folder / kStateFile, json.dump(2) + '\n');
+}
+
+void finish_folder(const fs::path& partial, const fs::path& final_path, const CheckpointState& state,
+                   const std::vector<std::string>& lists) {
+  write_state(partial, state, lists);
   fs::rename(partial, final_path);
   sync_directory(final_path.parent_path());
 }
@@ -167,19 +171,11 @@ fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state
 
 void save_weights_checkpoint(const fs::path& checkpoint, const CheckpointState& state,
                              const std::function<void(const fs::path& folder)>& write) {
-  const fs::path final_path = fs::absolute(checkpoint);
-  const fs::path partial = final_path.parent_path() / (kPartialPrefix + final_path.filename().string());
-  begin_folder(partial, final_path);
-  try {
-    write(partial);
-    const Json files{{kModelFile, {{"checksum", checksum_of_file(partial / kModelFile)}}}};
-    finish_folder(partial, final_path, state, {files.dump()});
-  } catch (const std::exception& error) {
-    std::error_code ignored;
-    fs::remove_all(partial, ignored);
-    if (dynamic_cast<const fs::filesystem_error*>(&error) == nullptr) throw;
-    throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
-  }
+  NewFolder folder(checkpoint);
+  write(folder.partial());
+  const Json files{{kModelFile, {{"checksum", checksum_of_file(folder.partial() / kModelFile)}}}};
+  write_state(folder.partial(), state, {files.dump()});
+  folder.commit();
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {

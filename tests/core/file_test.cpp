@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -64,10 +65,13 @@ TEST(AtomicFileTest, NamesTheFileAndTheReason) {
   EXPECT_TRUE(contains(missing, (folder / "none/a").string()));
   EXPECT_TRUE(contains(missing, "No such file"));
 
-  // A folder stands where the file should go: found at the rename, and nothing is left beside it.
+  // What stands where the file should go is no file: a rename would put one in the place of a pipe, or of /dev/null.
   fs::create_directories(folder / "b");
   EXPECT_THROW(write_file(folder / "b", "text"), InputError);
-  EXPECT_EQ(folder.names(), std::vector<std::string>{"b"});
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(contains(message_of<InputError>([&] { write_file(folder / "pipe", "text"); }), "is not a file"));
+  EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"b", "pipe"}));
 }
 
 TEST(AtomicFileTest, SaysSoWhenTheFolderIsReadOnly) {
@@ -93,6 +97,67 @@ TEST(AtomicFileTest, SaysSoWhenTheDiskIsFull) {
   EXPECT_TRUE(contains(message, "free some space"));
   EXPECT_EQ(kept, "old");
   EXPECT_EQ(names, std::vector<std::string>{"a"});
+}
+
+TEST(NewFolderTest, AppearsOnCommitOrNotAtAll) {
+  const TemporaryFolder folder;
+  {
+    const NewFolder made(folder / "a");
+    write_file(made.partial() / "file", "text");
+  }
+  EXPECT_TRUE(folder.names().empty());
+  fs::create_directories(folder / "a");  // an empty folder is in nobody's way
+  NewFolder made((folder / "a").string() + "/");
+  write_file(made.partial() / "file", "text");
+  EXPECT_TRUE(fs::is_empty(folder / "a"));
+  made.commit();
+  EXPECT_EQ(read_file(folder / "a/file"), "text");
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "a/file"}));
+}
+
+TEST(NewFolderTest, TakesOverWhatAKilledProcessLeft) {
+  const TemporaryFolder folder;
+  const pid_t child = fork();
+  if (child == 0) {
+    const NewFolder made(folder / "a");
+    write_file(made.partial() / "half", "text");
+    raise(SIGKILL);
+  }
+  int status = 0;
+  waitpid(child, &status, 0);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  NewFolder made(folder / "a");
+  write_file(made.partial() / "file", "text");
+  made.commit();
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "a/file"}));
+}
+
+TEST(NewFolderTest, TwoDoNotMakeTheSame) {
+  const TemporaryFolder folder;
+  NewFolder first(folder / "a");
+  write_file(first.partial() / "file", "text");
+  EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder second(folder / "a"); }), "another process"));
+  EXPECT_TRUE(fs::exists(first.partial() / "file"));
+  first.commit();
+  EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder second(folder / "a"); }), "there already"));
+  EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "a/file"}));
+}
+
+TEST(NewFolderTest, RefusesNamesThatAreTaken) {
+  const TemporaryFolder folder;
+  write_file(folder / "file", "");
+  fs::create_directories(folder / "empty");
+  fs::create_directory_symlink(folder / "empty", folder / "link");
+  fs::create_directory_symlink(folder / "none", folder / "nowhere");
+  for (const char* name : {"file", "link", "link/", "nowhere", "empty/.."}) {
+    EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder made(folder / name); }), "there already")) << name;
+  }
+  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made(""); }), "no name"));
+  const fs::path before = fs::current_path();
+  fs::current_path(folder / "empty");
+  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made("."); }), "there already"));
+  fs::current_path(before);
+  EXPECT_EQ(folder.names().size(), 4);
 }
 
 TEST(MappedFileTest, ReadsAndRefuses) {

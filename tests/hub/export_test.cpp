@@ -149,6 +149,20 @@ TEST_F(ExportTest, WritesOverNothing) {
   EXPECT_EQ(names(), before);
 }
 
+TEST_F(ExportTest, TwoIntoTheSameFolderDoNotMix) {
+  bool tried = false;
+  export_hugging_face({checkpoint_, exported_, std::nullopt, 1 << 12, ""}, [&](int64_t, int64_t) {
+    if (tried) return;
+    tried = true;
+    EXPECT_TRUE(contains(message_of<InputError>([&] { do_export(); }), "another process is writing"));
+  });
+  EXPECT_TRUE(tried);
+  const auto whole = names();
+  fs::rename(exported_, folder_ / "first");
+  export_hugging_face({checkpoint_, exported_, std::nullopt, 1 << 12, ""});
+  EXPECT_EQ(names(), whole);
+}
+
 TEST_F(ExportTest, RefusesADamagedCheckpointAndLeavesNothing) {
   std::string bytes = read_file(checkpoint_ / "model.safetensors");
   bytes.back() = static_cast<char>(bytes.back() ^ 1);

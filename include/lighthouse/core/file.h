@@ -13,7 +13,8 @@ namespace lighthouse {
 
 /// Writes a file beside its final name and renames it when everything is on disk. Destroyed without commit(), it
 /// removes what it wrote. Every failure (no such folder, no permission, full disk) throws InputError naming the file
-/// and the system's reason; the file that stood under the final name, if any, is untouched until commit().
+/// and the system's reason; the file that stood under the final name, if any, is untouched until commit(). What is no
+/// file (/dev/null, a pipe, a folder) is refused: the rename would put a file in its place.
 class AtomicFile {
  public:
   explicit AtomicFile(std::filesystem::path path);
@@ -41,6 +42,30 @@ std::string read_file(const std::filesystem::path& path);
 
 /// AtomicFile with one write.
 void write_file(const std::filesystem::path& path, std::string_view text);
+
+/// A folder that appears whole or not at all: filled beside its final name, renamed when all is on disk. Destroyed
+/// without commit(), it removes what was written; what a killed process has left there goes first. Throws InputError
+/// for what check() refuses, if another process is making the same folder, and for failures of the system.
+class NewFolder {
+ public:
+  explicit NewFolder(const std::filesystem::path& path);
+  ~NewFolder();
+  NewFolder(const NewFolder&) = delete;
+  NewFolder& operator=(const NewFolder&) = delete;
+
+  /// Refuses a name under which something is already, but for an empty folder that is not the current one. Returns the
+  /// absolute path.
+  static std::filesystem::path check(const std::filesystem::path& path);
+
+  /// Where to write meanwhile.
+  const std::filesystem::path& partial() const { return partial_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path partial_;
+  int lock_ = -1;  // the partial folder, held open
+};
 
 /// Makes a folder and those above it. Throws InputError.
 void make_directories(const std::filesystem::path& path);

@@ -76,7 +76,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, co
 
 /// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
 /// export. `write` puts model.safetensors (Hugging Face's names; float32 or bfloat16), and what else is to lie beside
-/// it, into the folder that it is given. Throws InputError if there is something under that name already, and as
+/// it, into the folder that it is given. Throws InputError for a name that NewFolder refuses, and as
 /// `write` does.
 void save_weights_checkpoint(const std::filesystem::path& checkpoint, const CheckpointState& state,
                              const std::function<void(const std::filesystem::path& folder)>& write);
