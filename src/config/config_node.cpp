@@ -47,6 +47,8 @@ class Place {
   static Place in_file(std::string name) { return {std::move(name), true}; }
   /// A setting of the command line, which has no lines.
   static Place in_setting(const std::string& setting) { return {"--set " + setting, false}; }
+  /// Text that the program has written itself.
+  static Place in_own_text(std::string name) { return {std::move(name), false}; }
 
   std::string at(int line) const {
     if (!has_lines_) return name_;
@@ -269,8 +271,8 @@ const std::string& ConfigNode::where_of(std::string_view path) const {
   return dot == std::string_view::npos ? child->where : child->where_of(path.substr(dot + 1));
 }
 
-ConfigNode parse_tree(const std::string& yaml, const std::string& origin) {
-  ConfigNode root = parse_at(yaml, Place::in_file(origin));
+ConfigNode parse_tree(const std::string& yaml, const std::string& origin, bool with_lines) {
+  ConfigNode root = parse_at(yaml, with_lines ? Place::in_file(origin) : Place::in_own_text(origin));
   expect_sections(root);
   if (const ConfigNode* extends = root.find("extends")) {
     throw InputError(fmt::format("{}: extends works in a config file only", extends->where));

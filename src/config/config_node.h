@@ -33,8 +33,8 @@ struct ConfigNode::Entry {
 };
 
 /// Reads YAML text. Throws InputError, with the line, if it is not valid YAML or not UTF-8, has a key twice, or is
-/// larger or deeper than any config. `origin` names the text in messages.
-ConfigNode parse_tree(const std::string& yaml, const std::string& origin);
+/// larger or deeper than any config. `origin` names the text in messages, its lines only if a person has seen them.
+ConfigNode parse_tree(const std::string& yaml, const std::string& origin, bool with_lines = true);
 
 /// Reads a file and those that it extends, and lays it over them.
 ConfigNode load_tree(const std::filesystem::path& path);

@@ -68,4 +68,8 @@ RunConfig parse_config(const std::string& yaml, const std::string& origin) {
   return config_of(parse_tree(yaml, origin), true);
 }
 
+RunConfig checked_config(const RunConfig& config, const std::string& origin) {
+  return config_of(parse_tree(to_yaml(config), origin, false), true);
+}
+
 }  // namespace lighthouse

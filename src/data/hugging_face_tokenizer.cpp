@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lighthouse/core/error.h"
-#include "lighthouse/core/file.h"
+#include "lighthouse/data/json.h"
 #include "piece.h"
 
 namespace lighthouse {
@@ -53,7 +53,7 @@ std::string bytes_of(const std::string& piece) {
 class HuggingFaceTokenizer final : public Tokenizer {
  public:
   explicit HuggingFaceTokenizer(const fs::path& path) : path_(path) {
-    const Json json = Json::parse(read_file(path), nullptr, false);
+    const Json json = read_json_file<Json>(path);
     if (!json.is_object() || !json.contains("model") || !json["model"].is_object()) {
       throw refuse("it is not the JSON of a tokenizer");
     }
@@ -69,7 +69,9 @@ class HuggingFaceTokenizer final : public Tokenizer {
   int32_t end_of_text() const override { return end_of_text_; }
   void encode(std::string_view, std::vector<int32_t>&) const override {
     throw InputError(
-        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes tokens with it", path_.string()));
+        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes shards with it, and transformers writes "
+                    "text with what `lighthouse export` writes",
+                    path_.string()));
   }
   bool takes_text_alone() const override { return true; }
   std::string decode(int32_t token) const override {
@@ -113,7 +115,7 @@ class HuggingFaceTokenizer final : public Tokenizer {
     std::vector<std::string> names;
     const fs::path beside = path_.parent_path() / "tokenizer_config.json";
     if (fs::exists(beside)) {
-      const Json config = Json::parse(read_file(beside), nullptr, false);
+      const Json config = read_json_file<Json>(beside);
       Json end = config.is_object() ? config.value("eos_token", Json()) : Json();
       if (end.is_object()) end = end.value("content", Json());
       if (end.is_string()) names.push_back(end);

@@ -8,7 +8,7 @@
 #include "hugging_face_tokenizer.h"
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/core/file.h"
+#include "lighthouse/data/json.h"
 #include "lighthouse/data/sentencepiece.h"
 
 namespace lighthouse {
@@ -37,7 +37,7 @@ bool names_a_file(const std::string& name) {
 bool is_marked_bytes(const fs::path& folder) {
   const fs::path path = folder / "tokenizer_config.json";
   if (!fs::exists(path)) return false;
-  const auto config = nlohmann::json::parse(read_file(path), nullptr, false);
+  const auto config = read_json_file<nlohmann::json>(path);
   return config.is_object() && config.value(kTokenizerMark, nlohmann::json()) == "bytes";
 }
 

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lighthouse/core/error.h"
-#include "lighthouse/core/file.h"
+#include "lighthouse/data/json.h"
 
 namespace lighthouse {
 namespace {
@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 Json read_json(const fs::path& path) {
-  Json json = Json::parse(read_file(path), nullptr, false);
+  Json json = read_json_file<Json>(path);
   if (!json.is_object()) throw InputError(fmt::format("{} is not a JSON object", path.string()));
   return json;
 }
@@ -38,12 +38,13 @@ class KeyReader {
   }
   int64_t integer(const char* key, int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
 
-  double real(const char* key, double otherwise) const {
-    if (!has(key)) return otherwise;
+  double real(const char* key) const {
+    if (!has(key)) throw refuse(fmt::format("{} is missing", key));
     const Json& value = json_[key];
     if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0) return value;
     throw refuse(fmt::format("{} is {}; expected a number above 0", key, value.dump()));
   }
+  double real(const char* key, double otherwise) const { return has(key) ? real(key) : otherwise; }
 
   bool boolean(const char* key) const {
     if (!has(key)) return false;
@@ -71,7 +72,7 @@ class KeyReader {
 
 void check_architecture(const KeyReader& keys, const Json& json) {
   const std::string type = keys.text("model_type", "");
-  const std::string architectures = json.value("architectures", Json::array()).dump();
+  const std::string architectures = keys.has("architectures") ? json["architectures"].dump() : "[]";
   if (type != "llama" && (!type.empty() || architectures.find("\"LlamaForCausalLM\"") == std::string::npos)) {
     throw keys.refuse(
         fmt::format("this is a model of type \"{}\" ({}); this program reads \"llama\" "
@@ -103,25 +104,33 @@ void check_parts(const KeyReader& keys, const ModelConfig& model) {
   }
 }
 
+std::string rope_type_of(const KeyReader& rope) {
+  return rope.text("rope_type", rope.text("type", "default"));
+}
+
 /// `json` says theta and scaling under its own names in `rope_parameters`, or in the older `rope_theta`,
 /// `rope_scaling`.
 void read_rope(const KeyReader& keys, const fs::path& path, ModelConfig& model) {
-  const Json parameters = keys.object(keys.has("rope_parameters") ? "rope_parameters" : "rope_scaling");
-  const KeyReader rope(path, parameters);
+  const std::string place = keys.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
+  const Json parameters = keys.object(place.c_str());
+  const KeyReader rope(path.string() + ": " + place, parameters);
   model.rope_theta = rope.real("rope_theta", keys.real("rope_theta", 10000));
-  const std::string type = rope.text("rope_type", rope.text("type", "default"));
+  const std::string type = rope_type_of(rope);
+  const Json older = keys.object("rope_scaling");
+  if (!older.empty() && rope_type_of(KeyReader(path, older)) != type) {
+    throw keys.refuse("rope_parameters and rope_scaling are of different types; remove the wrong one");
+  }
   if (type == "default") return;
   RopeScaling& scaling = model.rope_scaling;
   if (type != "linear" && type != "llama3") {
     throw keys.refuse(fmt::format("its RoPE scaling is of type \"{}\"; this program knows linear and llama3", type));
   }
   scaling.kind = type == "linear" ? RopeScalingKind::kLinear : RopeScalingKind::kLlama3;
-  scaling.factor = rope.real("factor", 1);
+  scaling.factor = rope.real("factor");
   if (scaling.kind == RopeScalingKind::kLinear) return;
-  scaling.low_freq_factor = rope.real("low_freq_factor", scaling.low_freq_factor);
-  scaling.high_freq_factor = rope.real("high_freq_factor", scaling.high_freq_factor);
-  scaling.original_max_position_embeddings =
-      rope.integer("original_max_position_embeddings", scaling.original_max_position_embeddings);
+  scaling.low_freq_factor = rope.real("low_freq_factor");
+  scaling.high_freq_factor = rope.real("high_freq_factor");
+  scaling.original_max_position_embeddings = rope.integer("original_max_position_embeddings");
 }
 
 Json rope_json(const ModelConfig& model) {

@@ -19,13 +19,8 @@ namespace fs = std::filesystem;
 
 constexpr const char* kTokenizerFolder = "tokenizer";
 
-/// Where the checkpoint will be found, whatever the folder that the program is run in.
-fs::path place_of(const fs::path& path) {
-  return fs::absolute(path.has_filename() ? path : path.parent_path());
-}
-
 /// Sets the tokenizer and how many rows of the vocabulary it does not use. Returns whether its files are copied.
-bool choose_tokenizer(const ImportOptions& options, ModelConfig& model) {
+bool choose_tokenizer(const ImportOptions& options, const fs::path& checkpoint, ModelConfig& model) {
   FoundTokenizer found;
   if (!options.tokenizer.empty()) {
     found.vocab_size = make_tokenizer(options.tokenizer)->vocab_size();
@@ -38,7 +33,7 @@ bool choose_tokenizer(const ImportOptions& options, ModelConfig& model) {
                       options.folder.string()));
     }
     found = find_tokenizer(options.folder);
-    model.tokenizer = found.bytes ? "bytes" : (place_of(options.checkpoint) / kTokenizerFolder).string();
+    model.tokenizer = found.bytes ? "bytes" : (checkpoint / kTokenizerFolder).string();
   }
   model.unused_tokens = model.vocab_size - found.vocab_size;
   if (model.unused_tokens >= 0) return options.tokenizer.empty() && !found.bytes;
@@ -59,19 +54,22 @@ RunConfig run_of(const HuggingFaceConfig& config, const ImportOptions& options) 
   stage.rope_theta = config.model.rope_theta;
   stage.batch = run.batch;
   run.stages = {stage};
-  return parse_config(to_yaml(run), (options.folder / "config.json").string());  // which checks it
+  return checked_config(run, fmt::format("the model of {}", options.folder.string()));
 }
 
 /// The `model` section of a whole config's text, and where its weights come from.
-std::string model_yaml(const RunConfig& run, const fs::path& checkpoint) {
+std::string model_yaml(RunConfig run, const fs::path& checkpoint) {
+  run.run.init_from = checkpoint.string();
   const std::string yaml = to_yaml(run);
+  const size_t weights = yaml.find("  init_from:");
   const size_t begin = yaml.find("\nmodel:") + 1;
   size_t end = yaml.find('\n', begin);
   while (end + 1 < yaml.size() && yaml[end + 1] == ' ') end = yaml.find('\n', end + 1);
   return fmt::format(
       "# The model of {}: a config that begins with `extends: .../model.yaml` trains it further.\n"
-      "run:\n  init_from: {}\n{}\n",
-      checkpoint.filename().string(), checkpoint.string(), yaml.substr(begin, end - begin));
+      "run:\n{}\n{}\n",
+      checkpoint.filename().string(), yaml.substr(weights, yaml.find('\n', weights) - weights),
+      yaml.substr(begin, end - begin));
 }
 
 /// Copies the tensors as they are.
@@ -93,11 +91,12 @@ void write_weights(const fs::path& path, const std::vector<NamedTensor>& tensors
 }  // namespace
 
 ImportResult import_hugging_face(const ImportOptions& options, const CopyProgress& progress) {
+  const fs::path checkpoint = NewFolder::check(options.checkpoint);
   HuggingFaceConfig config = read_hugging_face_config(options.folder);
   ModelConfig& model = config.model;
   if (options.rope_theta) model.rope_theta = *options.rope_theta;
   if (options.rope_scaling) model.rope_scaling = *options.rope_scaling;
-  const bool copies_tokenizer = choose_tokenizer(options, model);
+  const bool copies_tokenizer = choose_tokenizer(options, checkpoint, model);
   const RunConfig run = run_of(config, options);
   const WeightFiles files(options.folder);
   const std::vector<NamedTensor> tensors = files.tensors_of(model);
@@ -111,7 +110,6 @@ ImportResult import_hugging_face(const ImportOptions& options, const CopyProgres
   state.config = to_yaml(run);
   state.tokenizer = tokenizer_digest(options.tokenizer.empty() ? options.folder.string() : options.tokenizer);
   state.environment = fmt::format("imported from {}", options.folder.string());
-  const fs::path checkpoint = place_of(options.checkpoint);
   save_weights_checkpoint(checkpoint, state, [&](const fs::path& folder) {
     write_weights(folder / "model.safetensors", tensors, result.bytes, progress);
     write_file(folder / "model.yaml", model_yaml(run, checkpoint));

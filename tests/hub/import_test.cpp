@@ -70,6 +70,16 @@ TEST_F(ImportTest, ModelYamlBeginsAConfigThatTrainsIt) {
   EXPECT_EQ(config.model, expected);
 }
 
+TEST_F(ImportTest, ModelYamlFindsACheckpointOfAnyName) {
+  ImportOptions odd = options();
+  for (const char* name : {"a #b", "a: b", "'{\"}"}) {
+    odd.checkpoint = folder_ / name;
+    import_hugging_face(odd);
+    write_file(folder_.path() / name / "run.yaml", "extends: model.yaml\nstages: [{steps: 3}]\n");
+    EXPECT_EQ(load_config(folder_.path() / name / "run.yaml").run.init_from, odd.checkpoint.string());
+  }
+}
+
 TEST_F(ImportTest, OptionsReplaceTheRotaryEmbedding) {
   ImportOptions changed = options();
   changed.rope_theta = 2e6;
@@ -96,6 +106,35 @@ TEST_F(ImportTest, ReadsScalingInItsOldAndItsNewSpelling) {
     EXPECT_EQ(model.rope_theta, std::string(key) == "rope_parameters" ? 77 : 5000);
     fs::remove_all(folder_ / "checkpoint");
   }
+}
+
+TEST_F(ImportTest, RefusesScalingThatIsNotWholeOrNotClear) {
+  for (const auto& [scaling, word] : std::vector<std::pair<Json, std::string>>{
+           {{{"type", "linear"}}, "rope_scaling: factor is missing"},
+           {{{"rope_type", "llama3"}, {"factor", 8.0}}, "low_freq_factor is missing"},
+           {{{"type", "linear"}, {"factor", 0.5}}, "model.rope_scaling.factor is 0.5"}}) {
+    source_.write_config("rope_scaling", scaling);
+    EXPECT_TRUE(contains(refused(), word)) << scaling;
+  }
+  EXPECT_FALSE(contains(refused(), ".json:")) << "a line that nobody has seen";
+  source_.config["rope_parameters"] = {{"rope_type", "default"}, {"rope_theta", 5000.0}};
+  source_.write_config("rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
+  EXPECT_TRUE(contains(refused(), "rope_parameters and rope_scaling are of different types"));
+}
+
+TEST_F(ImportTest, ReadsAConfigWithoutArchitectures) {
+  source_.write_config("architectures", nullptr);
+  EXPECT_NO_THROW(import_hugging_face(options()));
+}
+
+TEST_F(ImportTest, RefusesJsonThatNestsWithoutEnd) {
+  const std::string deep = std::string(200'000, '[') + std::string(200'000, ']');
+  const std::string config = read_file(source_.path / "config.json");
+  write_file(source_.path / "config.json", R"({"model_type": "llama", "vocab_size": )" + deep + "}");
+  EXPECT_TRUE(contains(refused(), "not a JSON object"));
+  write_file(source_.path / "config.json", config);
+  write_file(source_.path / "tokenizer.json", R"({"model": {"vocab": {}}, "decoder": )" + deep + "}");
+  EXPECT_TRUE(contains(refused(""), "not the JSON of a tokenizer"));
 }
 
 TEST_F(ImportTest, RefusesOtherModels) {

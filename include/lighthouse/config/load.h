@@ -18,6 +18,9 @@ RunConfig load_config(const std::filesystem::path& path, const std::vector<std::
 /// The same from text (a checkpoint's own config). `origin` names it in messages.
 RunConfig parse_config(const std::string& yaml, const std::string& origin);
 
+/// The same of a config that was put together by the program. `origin` says of what.
+RunConfig checked_config(const RunConfig& config, const std::string& origin);
+
 /// The complete config as YAML, every value spelled out: parse_config(to_yaml(c), "") == c.
 std::string to_yaml(const RunConfig& config);
 
