@@ -30,9 +30,9 @@ bool gpu_is_there() {
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/, int /*local_rank*/) {
-  throw InputError(
-      "run.device is cuda, and this program was built without CUDA (" LIGHTHOUSE_NO_CUDA
-      "); install the CUDA toolkit 12 or newer with cuDNN 9 and build again (README.md), or use --set run.device=cpu");
+  throw InputError("run.device is cuda, and this program was built without CUDA (" LIGHTHOUSE_NO_CUDA
+                   "); install the CUDA toolkit 12 or newer with cuDNN 9 and build again (README.md), or use the CPU: "
+                   "--set run.device=cpu, or --device cpu");
 }
 #endif
 
@@ -53,7 +53,8 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
   if (config.run.device == DeviceChoice::kCuda) return make_gpu_backend(config, local_rank);
   if (config.run.dtype == DTypeChoice::kBFloat16) {
     throw InputError(
-        "run.dtype is bfloat16, and the CPU computes in float32 alone; use --set run.dtype=float32, or a GPU");
+        "run.dtype is bfloat16, and the CPU computes in float32 alone; use float32 "
+        "(--set run.dtype=float32, or --dtype float32) or a GPU");
   }
   return make_cpu_backend();
 }

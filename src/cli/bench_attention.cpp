@@ -220,21 +220,21 @@ void add_bench_attention_command(CLI::App& bench) {
   auto o = std::make_shared<Options>();
   add_device_options(*command, o->device, o->dtype);
   command->add_flag("--deterministic", o->deterministic, "Attention's backward with the same bits on every call");
-  command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...")->delimiter(',')->check(CLI::PositiveNumber);
-  command->add_option("--batch", o->shape.batch, "B")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--heads", o->shape.heads, "H; 8 on a GPU, 4 on the CPU")->check(CLI::PositiveNumber);
-  command->add_option("--kv-heads", o->shape.kv_heads, "G; as many as heads")->check(CLI::PositiveNumber);
-  command->add_option("--head-dim", o->shape.head_dim, "D; 128 on a GPU, 64 on the CPU")->check(CLI::PositiveNumber);
+  command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...")->delimiter(',')->check(at_least(1));
+  command->add_option("--batch", o->shape.batch, "B")->check(at_least(1))->capture_default_str();
+  command->add_option("--heads", o->shape.heads, "H; 8 on a GPU, 4 on the CPU")->check(at_least(1));
+  command->add_option("--kv-heads", o->shape.kv_heads, "G; as many as heads")->check(at_least(1));
+  command->add_option("--head-dim", o->shape.head_dim, "D; 128 on a GPU, 64 on the CPU")->check(at_least(1));
   command->add_option("--levels", o->lighthouse.levels, "L")->capture_default_str();
   command->add_option("--pooling-factor", o->lighthouse.pooling_factor, "p")->capture_default_str();
-  command->add_option("--top-k", o->top_k, "k; 0: N / 64")->check(CLI::NonNegativeNumber)->capture_default_str();
+  command->add_option("--top-k", o->top_k, "k; 0: N / 64")->check(at_least(0))->capture_default_str();
   command->add_option("--tile", o->lighthouse.tile, "Entries expanded by one tile; at most k")->capture_default_str();
   command->add_option("--scorer", o->scorer, "norm or dilated")
       ->check(CLI::IsMember({"norm", "dilated"}))
       ->capture_default_str();
   command->add_option("--dilation", o->lighthouse.dilation, "Streams of the scorer dilated")->capture_default_str();
   command->add_option("--repeats", o->repeats, "Measurements, of which the fastest counts")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
   command->add_option("--longest-dense", o->longest_dense, "Above this N dense attention is not timed");
   command->add_flag("--breakdown", o->breakdown, "Time, traffic and floor of each operation of the layer");

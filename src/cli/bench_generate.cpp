@@ -147,12 +147,10 @@ void add_bench_generate_command(CLI::App& bench) {
       ->capture_default_str();
   add_device_options(*command, options->device, options->dtype);
   command->add_option("--prompt", options->prompt, "Tokens before the first")
-      ->check(CLI::PositiveNumber)
+      ->check(at_least(1))
       ->capture_default_str();
-  command->add_option("--tokens", options->tokens, "Tokens to time")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--context", options->context, "Places in the cache")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command->add_option("--tokens", options->tokens, "Tokens to time")->check(at_least(1))->capture_default_str();
+  command->add_option("--context", options->context, "Places in the cache")->check(at_least(1))->capture_default_str();
   command->add_flag("--breakdown", options->breakdown, "Time and floor of each operation of a token");
   command->callback([options] { bench_generate(*options); });
 }

@@ -281,10 +281,8 @@ void add_bench_step_command(CLI::App& bench) {
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
   command->add_option("--stage", options->stage, "Which stage's step, from 0")->capture_default_str();
-  command->add_option("--steps", options->steps, "Steps to time")->check(CLI::PositiveNumber)->capture_default_str();
-  command->add_option("--warmup", options->warmup, "Steps before them")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+  command->add_option("--steps", options->steps, "Steps to time")->check(at_least(1))->capture_default_str();
+  command->add_option("--warmup", options->warmup, "Steps before them")->check(at_least(1))->capture_default_str();
   command->add_flag("--breakdown", options->breakdown, "Time, floor and share of each kind of operation");
   command->callback([options] { bench_step(*options); });
 }

@@ -1,10 +1,13 @@
 #include "lighthouse/cli/command_line.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 
 #include "commands.h"
@@ -17,6 +20,21 @@ namespace lighthouse {
 namespace {
 
 enum ExitCode : int { kDone = 0, kRunFailed = 1, kInputRefused = 2, kSignal = 128 };
+
+/// A file opened later would take the number of a stream that is closed, and get what is meant for the screen.
+/// What should go to standard output fails then, what should go to standard error is dropped.
+void hold_standard_streams() {
+  for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
+    if (fcntl(stream, F_GETFD) >= 0) continue;
+    open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number that is free
+  }
+}
+
+/// What was printed may still wait in a buffer, for a disk that is full.
+void finish_standard_output() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
+  throw RunError("standard output could not be written: what was printed there is not whole");
+}
 
 /// The parser itself would only say that a command is required.
 void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
@@ -34,6 +52,15 @@ void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
 
 }  // namespace
 
+CLI::Validator at_least(int64_t least) {
+  const auto check = [least](const std::string& text) {
+    int64_t number = 0;
+    if (CLI::detail::lexical_cast(text, number) && number >= least) return std::string();
+    return fmt::format("\"{}\" is not a whole number from {} on", text, least);
+  };
+  return {check, "", ""};
+}
+
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings) {
   command.add_option("CONFIG", config, "A run's YAML file")->required();
   command.add_option("--set", settings, "key.path=value: change one value; can be given many times")
@@ -46,16 +73,18 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
   refuse_unknown_command(program, argc, argv);
   try {
     program.parse(argc, argv);
-    return kDone;
   } catch (const CLI::ParseError& error) {
-    return program.exit(error) == 0 ? kDone : kInputRefused;  // --help is no failure
+    if (program.exit(error) != 0) return kInputRefused;  // --help is no failure
   }
+  finish_standard_output();
+  return kDone;
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a failed write, and those are handled
+  hold_standard_streams();
   start_logging();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);

@@ -1,6 +1,7 @@
 // The subcommands: each file of this folder adds one to the program.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -10,7 +11,8 @@
 
 namespace CLI {
 class App;
-}
+class Validator;
+}  // namespace CLI
 
 namespace lighthouse {
 
@@ -29,6 +31,10 @@ void add_bench_command(CLI::App& program);
 void add_bench_attention_command(CLI::App& bench);
 void add_bench_step_command(CLI::App& bench);
 void add_bench_generate_command(CLI::App& bench);
+
+/// Checks an option for a whole number from `least` on. (CLI::PositiveNumber takes fractions, and its message writes
+/// out the largest double.)
+CLI::Validator at_least(int64_t least);
 
 /// Adds CONFIG and --set, which train, plan and config share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);

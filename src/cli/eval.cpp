@@ -18,24 +18,22 @@ void run(const EvalOptions& options) {
 void add_loss_options(CLI::App& command, EvalOptions& options) {
   command.add_option("--data", options.data, "Token shards by pattern; by default the run's validation data");
   command.add_option("--sequence-length", options.sequence_length, "Tokens of a window; by default the run's")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command.add_option("--windows", options.windows, "Windows, spread over the data; by default as many as in training")
-      ->check(CLI::PositiveNumber);
-  command.add_option("--batch", options.batch, "Windows at a time")->check(CLI::PositiveNumber)->capture_default_str();
+      ->check(at_least(1));
+  command.add_option("--batch", options.batch, "Windows at a time")->check(at_least(1))->capture_default_str();
   command.add_option("--ranges", options.ranges, "So many equal ranges of positions; by default they double")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
 }
 
 void add_retrieval_options(CLI::App& command, EvalOptions& options) {
   command.add_flag("--retrieval", options.retrieval, "The retrieval test instead: one digit hidden in filler");
   command.add_option("--lengths", options.lengths, "Of its prompts, tokens; by default 1/16 to 1 of the run's")
       ->delimiter(',')
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command.add_option("--depths", options.depths, "Places of the digit, from 0% to 100%")->capture_default_str();
   command.add_option("--trials", options.trials, "Prompts a length and depth")->capture_default_str();
-  command.add_option("--seed", options.seed, "Of digits and filler")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  command.add_option("--seed", options.seed, "Of digits and filler")->check(at_least(0))->capture_default_str();
   command.add_option("--filler", options.filler, "A text to hide it in, instead of a few sentences of ours");
   command.add_option("--tokenizer", options.tokenizer, "The models' tokenizer, if it has moved");
 }

@@ -77,7 +77,7 @@ void add_generate_command(CLI::App& program) {
                    "And among the fewest of them that together have this probability")
       ->capture_default_str();
   command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
-      ->check(CLI::PositiveNumber);
+      ->check(at_least(1));
   command->add_option("--tokenizer", options->tokenizer, "The model's tokenizer, if it has moved");
   add_device_options(*command, options->device, options->dtype);
   command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();

@@ -98,7 +98,9 @@ TEST_F(Eval, RefusesWhatCannotBe) {
   expect_refusal(eval({"--retrieval", "--filler", path("none.txt")}), {"none.txt"});
   expect_refusal(eval({"--attention", "lighthouse", "--sequence-length", "101"}), {"101"});
   expect_refusal(eval({}, "no-run"), {"no-run", "is no checkpoint"});
-  expect_refusal(eval({"--dtype", "bfloat16"}), {"bfloat16"});
+  expect_refusal(eval({"--dtype", "bfloat16"}), {"bfloat16", "--dtype float32"});
+  expect_refusal(eval({"--windows", "0"}), {"--windows: \"0\" is not a whole number from 1 on"});
+  expect_refusal(eval({"--retrieval", "--lengths", "64,1.5"}), {"--lengths: \"1.5\" is not a whole number"});
   EXPECT_EQ(snapshot(), before);
 }
 
