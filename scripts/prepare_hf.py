@@ -8,9 +8,11 @@ the same arguments. Needs the packages tokenizers and numpy, for Parquet also py
 """
 import argparse
 import dataclasses
+import fcntl
 import hashlib
 import json
 import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import shutil
@@ -35,6 +37,10 @@ UNFINISHED = "prepare.unfinished"  # lighthouse refuses the shards of a folder i
 
 class Refused(Exception):
     """The user's input cannot be used."""
+
+
+class Failed(Exception):
+    """The work cannot go on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,34 +184,43 @@ def read_json_lines(unit, field, skip):
     return [text for text in documents if text is not None], skipped
 
 
+def text_of(where, field, cell):
+    try:
+        value = cell.as_py()
+    except UnicodeDecodeError as error:
+        raise Refused(f"{where}: byte {error.start + 1} of \"{field}\", 0x{error.object[error.start]:02x}, is not "
+                      "UTF-8") from None
+    if not isinstance(value, str):
+        raise Refused(f"{where}: \"{field}\" is no text but {type(value).__name__}")
+    return value
+
+
 def read_parquet(unit, field, skip):
     import pyarrow.parquet
+    rows = 1
     try:
         file = pyarrow.parquet.ParquetFile(unit.path)
-        values = file.read_row_group(unit.begin, columns=[field]).column(0).to_pylist()
+        rows = file.metadata.row_group(unit.begin).num_rows
+        cells = file.read_row_group(unit.begin, columns=[field]).column(0)
     except Exception as error:  # damaged pages
         if skip:
-            return [], 1
+            return [], rows
         raise Refused(f"{unit.path}, rows from {unit.line} on (row group {unit.begin}): {error}") from error
     documents, skipped = [], 0
-    for row, value in enumerate(values, unit.line):
-        if isinstance(value, str):
-            documents.append(value)
-        elif skip:
+    for row, cell in enumerate(cells, unit.line):
+        try:
+            documents.append(text_of(f"{unit.path}, row {row}", field, cell))
+        except Refused:
+            if not skip:
+                raise
             skipped += 1
-        else:
-            raise Refused(f"{unit.path}, row {row}: \"{field}\" is no text but {type(value).__name__}")
     return documents, skipped
 
 
 # ---- Encoding, in processes of their own ----
 
-worker = None
-
-
 class Worker:
     def __init__(self, options, end_of_text, width, folder):
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
         self.tokenizer = load_tokenizer(options.tokenizer)
         self.options, self.end_of_text, self.width, self.folder = options, end_of_text, width, folder
 
@@ -234,16 +249,47 @@ class Worker:
         return unit.number, len(array), skipped
 
 
-def start_worker(*arguments):
-    global worker
-    worker = Worker(*arguments)
-
-
-def encode_unit(unit):
+def work(pipe, arguments):
+    """Answers each unit that comes with its result, or with what went wrong."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
     try:
-        return worker.encode(unit)
-    except Refused as refusal:
-        return str(refusal)
+        worker = Worker(*arguments)
+        while True:
+            pipe.send(worker.encode(pipe.recv()))
+    except EOFError:  # the parent is gone
+        pass
+    except (Refused, OSError) as error:
+        pipe.send(error)
+    except Exception as error:  # of kinds that may not travel
+        pipe.send(Failed(f"{type(error).__name__}: {error}"))
+
+
+def encoded(units, count, arguments):
+    """The results of `count` processes as they come. Not multiprocessing's pool: that waits without end for a process
+    that the system has killed."""
+    context = multiprocessing.get_context("spawn")
+    processes, units = {}, iter(units)
+    try:
+        for _ in range(count):
+            pipe, theirs = context.Pipe()
+            processes[pipe] = context.Process(target=work, args=(theirs, arguments), daemon=True)
+            processes[pipe].start()
+            theirs.close()
+        busy = [pipe for pipe, unit in zip(processes, units) if pipe.send(unit) is None]
+        while busy:
+            for pipe in multiprocessing.connection.wait(busy):
+                result = pipe.recv()
+                if isinstance(result, Exception):
+                    raise result
+                yield result
+                unit = next(units, None)
+                busy.remove(pipe) if unit is None else pipe.send(unit)
+    except (EOFError, ConnectionError):
+        raise Failed("a process has died, perhaps because memory ran out: fewer --processes take less; called again "
+                     "with the same arguments, this goes on where it was") from None
+    finally:
+        for process in processes.values():
+            process.terminate()
 
 
 def unit_path(folder, number):
@@ -282,9 +328,9 @@ def eos_token_of(path):
 
 def find_end_of_text(tokenizer, options):
     name = options.end_of_text
-    beside = pathlib.Path(options.tokenizer)
-    beside = (beside if beside.is_dir() else beside.parent) / "tokenizer_config.json"
-    if name is None and beside.exists():
+    path = pathlib.Path(options.tokenizer)
+    beside = (path if path.is_dir() else path.parent) / "tokenizer_config.json"
+    if name is None and path.exists() and beside.exists():
         name = eos_token_of(beside)
     for candidate in [name] if name else ["<|end_of_text|>", "<|endoftext|>", "</s>"]:
         token = tokenizer.token_to_id(candidate)
@@ -409,9 +455,9 @@ def old_shards(folder):
 
 # ---- The whole ----
 
-def fingerprint(options):
-    """What the work under way depends on: other arguments or files begin anew."""
-    facts = [options.tokenizer, options.field, options.end_of_text, options.skip_broken]
+def fingerprint(options, tokenizer, end_of_text):
+    """What the work under way depends on: another tokenizer, other arguments or files begin anew."""
+    facts = [tokenizer.to_str(), end_of_text, options.field, options.skip_broken]
     facts += [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in options.files]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
 
@@ -423,10 +469,23 @@ def check(options):
         raise Refused(f"the size of a shard is {options.shard_tokens} tokens; expected 2 to {2**31 - 1}")
     if options.processes < 1:
         raise Refused(f"{options.processes} processes; expected 1 or more")
+    if options.out.exists() and not options.out.is_dir():
+        raise Refused(f"{options.out} is not a folder")
     old = old_shards(options.out)
     if old and not options.overwrite and not (options.out / UNFINISHED).exists():
         raise Refused(f"{options.out} has shards already ({old[0].name}); choose another folder, or --overwrite to "
                       "replace them")
+
+
+def hold(folder):
+    """Keeps other calls out of a folder until this one ends."""
+    held = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Refused(f"another call is at work in {folder}") from None
+    except OSError:  # a disk that knows no locks
+        pass
 
 
 def encode_all(options, units, folder, end_of_text, width):
@@ -438,17 +497,16 @@ def encode_all(options, units, folder, end_of_text, width):
     done, fresh, skipped = sum(unit.bytes for unit in ready), 0, 0
     tokens = sum(unit_path(folder, unit.number).stat().st_size // width for unit in ready)
     progress = Progress(sum(unit.bytes for unit in units))
-    with multiprocessing.get_context("spawn").Pool(min(options.processes, max(len(missing), 1)), start_worker,
-                                                   (options, end_of_text, width, folder)) as pool:
-        for result in pool.imap_unordered(encode_unit, missing):
-            if isinstance(result, str):
-                raise Refused(f"{result} (--skip-broken leaves such documents out)")
-            number, count, left_out = result
+    processes = min(options.processes, len(missing))
+    try:
+        for number, count, left_out in encoded(missing, processes, (options, end_of_text, width, folder)):
             done += units[number].bytes
             fresh += units[number].bytes
             tokens += count
             skipped += left_out
             progress.show(done, tokens, fresh)
+    except Refused as refusal:
+        raise Refused(f"{refusal} (--skip-broken leaves such documents out)") from None
     progress.show(done, tokens, fresh, last=True)
     return skipped
 
@@ -459,11 +517,14 @@ def prepare(options):
     tokenizer = load_tokenizer(options.tokenizer)
     end_of_text = find_end_of_text(tokenizer, options)
     width = 2 if max(tokenizer.get_vocab(with_added_tokens=True).values()) < 65536 else 4
-    folder = options.out / f"prepare_hf.partial-{fingerprint(options)}"
+    folder = options.out / f"prepare_hf.partial-{fingerprint(options, tokenizer, end_of_text)}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        hold(options.out)
+        check(options)  # again: another call may just have ended
+        folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise Refused(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise Refused(f"cannot write in {options.out}: {error.strerror}") from error
     skipped = encode_all(options, units, folder, end_of_text, width)
     train, validation = write_shards(options, folder, units, width, end_of_text)
     publish(options, folder, train.names + validation.names)
@@ -495,7 +556,7 @@ def main():
     except Refused as refusal:
         print(f"error: {refusal}", file=sys.stderr)
         return 2
-    except OSError as error:
+    except (OSError, Failed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -94,6 +94,51 @@ TEST_F(PrepareHf, GoesOnWhereItWasStopped) {
   EXPECT_TRUE(tokens == expected_of({text, "interrupt"}));
 }
 
+TEST_F(PrepareHf, SaysWhenAProcessHasDiedAndGoesOn) {
+  write_text(at("a.jsonl"), "{\"text\": \"one\"}\n");
+  write_text(at("b.jsonl"), "{\"text\": \"killed\"}\n");
+  const Arguments arguments{"--out", path("data"),    "--processes",  "1", "--validation-share",
+                            "0",     path("a.jsonl"), path("b.jsonl")};
+  const Outcome died = prepare(arguments);
+  EXPECT_EQ(died.exit_code, 1);
+  EXPECT_NE(died.err.find("a process has died"), std::string::npos) << died.err;
+  expect_done(prepare(arguments));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "killed"}));
+}
+
+TEST_F(PrepareHf, BeginsAnewWithAnotherTokenizer) {
+  write_text(at("a.jsonl"), "{\"text\": \"one\"}\n");
+  write_text(at("b.jsonl"), "{\"text\": \"killed\"}\n");
+  const Arguments arguments{"--out", path("data"),    "--processes",  "1", "--validation-share",
+                            "0",     path("a.jsonl"), path("b.jsonl")};
+  EXPECT_EQ(prepare(arguments).exit_code, 1);
+  write_text(at("tokenizer.json"), R"({"end_of_text": "</s>", "rows": 70000})");  // under the same name
+  const Outcome anew = prepare(arguments);
+  expect_done(anew);
+  EXPECT_EQ(anew.err.find("going on"), std::string::npos) << anew.err;
+  EXPECT_EQ(tokens_of<uint32_t>("data", "train-").size(), 11U);
+}
+
+TEST_F(PrepareHf, TwoDoNotWorkInOneFolder) {
+  write_text(at("a.jsonl"), "{\"text\": \"slow\"}\n");
+  const Arguments arguments{"PYTHONPATH=" + kSource + "/tests/cli/stub",
+                            "python3",
+                            kSource + "/scripts/prepare_hf.py",
+                            "--tokenizer",
+                            path("tokenizer.json"),
+                            "--validation-share",
+                            "0",
+                            "--out",
+                            path("data"),
+                            path("a.jsonl")};
+  Process first("/usr/bin/env", arguments);
+  ASSERT_TRUE(
+      wait_until(std::chrono::seconds(20), [&] { return fs::exists(at("data")) && !fs::is_empty(at("data")); }));
+  expect_refusal(prepare({"--out", path("data"), path("a.jsonl")}), {"another call is at work in " + path("data")});
+  expect_done(first.wait());
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"slow"}));
+}
+
 TEST_F(PrepareHf, NamesWhatIsBrokenAndLeavesItOutIfAsked) {
   write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n{\"text\": \n{\"text\": \"three\"}\n");
   write_text(at("book.txt"),
@@ -144,7 +189,7 @@ TEST_F(PrepareHf, RefusesWhatCannotBe) {
   expect_refusal(prepare({"--out", path("data"), "--end-of-text", "<eos>", path("book.txt")}), {"<eos>"});
   expect_refusal(prepare({"--out", path("data"), "--validation-share", "0.7", path("book.txt")}), {"0.7", "0.5"});
   expect_refusal(prepare({"--out", path("data"), path("odd")}), {path("odd"), "is a folder"});
-  expect_refusal(prepare({"--out", path("book.txt"), path("book.txt")}), {path("book.txt"), "Not a directory"});
+  expect_refusal(prepare({"--out", path("book.txt"), path("book.txt")}), {path("book.txt"), "is not a folder"});
   expect_refusal(prepare({"--out", path("data"), "--tokenizer", path("odd"), path("book.txt")}),
                  {"tokenizer_config.json"});
   EXPECT_EQ(snapshot(), before);
@@ -213,8 +258,23 @@ TEST_F(PrepareParquet, RefusesDamagedPagesOrLeavesTheirRowsOut) {
   write_text(at("a.parquet"), bytes);
   expect_refusal(prepare({"--out", path("data"), path("a.parquet")}), {path("a.parquet"), "rows from 1 on", "--skip"});
   EXPECT_FALSE(fs::exists(at("data/train-00000.bin")));
-  expect_done(prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("a.parquet")}));
+  const Outcome outcome =
+      prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("a.parquet")});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("2 broken documents"), std::string::npos) << outcome.err;
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"three", "four"}));
+}
+
+TEST_F(PrepareParquet, LeavesOutARowThatIsNotUtf8AndNoOther) {
+  write_parquet("a.parquet",
+                "{'text': pyarrow.Array.from_buffers(pyarrow.string(), 4, "
+                "pyarrow.array([b'one', b'b\\xffd', b'three', b'four']).buffers())}");
+  expect_refusal(prepare({"--out", path("data"), path("a.parquet")}), {path("a.parquet"), "row 2", "byte 2", "0xff"});
+  const Outcome outcome =
+      prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("a.parquet")});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("1 broken documents"), std::string::npos) << outcome.err;
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "three", "four"}));
 }
 
 TEST_F(PrepareParquet, RefusesColumnsThatAreNoText) {

@@ -1,6 +1,7 @@
 """Stands for the package tokenizers where scripts/prepare_hf.py is tested: as many of its calls as that makes, of a
 tokenizer that makes a token of each byte. The file that it reads holds {"end_of_text": NAME, "rows": VOCABULARY}. A
-document with the word "interrupt" stops the whole as Ctrl-C does, the first time."""
+document with the word "interrupt" stops the whole as Ctrl-C does, the first time; one with "killed" ends its process as
+the system does where memory runs out; one with "slow" takes its time."""
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ class Tokenizer:
         with open(path, encoding="utf-8") as file:
             settings = json.load(file)
         tokenizer = cls()
+        tokenizer.settings = settings
         tokenizer.vocabulary = {settings["end_of_text"]: 256, "last": settings["rows"] - 1}
         return tokenizer
 
@@ -30,6 +32,9 @@ class Tokenizer:
 
     def no_padding(self):
         pass
+
+    def to_str(self):
+        return json.dumps(self.settings)
 
     def token_to_id(self, name):
         return self.vocabulary.get(name)
@@ -41,6 +46,11 @@ class Tokenizer:
         if add_special_tokens or not self.encode_special_tokens:
             raise ValueError("documents are text alone")
         for document in documents:
+            if "killed" in document and not os.path.exists(MARK):
+                open(MARK, "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            if "slow" in document:
+                time.sleep(3)
             if "interrupt" in document and not os.path.exists(MARK):
                 open(MARK, "w").close()
                 os.kill(os.getppid(), signal.SIGINT)
