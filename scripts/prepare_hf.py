@@ -242,7 +242,7 @@ class Worker:
         array = np.asarray(tokens, dtype=FORMATS[self.width][2])
         partial = self.folder / f"unit-{unit.number:08}.partial"
         with open(partial, "wb") as file:
-            array.tofile(file)
+            file.write(array)  # not tofile(), which does not say why it could not
             file.flush()
             os.fsync(file.fileno())
         partial.rename(unit_path(self.folder, unit.number))
@@ -375,7 +375,7 @@ class Shards:
                 self.file, self.size = open(self.folder / self.names[-1], "wb"), 0
                 self.file.write(bytes(1024))
             part = tokens[:self.shard_tokens - self.size]
-            part.tofile(self.file)
+            self.file.write(part)
             self.size += len(part)
             self.total += len(part)
             tokens = tokens[len(part):]

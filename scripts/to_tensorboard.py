@@ -23,16 +23,30 @@ NAMES = {
 }
 
 
+def refuse(why):
+    print(f"error: {why}", file=sys.stderr)
+    sys.exit(2)
+
+
 def whole_lines(path):
     """The lines that are complete: a running program may be writing the last one."""
-    text = path.read_text(encoding="utf-8")
-    return text[: text.rfind("\n") + 1].splitlines()
+    return path.read_bytes().split(b"\n")[:-1]
+
+
+def metrics_of(path, number, line):
+    try:
+        metrics = json.loads(line)
+        numbers = {key: metrics[key] if metrics[key] is None else float(metrics[key]) for key in NAMES if key in metrics}
+        return numbers | {"step": int(metrics["step"])}
+    except (ValueError, TypeError, LookupError):
+        refuse(f"{path}:{number}: not a line of metrics")
 
 
 class Events:
     """What was written so far, and the writer that goes on from there."""
 
-    def __init__(self, directory, make_writer):
+    def __init__(self, path, directory, make_writer):
+        self.path = path
         self.directory = str(directory)
         self.make_writer = make_writer
         self.lines = []
@@ -43,21 +57,22 @@ class Events:
         same = 0
         while same < min(len(lines), len(self.lines)) and lines[same] == self.lines[same]:
             same += 1
+        fresh = [metrics_of(self.path, number, line) for number, line in enumerate(lines[same:], same + 1)]
         if same < len(self.lines):  # the run was resumed from an earlier step
             first = json.loads(self.lines[same])["step"]
             self.writer.close()
             self.writer = self.make_writer(self.directory, purge_step=first)
-        for line in lines[same:]:
-            self.write(json.loads(line))
+        for metrics in fresh:
+            self.write(metrics)
         self.lines = lines
         self.writer.flush()
-        return len(lines) - same
+        return len(fresh)
 
     def write(self, metrics):
         for key, value in metrics.items():
             if key not in NAMES or value is None or ("validation_loss" in metrics and key in ("seconds", "tokens")):
                 continue
-            self.writer.add_scalar(NAMES[key], float(value), metrics["step"])
+            self.writer.add_scalar(NAMES[key], value, metrics["step"])
 
 
 def main():
@@ -69,23 +84,30 @@ def main():
     metrics = options.run / "metrics.jsonl"
     out = options.out or options.run / "report" / "tensorboard"
     if not metrics.is_file():
-        sys.exit(f"{options.run} is not a run's directory: it has no metrics.jsonl")
+        refuse(f"{options.run} is not a run's directory: it has no metrics.jsonl")
     if any(out.glob("events.*")):
-        sys.exit(f"{out} holds events already; remove them or give another folder with --out")
+        refuse(f"{out} holds events already; remove them or give another folder with --out")
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
-        sys.exit("the Python package tensorboardX is missing: pip install tensorboardX")
-    events = Events(out, SummaryWriter)
-    print(f"{events.update(whole_lines(metrics))} lines are in {out}; look at them with: tensorboard --logdir {out}")
+        refuse("the Python package tensorboardX is missing: pip install tensorboardX")
+    for number, line in enumerate(whole_lines(metrics), 1):  # before there is a folder of events
+        metrics_of(metrics, number, line)
+    events = Events(metrics, out, SummaryWriter)
+    print(f"{events.update(whole_lines(metrics))} lines are in {out}; look at them with: tensorboard --logdir {out}",
+          flush=True)
     try:
         while options.follow:
             time.sleep(2)
-            events.update(whole_lines(metrics))
+            if metrics.exists():  # not while the run's directory is moved
+                events.update(whole_lines(metrics))
     except KeyboardInterrupt:
         pass
     events.writer.close()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except OSError as error:
+        refuse(error)
