@@ -23,6 +23,7 @@ namespace {
 // Parts of a serialized model of one type add up, and the last value of a field holds: what a protocol buffer says
 // about messages that are put one behind the other. This one is ModelProto.normalizer_spec.add_dummy_prefix = false.
 constexpr std::string_view kWithoutPrefix("\x1A\x02\x18\x00", 4);
+constexpr std::string_view kWithPrefix("\x1A\x02\x18\x01", 4);
 
 class SentencePieceTokenizer final : public Tokenizer {
  public:
@@ -30,7 +31,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::string model = read_file(path);
     load(model_, model);
     words_apart_ = keeps_text(model) && pieces_end_with_words();
-    load(continuing_, model.append(kWithoutPrefix));
+    load(continuing_, model.append(folds_lines() ? kWithPrefix : kWithoutPrefix));
     if (model_.eos_id() < 0) {
       throw refuse("it has no piece for the end of a sentence, which end of text needs; train it with one");
     }
@@ -80,6 +81,15 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!status.ok()) throw refuse(std::string(status.message()));
   }
 
+  /// Whether line ends and runs of spaces become one space, as in models with the trainer's own normalizer: then the
+  /// line end before a text that goes on is the space that it begins with.
+  bool folds_lines() const {
+    std::vector<int32_t> lines, words;
+    encode(model_, "a\n\nb", lines);
+    encode(model_, "a b", words);
+    return lines == words;
+  }
+
   /// Whether no piece reaches over the border of two words (first_word), and bytes stand in for unknown characters, so
   /// that unknown neighbours are not joined: then words encoded one by one give the tokens of the whole text.
   bool pieces_end_with_words() const {
@@ -102,7 +112,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   fs::path path_;
   Processor model_;
-  Processor continuing_;  // without the space that some models put before a text
+  Processor continuing_;  // without the space that some models put before a text; but see folds_lines()
   bool words_apart_ = false;
   mutable WordCaches caches_;
 };

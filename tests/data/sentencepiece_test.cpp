@@ -9,6 +9,10 @@
 #include "lighthouse/data/prepare.h"
 #include "lighthouse/data/shard.h"
 
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+#include <sentencepiece_trainer.h>
+#endif
+
 namespace lighthouse {
 namespace {
 
@@ -56,6 +60,16 @@ class SentencePieceTest : public ::testing::Test {
     for (const int32_t token : tokens) text += tokenizer.decode(token);
     return text;
   }
+  static std::vector<int32_t> tokens_of(const PrepareResult& result) {
+    std::vector<int32_t> found;
+    for (const auto& path : result.shards) {
+      const TokenShard shard(path);
+      std::vector<int32_t> tokens(static_cast<size_t>(shard.size()));
+      shard.read(0, tokens);
+      found.insert(found.end(), tokens.begin(), tokens.end());
+    }
+    return found;
+  }
 
   TemporaryFolder folder_;
 };
@@ -101,13 +115,7 @@ TEST_F(SentencePieceTest, PrepareWritesTheTokensOfTheWholeText) {
   options.directory = folder_ / "data";
   options.validation_share = 0.25;
   const PrepareResult result = prepare(options, *tokenizer);
-  std::vector<int32_t> found;
-  for (const auto& shard_path : result.shards) {
-    const TokenShard shard(shard_path);
-    std::vector<int32_t> tokens(static_cast<size_t>(shard.size()));
-    shard.read(0, tokens);
-    found.insert(found.end(), tokens.begin(), tokens.end());
-  }
+  const std::vector<int32_t> found = tokens_of(result);
   std::vector<int32_t> expected = encode(*tokenizer, text);
   expected.push_back(2);
   tokenizer->encode(read_file(folder_ / "text.txt"), expected);
@@ -115,6 +123,30 @@ TEST_F(SentencePieceTest, PrepareWritesTheTokensOfTheWholeText) {
   EXPECT_EQ(found, expected);
   EXPECT_NEAR(static_cast<double>(result.validation_tokens) / static_cast<double>(found.size()), 0.25, 0.02);
 }
+
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+// Models whose normalizer takes line ends for spaces, as the trainer makes them unless told otherwise: where the text
+// is cut apart, words must not grow together.
+TEST_F(SentencePieceTest, PrepareKeepsWordsApartWhereLineEndsAreSpaces) {
+  const std::string text = text_of_words(3000, 5);
+  write_file(folder_ / "long.txt", text);
+  for (const char* more : {"", " --treat_whitespace_as_suffix=true", " --byte_fallback=true"}) {
+    const auto status = sentencepiece::SentencePieceTrainer::Train(
+        "--model_type=bpe --vocab_size=400 --hard_vocab_limit=false --minloglevel=2 --input=" +
+        (folder_ / "text.txt").string() + " --model_prefix=" + (folder_ / "usual").string() + more);
+    ASSERT_TRUE(status.ok()) << status.message();
+    const auto tokenizer = make_tokenizer((folder_ / "usual.model").string());
+    PrepareOptions options;
+    options.files = {folder_ / "long.txt"};
+    options.directory = folder_ / "data";
+    options.validation_share = 0;
+    options.overwrite = true;
+    std::vector<int32_t> expected = encode(*tokenizer, text);
+    expected.push_back(tokenizer->end_of_text());
+    EXPECT_TRUE(tokens_of(prepare(options, *tokenizer)) == expected) << more;
+  }
+}
+#endif
 
 TEST_F(SentencePieceTest, BrokenTextIsRefusedWithItsLineOrLeftOut) {
   const auto tokenizer = make_tokenizer(train().string());
