@@ -275,15 +275,26 @@ def encoded(units, count, arguments):
             processes[pipe] = context.Process(target=work, args=(theirs, arguments), daemon=True)
             processes[pipe].start()
             theirs.close()
-        busy = [pipe for pipe, unit in zip(processes, units) if pipe.send(unit) is None]
+        busy, failures = {}, {}  # numbers of units; what went wrong by number
+
+        def give_next(pipe):
+            unit = None if failures else next(units, None)
+            if unit is not None:
+                pipe.send(unit)
+                busy[pipe] = unit.number
+
+        for pipe in processes:
+            give_next(pipe)
         while busy:
             for pipe in multiprocessing.connection.wait(busy):
-                result = pipe.recv()
+                number, result = busy.pop(pipe), pipe.recv()
                 if isinstance(result, Exception):
-                    raise result
-                yield result
-                unit = next(units, None)
-                busy.remove(pipe) if unit is None else pipe.send(unit)
+                    failures[number] = result
+                else:
+                    yield result
+                    give_next(pipe)
+        if failures:  # the first in the files, whichever process was quicker
+            raise failures[min(failures)]
     except (EOFError, ConnectionError):
         raise Failed("a process has died, perhaps because memory ran out: fewer --processes take less; called again "
                      "with the same arguments, this goes on where it was") from None
