@@ -51,9 +51,10 @@ bool raise_limit_of_open_files() {
 }
 
 int open_to_read(const std::filesystem::path& path) {
-  const int descriptor = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // waits for no pipe's writer
+  const int descriptor = open(path.c_str(), kFlags);
   if (descriptor >= 0 || errno != EMFILE || !raise_limit_of_open_files()) return descriptor;
-  return open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  return open(path.c_str(), kFlags);
 }
 
 /// Returns the length of a regular file.

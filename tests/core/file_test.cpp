@@ -168,6 +168,9 @@ TEST(MappedFileTest, ReadsAndRefuses) {
   EXPECT_THROW(MappedFile(folder / "none"), InputError);
   EXPECT_TRUE(contains(message_of<InputError>([&] { MappedFile file(folder.path()); }), "not a regular file"));
 
+  ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
+  EXPECT_TRUE(contains(message_of<InputError>([&] { MappedFile file(folder / "pipe"); }), "not a regular file"));
+
   write_file(folder / "a", "text");
   MappedFile first(folder / "a");
   const MappedFile second = std::move(first);
