@@ -31,6 +31,10 @@ void run(Options& options) {
   progress.clear();
   spdlog::info("wrote {}: {} of weights in {} {}", options.exported.folder.string(), format_bytes(result.bytes),
                result.files, result.files == 1 ? "file" : "files");
+  if (!result.tokens_may_differ) return;
+  spdlog::warn(
+      "transformers takes tokenizer.model for plain byte-pair encoding; this one is unigram, or changes text first: "
+      "there, and perhaps in other programs, the same text has other tokens");
 }
 
 }  // namespace

@@ -25,12 +25,15 @@ namespace {
 constexpr std::string_view kWithoutPrefix("\x1A\x02\x18\x00", 4);
 constexpr std::string_view kWithPrefix("\x1A\x02\x18\x01", 4);
 
+constexpr std::string_view kSpace = "\xE2\x96\x81";
+
 class SentencePieceTokenizer final : public Tokenizer {
  public:
   explicit SentencePieceTokenizer(const fs::path& path) : path_(path) {
     std::string model = read_file(path);
     load(model_, model);
     words_apart_ = keeps_text(model) && pieces_end_with_words();
+    plain_bpe_ = keeps_text(model) && is_bpe(model);
     load(continuing_, model.append(folds_lines() ? kWithPrefix : kWithoutPrefix));
     if (model_.eos_id() < 0) {
       throw refuse("it has no piece for the end of a sentence, which end of text needs; train it with one");
@@ -61,6 +64,14 @@ class SentencePieceTokenizer final : public Tokenizer {
     });
   }
   bool takes_text_alone() const override { return true; }
+
+  SentencePieceSettings settings() const {
+    std::vector<std::string> pieces;
+    const auto status = model_.Encode("a", &pieces);
+    const bool adds_space = status.ok() && !pieces.empty() && pieces[0].starts_with(kSpace);
+    return {model_.IdToPiece(model_.unk_id()), model_.IdToPiece(begin_of_text()), model_.IdToPiece(end_of_text()),
+            adds_space, plain_bpe_};
+  }
 
   std::string decode(int32_t token) const override {
     if (token < 0 || token >= vocab_size() || model_.IsControl(token)) return "";
@@ -94,7 +105,6 @@ class SentencePieceTokenizer final : public Tokenizer {
   /// that unknown neighbours are not joined: then words encoded one by one give the tokens of the whole text.
   bool pieces_end_with_words() const {
     if (!model_.IsByte(model_.PieceToId("<0x0A>"))) return false;
-    constexpr std::string_view kSpace = "\xE2\x96\x81";
     for (int id = 0; id < model_.GetPieceSize(); ++id) {
       std::string_view piece = model_.IdToPiece(id);
       while (piece.starts_with(kSpace)) piece.remove_prefix(kSpace.size());
@@ -114,6 +124,7 @@ class SentencePieceTokenizer final : public Tokenizer {
   Processor model_;
   Processor continuing_;  // without the space that some models put before a text; but see folds_lines()
   bool words_apart_ = false;
+  bool plain_bpe_ = false;
   mutable WordCaches caches_;
 };
 
@@ -125,6 +136,10 @@ bool has_sentencepiece() {
 
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
   return std::make_unique<SentencePieceTokenizer>(path);
+}
+
+SentencePieceSettings sentencepiece_settings(const fs::path& path) {
+  return SentencePieceTokenizer(path).settings();
 }
 
 #else
@@ -145,6 +160,10 @@ bool has_sentencepiece() {
 }
 
 std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const fs::path& path) {
+  refuse(path.string());
+}
+
+SentencePieceSettings sentencepiece_settings(const fs::path& path) {
   refuse(path.string());
 }
 

@@ -7,6 +7,9 @@ namespace lighthouse {
 namespace {
 
 // Numbers of fields in sentencepiece_model.proto.
+constexpr uint64_t kTrainerSpec = 2;     // of ModelProto
+constexpr uint64_t kModelType = 3;       // of TrainerSpec
+constexpr uint64_t kBpe = 2;             // unigram, 1, if not said
 constexpr uint64_t kNormalizerSpec = 3;  // of ModelProto
 constexpr uint64_t kCharsmap = 2;        // of NormalizerSpec, precompiled_charsmap
 constexpr uint64_t kRemoveSpaces = 4;    // remove_extra_whitespaces, true if not said
@@ -67,6 +70,19 @@ class Fields {
 };
 
 }  // namespace
+
+bool is_bpe(std::string_view model) {
+  bool bpe = false;
+  Fields fields(model);
+  while (const auto field = fields.next()) {
+    if (field->number != kTrainerSpec) continue;
+    Fields spec(field->bytes);
+    while (const auto inner = spec.next()) {
+      if (inner->number == kModelType) bpe = inner->value == kBpe;
+    }
+  }
+  return fields.sound() && bpe;
+}
 
 bool keeps_text(std::string_view model) {
   bool has_charsmap = false;

@@ -9,4 +9,7 @@ namespace lighthouse {
 /// removed. False also if the model cannot be read.
 bool keeps_text(std::string_view model);
 
+/// Whether it joins pieces as byte-pair encoding does. False also if the model cannot be read.
+bool is_bpe(std::string_view model);
+
 }  // namespace lighthouse

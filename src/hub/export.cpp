@@ -118,10 +118,12 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   const SafetensorsFile weights = open_weights(checkpoint);
   const auto tensors = tensors_to_export(weights, config.model, options.dtype);
   const auto shards = shards_of(tensors, options.max_shard_bytes);
-  ExportResult result{std::ssize(shards), 0};
+  ExportResult result;
+  result.files = std::ssize(shards);
   for (const Exported& exported : tensors) result.bytes += exported.bytes();
   const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;
   load_tokenizer(state, run.model, options.tokenizer);  // which checks it
+  result.tokens_may_differ = exported_tokens_may_differ(tokenizer);
   NewFolder folder(options.folder);
   const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, folder.partial());
   write_file(folder.partial() / "config.json", hugging_face_config_json(config, tokens, tensors.front().spec.dtype));

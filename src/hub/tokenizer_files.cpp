@@ -9,6 +9,7 @@
 #include "byte_tokenizer_files.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/tokenizer.h"
 
 namespace lighthouse {
@@ -50,18 +51,24 @@ SpecialTokens export_bytes(int64_t max_position_embeddings, const fs::path& to) 
 
 SpecialTokens export_sentencepiece(const fs::path& model, int64_t max_position_embeddings, const fs::path& to) {
   const auto tokenizer = make_tokenizer(model.string());
+  const SentencePieceSettings settings = sentencepiece_settings(model);
   write_file(to / "tokenizer.model", read_file(model));
   write_json(to / kTokenizerConfig, {{"tokenizer_class", "LlamaTokenizer"},
-                                     {"bos_token", "<s>"},
-                                     {"eos_token", "</s>"},
-                                     {"unk_token", "<unk>"},
+                                     {"bos_token", settings.begin},
+                                     {"eos_token", settings.end},
+                                     {"unk_token", settings.unknown},
                                      {"add_bos_token", false},
                                      {"add_eos_token", false},
-                                     {"add_prefix_space", false},
+                                     {"add_prefix_space", settings.adds_space},
                                      {"legacy", false},
                                      {"clean_up_tokenization_spaces", false},
                                      {"model_max_length", max_position_embeddings}});
   return {std::to_string(tokenizer->begin_of_text()), std::to_string(tokenizer->end_of_text()), "null"};
+}
+
+/// As make_tokenizer tells them apart.
+bool is_sentencepiece_file(const fs::path& name) {
+  return name != "bytes" && !fs::is_directory(name) && name.extension() != ".json";
 }
 
 }  // namespace
@@ -81,11 +88,15 @@ void copy_tokenizer_files(const fs::path& folder, const fs::path& to) {
   for (const char* name : {kGenerationConfig, "config.json"}) copy_if_there(folder / name, to / name);
 }
 
+bool exported_tokens_may_differ(const std::string& name) {
+  return is_sentencepiece_file(name) && !sentencepiece_settings(name).plain_bpe;
+}
+
 SpecialTokens export_tokenizer(const std::string& name, int64_t max_position_embeddings, const fs::path& to) {
   SpecialTokens tokens;
   if (name == "bytes") {
     tokens = export_bytes(max_position_embeddings, to);
-  } else if (fs::path(name).extension() == ".model") {
+  } else if (is_sentencepiece_file(name)) {
     tokens = export_sentencepiece(name, max_position_embeddings, to);
   } else {
     const fs::path folder = fs::is_directory(name) ? fs::path(name) : fs::path(name).parent_path();

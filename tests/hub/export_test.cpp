@@ -7,6 +7,11 @@
 #include "lighthouse/core/float16.h"
 #include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/tokenizer.h"
+#include "lighthouse/hub/tokenizer_files.h"
+
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+#include <sentencepiece_trainer.h>
+#endif
 
 namespace lighthouse {
 namespace {
@@ -140,6 +145,44 @@ TEST_F(ExportTest, ByteTokenizerIsASentencePieceModelToo) {
   for (int32_t byte = 0; byte < 256; ++byte)
     EXPECT_EQ(tokenizer->decode(byte), std::string(1, static_cast<char>(byte)));
 }
+
+#ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
+TEST_F(ExportTest, TellsOthersTheNamesOfASentencePieceModelsOwn) {
+  std::string text;
+  for (int i = 0; i < 500; ++i) text += "word" + std::to_string(i * i) + " and\n";
+  write_file(folder_ / "text.txt", text);
+  const auto train = [&](const std::string& more) {
+    const auto status = sentencepiece::SentencePieceTrainer::Train(
+        "--vocab_size=300 --byte_fallback=true --hard_vocab_limit=false --minloglevel=2 --model_prefix=" +
+        (folder_ / "made").string() + " --input=" + (folder_ / "text.txt").string() + more);
+    EXPECT_TRUE(status.ok()) << status.message();
+  };
+  const std::string model = (folder_ / "made.model").string();
+  const std::string plain = " --model_type=bpe --normalization_rule_name=identity --remove_extra_whitespaces=false";
+  const auto exported = [&] {
+    fs::remove_all(exported_);
+    fs::create_directories(exported_);
+    export_tokenizer(model, 64, exported_);
+    return Json::parse(read_file(exported_ / "tokenizer_config.json"));
+  };
+  train(plain + " --bos_piece=<bos> --eos_piece=[EOS] --unk_piece=<?>");
+  EXPECT_EQ(exported()["bos_token"], "<bos>");
+  EXPECT_EQ(exported()["eos_token"], "[EOS]");
+  EXPECT_EQ(exported()["unk_token"], "<?>");
+  EXPECT_EQ(exported()["add_prefix_space"], true);
+  EXPECT_FALSE(exported_tokens_may_differ(model));
+  train(plain + " --add_dummy_prefix=false --bos_id=-1");
+  EXPECT_EQ(exported()["bos_token"], "</s>");
+  EXPECT_EQ(exported()["add_prefix_space"], false);
+  fs::rename(model, folder_ / "made.spm");  // a name that make_tokenizer takes too
+  export_tokenizer((folder_ / "made.spm").string(), 64, exported_);
+  EXPECT_EQ(read_file(exported_ / "tokenizer.model"), read_file(folder_ / "made.spm"));
+  for (const char* other : {" --model_type=unigram", " --model_type=bpe"}) {  // the latter normalises
+    train(other);
+    EXPECT_TRUE(exported_tokens_may_differ(model)) << other;
+  }
+}
+#endif
 
 TEST_F(ExportTest, WritesOverNothing) {
   fs::create_directories(exported_);

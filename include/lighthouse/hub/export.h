@@ -22,6 +22,7 @@ struct ExportOptions {
 struct ExportResult {
   int64_t files = 0;  // of weights
   int64_t bytes = 0;
+  bool tokens_may_differ = false;  // exported_tokens_may_differ
 };
 
 /// Writes safetensors (one file, or several of at most max_shard_bytes, or of one tensor, with an index), config.json,

@@ -26,4 +26,8 @@ void copy_tokenizer_files(const std::filesystem::path& folder, const std::filesy
 SpecialTokens export_tokenizer(const std::string& name, int64_t max_position_embeddings,
                                const std::filesystem::path& to);
 
+/// Whether other programs may make other tokens of a text with what export_tokenizer writes: transformers takes the
+/// tokenizer.model of a Llama for plain byte-pair encoding, whatever it is.
+bool exported_tokens_may_differ(const std::string& name);
+
 }  // namespace lighthouse
