@@ -110,6 +110,8 @@ std::unordered_map<std::string, std::string> arguments_of(const SentencePieceTra
 
 void train_sentencepiece(const SentencePieceTraining& training) {
   check(training);
+  if (training.output.has_parent_path()) make_directories(training.output.parent_path());
+  AtomicFile file(training.output);  // a place that cannot be written is refused before the work
   Lines lines(training);
   std::string model;
   sentencepiece::SetRandomGeneratorSeed(42);
@@ -120,8 +122,8 @@ void train_sentencepiece(const SentencePieceTraining& training) {
                     "--vocab-size",
                     format_count(training.vocab_size), status.message()));
   }
-  if (training.output.has_parent_path()) make_directories(training.output.parent_path());
-  write_file(training.output, model);
+  file.write(model);
+  file.commit();
 }
 
 }  // namespace lighthouse

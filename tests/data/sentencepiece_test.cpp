@@ -199,6 +199,9 @@ TEST_F(SentencePieceTest, RefusesTrainingThatCannotBe) {
   training.vocab_size = 300;
   EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "line 2"));
   EXPECT_FALSE(std::filesystem::exists(training.output));
+  training.output = folder_ / "text.txt/new.model";  // a place that cannot be is said before the text is read
+  EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "Not a directory"));
+  EXPECT_EQ(folder_.names(), (std::vector<std::string>{"broken.txt", "text.txt"}));
   training.output = folder_ / "text.txt";
   training.files = {folder_ / "text.txt"};
   EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "there already"));
