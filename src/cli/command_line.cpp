@@ -12,6 +12,7 @@
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/file.h"
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
 #include "world.h"
@@ -85,6 +86,7 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
 int run_command_line(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a failed write, and those are handled
   hold_standard_streams();
+  raise_limit_of_open_files();
   start_logging();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);

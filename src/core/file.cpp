@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -42,19 +43,8 @@ class Descriptor {
   int descriptor_;
 };
 
-/// A data set may have more shards than the limit on open files that a shell begins with.
-bool raise_limit_of_open_files() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return false;
-  limit.rlim_cur = limit.rlim_max;
-  return setrlimit(RLIMIT_NOFILE, &limit) == 0;
-}
-
 int open_to_read(const std::filesystem::path& path) {
-  constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;  // waits for no pipe's writer
-  const int descriptor = open(path.c_str(), kFlags);
-  if (descriptor >= 0 || errno != EMFILE || !raise_limit_of_open_files()) return descriptor;
-  return open(path.c_str(), kFlags);
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // waits for no pipe's writer
 }
 
 /// Returns the length of a regular file.
@@ -159,6 +149,14 @@ void NewFolder::commit() {
   if (rename(partial_.c_str(), path_.c_str()) != 0) fail("cannot make the folder", path_);
   close(std::exchange(lock_, -1));
   sync_directory(path_.parent_path());
+}
+
+int64_t raise_limit_of_open_files() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return INT64_MAX;  // there is none
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);  // up to the hard limit every process may go
+  return static_cast<int64_t>(std::min(limit.rlim_cur, rlim_t{INT64_MAX}));
 }
 
 std::string read_file(const std::filesystem::path& path) {

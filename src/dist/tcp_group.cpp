@@ -1,6 +1,5 @@
 // Each rank's side of a group over TCP.
 #include <fmt/format.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +9,7 @@
 #include <thread>
 
 #include "hub.h"
+#include "lighthouse/core/file.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/group.h"
 
@@ -319,16 +319,11 @@ void TcpGroup::wait_in_thread(std::chrono::milliseconds limit, const Condition& 
 
 namespace {
 
-/// Rank 0 has a connection to each rank, and there are systems that let a process have 1,024 files.
+/// Rank 0 has a connection to each rank.
 void allow_connections(int size) {
-  constexpr rlim_t kOthers = 256;  // data, logs, the libraries' own
-  const rlim_t wanted = static_cast<rlim_t>(size) + kOthers;
-  rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
-  const rlim_t most = limit.rlim_max;
-  limit.rlim_cur = std::min(wanted, most);
-  setrlimit(RLIMIT_NOFILE, &limit);
-  if (limit.rlim_cur > static_cast<rlim_t>(size) + kOthers / 4) return;
+  constexpr int64_t kOthers = 64;  // data, logs, the libraries' own
+  const int64_t most = raise_limit_of_open_files();
+  if (most > size + kOthers) return;
   throw InputError(
       fmt::format("rank 0 has a connection to each of {} ranks, and may have {} open files; raise that limit on its "
                   "host (ulimit -Hn)",

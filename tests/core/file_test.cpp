@@ -211,7 +211,7 @@ TEST(InputFileTest, SaysWhatIsWrongWithAFileInUse) {
   EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(broken, 0, 1); }), "cannot read /proc/self/mem: Input/"));
 }
 
-TEST(InputFileTest, OpensMoreFilesThanAShellsLimit) {
+TEST(InputFileTest, OpensMoreFilesThanAShellsLimitWhenItIsRaised) {
   rlimit before{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
   const rlimit low{32, before.rlim_max};
@@ -219,6 +219,12 @@ TEST(InputFileTest, OpensMoreFilesThanAShellsLimit) {
   const TemporaryFolder folder;
   write_file(folder / "a", "text");
   std::vector<InputFile> files;
+  EXPECT_TRUE(contains(message_of<InputError>([&] {
+                         for (int i = 0; i < 40; ++i) files.emplace_back(folder / "a");
+                       }),
+                       "raise the limit on open files"));
+  files.clear();
+  EXPECT_EQ(raise_limit_of_open_files(), static_cast<int64_t>(before.rlim_max));
   EXPECT_NO_THROW(for (int i = 0; i < 40; ++i) files.emplace_back(folder / "a"));
   EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
 }

@@ -37,6 +37,10 @@ class AtomicFile {
   int64_t size_ = 0;
 };
 
+/// Lets this process open as many files as it may: a data set can have more shards, and a run more ranks, than the
+/// limit that shells begin with. Returns how many.
+int64_t raise_limit_of_open_files();
+
 /// The whole of a small file. Throws InputError if it cannot be read.
 std::string read_file(const std::filesystem::path& path);
 
