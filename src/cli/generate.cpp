@@ -8,6 +8,7 @@
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
 #include "lighthouse/train/model_tokenizer.h"
 #include "trained_model.h"
@@ -19,11 +20,24 @@ struct Options {
   std::string checkpoint;
   std::string tokenizer;  // "": where the model's config says
   std::string prompt = "\n";
+  std::vector<int32_t> prompt_tokens;  // instead of it
   std::string device = "auto";
   std::string dtype = "auto";
   int64_t context = 0;  // 0: the run's sequence length
   SamplingOptions sampling;
 };
+
+/// The prompt as tokens, and as it is shown.
+std::pair<std::vector<int32_t>, std::string> read_prompt(const Options& options, const Tokenizer& tokenizer) {
+  if (options.prompt_tokens.empty()) {
+    std::vector<int32_t> tokens;
+    tokenizer.encode(options.prompt, tokens);
+    return {tokens, options.prompt};
+  }
+  std::string text;
+  for (const int32_t token : options.prompt_tokens) text += tokenizer.decode(token);
+  return {options.prompt_tokens, text};
+}
 
 void run(const Options& options) {
   const StopSignal stop;
@@ -32,11 +46,10 @@ void run(const Options& options) {
   const auto backend = make_backend(options.device, options.dtype);
   const DeviceWeights weights(card, *backend);
 
-  std::vector<int32_t> prompt;
-  tokenizer->encode(options.prompt, prompt);
+  const auto& [prompt, text] = read_prompt(options, *tokenizer);
   bool begun = false;
-  const auto begin = [&] {  // not before the options are known to be good
-    if (!begun) fmt::print("{}", options.prompt);
+  const auto begin = [&, &text = text] {  // not before the options are known to be good
+    if (!begun) fmt::print("{}", text);
     begun = true;
   };
   const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;
@@ -66,7 +79,12 @@ void add_generate_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
   command->add_option("CHECKPOINT", options->checkpoint, "A checkpoint, or a run's directory for its newest")
       ->required();
-  command->add_option("--prompt", options->prompt, "The text to continue");
+  CLI::Option* prompt = command->add_option("--prompt", options->prompt, "The text to continue");
+  command
+      ->add_option("--prompt-tokens", options->prompt_tokens,
+                   "The same as numbers of tokens, N,N,...: for a tokenizer.json, which is only decoded here")
+      ->delimiter(',')
+      ->excludes(prompt);
   command->add_option("--max-tokens", options->sampling.max_tokens, "Stop after so many tokens")->capture_default_str();
   command->add_option("--temperature", options->sampling.temperature, "0: always the likeliest token")
       ->capture_default_str();

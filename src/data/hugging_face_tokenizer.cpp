@@ -69,8 +69,8 @@ class HuggingFaceTokenizer final : public Tokenizer {
   int32_t end_of_text() const override { return end_of_text_; }
   void encode(std::string_view, std::vector<int32_t>&) const override {
     throw InputError(
-        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes shards with it, and transformers writes "
-                    "text with what `lighthouse export` writes",
+        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes shards with it, `generate "
+                    "--prompt-tokens` takes a prompt as numbers of tokens",
                     path_.string()));
   }
   bool takes_text_alone() const override { return true; }

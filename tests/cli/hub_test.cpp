@@ -45,6 +45,12 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_done(train("run", {"--set", "model.tokenizer=" + path("tokenizer.json")}));
   const std::string run = path("runs/run");
   expect_done(lighthouse({"export", run, path("hf")}));
+  expect_refusal(lighthouse({"generate", run, "--prompt", "ab"}), {"can only be decoded here", "--prompt-tokens"});
+  const Outcome text = lighthouse({"generate", run, "--prompt-tokens", "97,98,97", "--max-tokens", "3"});
+  expect_done(text);
+  EXPECT_TRUE(text.out.starts_with("aba")) << text.out;
+  expect_refusal(lighthouse({"generate", run, "--prompt-tokens", "97,257"}), {"token 257", "0 to 256"});
+  expect_refusal(lighthouse({"generate", run, "--prompt-tokens", "97,b"}), {"--prompt-tokens"});
   write_text(at("tokenizer.json"), tokenizer + "\n");
   const std::vector<std::string> changed{path("tokenizer.json"), "was trained with", "--tokenizer"};
   expect_refusal(lighthouse({"export", run, path("out")}), changed);
