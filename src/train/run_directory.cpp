@@ -32,7 +32,7 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
 }
 
 std::string RunDirectory::mark() const {
-  const std::string text =
+  std::string text =
       fmt::format("{}, {}\n", this_process(), std::chrono::system_clock::now().time_since_epoch().count());
   const auto size = static_cast<ssize_t>(text.size());
   if (ftruncate(lock_, 0) != 0 || pwrite(lock_, text.data(), text.size(), 0) != size || fsync(lock_) != 0) {
