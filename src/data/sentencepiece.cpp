@@ -32,8 +32,9 @@ class SentencePieceTokenizer final : public Tokenizer {
   explicit SentencePieceTokenizer(const fs::path& path) : path_(path) {
     std::string model = read_file(path);
     load(model_, model);
-    words_apart_ = keeps_text(model) && pieces_end_with_words();
-    plain_bpe_ = keeps_text(model) && is_bpe(model);
+    const bool keeps = keeps_text(model);
+    words_apart_ = keeps && pieces_end_with_words();
+    plain_bpe_ = keeps && is_bpe(model);
     load(continuing_, model.append(folds_lines() ? kWithPrefix : kWithoutPrefix));
     if (model_.eos_id() < 0) {
       throw refuse("it has no piece for the end of a sentence, which end of text needs; train it with one");
@@ -69,8 +70,14 @@ class SentencePieceTokenizer final : public Tokenizer {
     std::vector<std::string> pieces;
     const auto status = model_.Encode("a", &pieces);
     const bool adds_space = status.ok() && !pieces.empty() && pieces[0].starts_with(kSpace);
-    return {model_.IdToPiece(model_.unk_id()), model_.IdToPiece(begin_of_text()), model_.IdToPiece(end_of_text()),
-            adds_space, plain_bpe_};
+    const int32_t begin = begin_of_text(), end = end_of_text();
+    return {model_.IdToPiece(model_.unk_id()),
+            model_.IdToPiece(begin),
+            model_.IdToPiece(end),
+            begin,
+            end,
+            adds_space,
+            plain_bpe_};
   }
 
   std::string decode(int32_t token) const override {

@@ -69,36 +69,38 @@ class Fields {
   std::string_view rest_;
 };
 
+/// Calls visit(field) for the fields of the model's part `number`. Returns whether the model could be read to its end.
+template <typename Visit>
+bool visit_part(std::string_view model, uint64_t number, const Visit& visit) {
+  Fields fields(model);
+  while (const auto field = fields.next()) {
+    if (field->number != number) continue;
+    Fields part(field->bytes);
+    while (const auto inner = part.next()) visit(*inner);
+  }
+  return fields.sound();
+}
+
 }  // namespace
 
 bool is_bpe(std::string_view model) {
   bool bpe = false;
-  Fields fields(model);
-  while (const auto field = fields.next()) {
-    if (field->number != kTrainerSpec) continue;
-    Fields spec(field->bytes);
-    while (const auto inner = spec.next()) {
-      if (inner->number == kModelType) bpe = inner->value == kBpe;
-    }
-  }
-  return fields.sound() && bpe;
+  const bool sound = visit_part(model, kTrainerSpec, [&](const Field& field) {
+    if (field.number == kModelType) bpe = field.value == kBpe;
+  });
+  return sound && bpe;
 }
 
 bool keeps_text(std::string_view model) {
   bool has_charsmap = false;
   bool removes_spaces = true;
   bool escapes_spaces = true;
-  Fields fields(model);
-  while (const auto field = fields.next()) {
-    if (field->number != kNormalizerSpec) continue;
-    Fields spec(field->bytes);
-    while (const auto inner = spec.next()) {
-      if (inner->number == kCharsmap) has_charsmap = !inner->bytes.empty();
-      if (inner->number == kRemoveSpaces) removes_spaces = inner->value != 0;
-      if (inner->number == kEscapeSpaces) escapes_spaces = inner->value != 0;
-    }
-  }
-  return fields.sound() && !has_charsmap && !removes_spaces && escapes_spaces;
+  const bool sound = visit_part(model, kNormalizerSpec, [&](const Field& field) {
+    if (field.number == kCharsmap) has_charsmap = !field.bytes.empty();
+    if (field.number == kRemoveSpaces) removes_spaces = field.value != 0;
+    if (field.number == kEscapeSpaces) escapes_spaces = field.value != 0;
+  });
+  return sound && !has_charsmap && !removes_spaces && escapes_spaces;
 }
 
 }  // namespace lighthouse

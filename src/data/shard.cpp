@@ -42,7 +42,10 @@ bool looks_like_text(std::span<const std::byte> bytes) {
   });
 }
 
-const ShardFormat& read_format(const InputFile& file) {
+/// Magic number, version and count of tokens, which the header begins with.
+using HeaderStart = std::array<int32_t, 3>;
+
+HeaderStart read_header(const InputFile& file) {
   if (file.size() == 0) throw refuse(file.path(), fmt::format("the file is empty; {}", kHint));
   std::vector<std::byte> bytes(static_cast<size_t>(std::min(file.size(), kHeaderBytes)));
   file.read(0, bytes);
@@ -54,8 +57,12 @@ const ShardFormat& read_format(const InputFile& file) {
                                           "takes {}",
                                           bytes.size(), kHeaderBytes));
   }
-  std::array<int32_t, 2> found{};  // magic, version
-  std::memcpy(found.data(), bytes.data(), sizeof(found));
+  HeaderStart header{};
+  std::memcpy(header.data(), bytes.data(), sizeof(header));
+  return header;
+}
+
+const ShardFormat& format_of(const InputFile& file, const HeaderStart& found) {
   if (found[0] != k16Bit.magic && found[0] != k32Bit.magic) {
     throw refuse(file.path(),
                  fmt::format("not a token shard: its magic number is {}; expected {} (16-bit tokens) or {} "
@@ -73,9 +80,8 @@ const ShardFormat& read_format(const InputFile& file) {
 }
 
 /// The header's count, which must agree with the file's length.
-int64_t read_count(const InputFile& file, const ShardFormat& format) {
-  int32_t count = 0;
-  file.read(2 * sizeof(int32_t), std::as_writable_bytes(std::span(&count, 1)));
+int64_t count_of(const InputFile& file, const HeaderStart& header, const ShardFormat& format) {
+  const int32_t count = header[2];
   if (count <= 0) throw refuse(file.path(), fmt::format("its header says that it holds {} tokens", count));
   const int64_t found = file.size() - kHeaderBytes;
   const int64_t expected = int64_t{count} * format.bytes_per_token;
@@ -115,9 +121,10 @@ int64_t first_outside(std::span<const uint32_t> tokens, int64_t vocab_size) {
 }  // namespace
 
 TokenShard::TokenShard(const std::filesystem::path& path) : file_(path) {
-  const ShardFormat& format = read_format(file_);
+  const HeaderStart header = read_header(file_);
+  const ShardFormat& format = format_of(file_, header);
   bytes_per_token_ = format.bytes_per_token;
-  size_ = read_count(file_, format);
+  size_ = count_of(file_, header, format);
 }
 
 void TokenShard::read(int64_t begin, std::span<int32_t> out) const {
@@ -173,7 +180,7 @@ void ShardWriter::append(std::span<const int32_t> tokens) {
 
 void ShardWriter::commit() {
   const ShardFormat& format = bytes_per_token_ == 2 ? k16Bit : k32Bit;
-  const std::array<int32_t, 3> header{format.magic, format.version, static_cast<int32_t>(size_)};
+  const HeaderStart header{format.magic, format.version, static_cast<int32_t>(size_)};
   file_.write_at(0, std::as_bytes(std::span(header)));
   file_.commit();
 }

@@ -77,12 +77,9 @@ class TcpGroup final : public Group {
 
   void join(const std::string& addresses, int port, const std::string& about);
   std::vector<std::string> gather(const std::string& mine, const std::string& what, Channel channel) override;
-  void check(const std::string& what) override {
+  void check(const std::string& what, Clock::duration waited) override {
     const std::lock_guard lock(mutex_);
     if (gone_) throw_gone(what);
-  }
-  void check(const std::string& what, Clock::duration waited) override {
-    check(what);
     if (waited > timeouts_.stall) throw_stalled(what, timeouts_.stall);
   }
   void give_up(const std::string& why, bool refused) override;

@@ -50,7 +50,6 @@ SpecialTokens export_bytes(int64_t max_position_embeddings, const fs::path& to) 
 }
 
 SpecialTokens export_sentencepiece(const fs::path& model, int64_t max_position_embeddings, const fs::path& to) {
-  const auto tokenizer = make_tokenizer(model.string());
   const SentencePieceSettings settings = sentencepiece_settings(model);
   write_file(to / "tokenizer.model", read_file(model));
   write_json(to / kTokenizerConfig, {{"tokenizer_class", "LlamaTokenizer"},
@@ -63,7 +62,7 @@ SpecialTokens export_sentencepiece(const fs::path& model, int64_t max_position_e
                                      {"legacy", false},
                                      {"clean_up_tokenization_spaces", false},
                                      {"model_max_length", max_position_embeddings}});
-  return {std::to_string(tokenizer->begin_of_text()), std::to_string(tokenizer->end_of_text()), "null"};
+  return {std::to_string(settings.begin_token), std::to_string(settings.end_token), "null"};
 }
 
 /// As make_tokenizer tells them apart.

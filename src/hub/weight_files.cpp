@@ -8,6 +8,7 @@
 #include "lighthouse/core/arena.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/json.h"
 #include "lighthouse/model/parameters.h"
 
 namespace lighthouse {
@@ -78,7 +79,7 @@ void WeightFiles::open(const std::string& file_name) {
 }
 
 void WeightFiles::open_index(const fs::path& index) {
-  const Json json = Json::parse(read_file(index), nullptr, false);
+  const Json json = read_json_file<Json>(index);
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) {
     throw InputError(fmt::format("{} is not the index of a sharded model: it has no weight_map", index.string()));
   }

@@ -10,6 +10,7 @@
 #include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/data/json.h"
 #include "lighthouse/dist/ranks.h"
 
 namespace lighthouse {
@@ -66,11 +67,10 @@ Json to_json(const CheckpointState& state, const Json& files) {
 /// The "state" object of a state.json, its checksum verified.
 Json read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / kStateFile;
-  const std::string text = read_file(path);
   const auto damaged = [&](const std::string& why) {
     return InputError(fmt::format("{} is damaged: {}", path.string(), why));
   };
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = read_json_file<Json>(path);
   if (json.is_discarded() || !json.is_object()) throw damaged("not JSON");
   if (!json.contains("format") || json["format"] != kFormat) throw damaged("not the state of a checkpoint");
   if (!json.contains("version") || (json["version"] != kVersion && json["version"] != kVersionOfParts)) {

@@ -21,8 +21,9 @@ std::unique_ptr<Tokenizer> make_sentencepiece_tokenizer(const std::filesystem::p
 /// What other programs must be told of a ".model" file.
 struct SentencePieceSettings {
   std::string unknown, begin, end;  // pieces; where none begins a text, that of its end stands for it
-  bool adds_space = false;          // before a text
-  bool plain_bpe = false;           // byte-pair encoding of the text as it is
+  int32_t begin_token = 0, end_token = 0;
+  bool adds_space = false;  // before a text
+  bool plain_bpe = false;   // byte-pair encoding of the text as it is
 };
 /// Throws InputError as make_sentencepiece_tokenizer does.
 SentencePieceSettings sentencepiece_settings(const std::filesystem::path& path);

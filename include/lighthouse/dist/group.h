@@ -42,10 +42,8 @@ class Group {
   /// Waits for all, for at most Timeouts::stall. Throws PeerError; `what` says in it what was waited for.
   virtual std::vector<std::string> gather(const std::string& mine, const std::string& what,
                                           Channel channel = Channel::kRun) = 0;
-  /// Throws PeerError if a rank is gone. Costs nothing.
-  virtual void check(const std::string& what) = 0;
-  /// Throws PeerError too if what was waited for so long has taken more than Timeouts::stall.
-  virtual void check(const std::string& what, std::chrono::steady_clock::duration waited) = 0;
+  /// Throws PeerError if a rank is gone, or if `what` has been waited for longer than Timeouts::stall. Costs nothing.
+  virtual void check(const std::string& what, std::chrono::steady_clock::duration waited = {}) = 0;
   /// Tells the others that this rank gives up, and why: they stop with a PeerError. Waits until that is under way.
   virtual void give_up(const std::string& why, bool refused) = 0;
   /// Parts in peace: all have done what they had to.

@@ -75,9 +75,8 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, co
                                       Group& group);
 
 /// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
-/// export. `write` puts model.safetensors (Hugging Face's names; float32 or bfloat16), and what else is to lie beside
-/// it, into the folder that it is given. Throws InputError for a name that NewFolder refuses, and as
-/// `write` does.
+/// export. `write` puts model.safetensors (Hugging Face's names; any weight type), and what else is to lie beside it,
+/// into the folder that it is given. Throws InputError for a name that NewFolder refuses, and as `write` does.
 void save_weights_checkpoint(const std::filesystem::path& checkpoint, const CheckpointState& state,
                              const std::function<void(const std::filesystem::path& folder)>& write);
 
@@ -95,7 +94,7 @@ CheckpointState load_state(const std::filesystem::path& checkpoint);
 /// each looks at other files.
 void verify_checkpoint(const std::filesystem::path& checkpoint, int part = 0, int parts = 1);
 
-/// The checkpoint's weights in its file, under Hugging Face's names, float32 or bfloat16.
+/// The checkpoint's weights in its file, under Hugging Face's names, of any weight type (dtype.h).
 SafetensorsFile open_weights(const std::filesystem::path& checkpoint);
 
 /// Copies the checkpoint's weights. Throws InputError if a tensor is missing or has another shape.
