@@ -27,8 +27,15 @@ void check_shapes(const char* operation, const Tensor& q, const Tensor& k, const
           operation, {&q, &k, &v, &out, &lse});
 }
 
-AttentionProblem forward_problem(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out) {
+/// The mask with no window where it would hide nothing.
+AttentionMask narrowed(AttentionMask mask, int64_t length) {
+  if (mask.window >= length) mask.window = 0;
+  return mask;
+}
+
+AttentionProblem forward_problem(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out, int64_t window) {
   AttentionProblem p;
+  p.window = window;
   p.batch = q.size(0);
   p.heads = q.size(2);
   p.kv_heads = k.size(2);
@@ -46,11 +53,12 @@ AttentionProblem forward_problem(const Tensor& q, const Tensor& k, const Tensor&
 struct BackwardCall {
   Tensor dq, dk, dv, dout, out, q, k, v;
   float* lse;  // [B, H, queries]
+  int64_t window;
 };
 
 void run_backward(CudnnAttention& cudnn, const Stream& stream, const BackwardCall& call, bool deterministic,
                   const Tensor& workspace) {
-  AttentionProblem p = forward_problem(call.q, call.k, call.v, call.out);
+  AttentionProblem p = forward_problem(call.q, call.k, call.v, call.out, call.window);
   p.backward = true;
   p.deterministic = deterministic;
   p.dout = strides_of(call.dout);
@@ -63,13 +71,13 @@ void run_backward(CudnnAttention& cudnn, const Stream& stream, const BackwardCal
             workspace);
 }
 
-/// sum [B, N, width] float32 adds part [B, length, width], the first `length` positions of each batch entry.
-__global__ void add_part(float* sum, const bfloat16* part, int64_t length, int64_t sum_length, int64_t width) {
+/// sum [B, length, width] float32, batch entries `sum_stride` apart, adds part [B, length, width].
+__global__ void add_part(float* sum, const bfloat16* part, int64_t length, int64_t sum_stride, int64_t width) {
   using In = Pack<bfloat16>;
   const int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * In::kSize;
   if (i >= length * width) return;
   const In in = load_pack(part + blockIdx.y * length * width + i);
-  float* to = sum + blockIdx.y * sum_length * width + i;
+  float* to = sum + blockIdx.y * sum_stride + i;
   for (int half = 0; half < 2; ++half) {
     Pack<float> total = load_pack(to + 4 * half);
     for (int j = 0; j < 4; ++j) total.values[j] += to_float(in.values[4 * half + j]);
@@ -116,7 +124,7 @@ Tensor front(const Tensor& part, int64_t length) {
 void add_chunk(const Stream& stream, const Tensor& sum, const Tensor& part) {
   const int64_t length = part.size(1), width = part.size(2) * part.size(3);
   const dim3 grid(blocks_for(length * width / Pack<bfloat16>::kSize), static_cast<unsigned>(part.size(0)));
-  add_part<<<grid, kThreads, 0, native(stream)>>>(sum.data<float>(), data_of<bfloat16>(part), length, sum.size(1),
+  add_part<<<grid, kThreads, 0, native(stream)>>>(sum.data<float>(), data_of<bfloat16>(part), length, sum.stride(0),
                                                   width);
   LIGHTHOUSE_LAUNCHED("add_part");
 }
@@ -137,65 +145,78 @@ void copy_columns(const Stream& stream, const Tensor& out, const Tensor& in, int
                                     static_cast<size_t>(in.size(0)), cudaMemcpyDeviceToDevice, native(stream)));
 }
 
+/// cuDNN's deterministic backward over the queries in chunks; dk and dv are summed in float32 in the order of the
+/// chunks.
+void backward_in_chunks(CudnnAttention& cudnn, const Stream& stream, const BackwardCall& whole, const Tensor& lse,
+                        int64_t chunk, const Tensor& scratch) {
+  const int64_t n = whole.q.size(1), rows = whole.q.size(0) * whole.q.size(2);
+  const ChunkScratch parts(scratch, whole.k.shape(), {whole.q.size(0), whole.q.size(2), chunk});
+  for (const Tensor& sum : {parts.dk_sum, parts.dv_sum}) {
+    LIGHTHOUSE_CUDA(cudaMemsetAsync(sum.raw(), 0, static_cast<size_t>(sum.bytes()), native(stream)));
+  }
+  for (int64_t begin = 0; begin < n; begin += chunk) {
+    const int64_t end = std::min(n, begin + chunk);
+    const int64_t first_key = whole.window > 0 ? std::max<int64_t>(0, begin - whole.window + 1) : 0;
+    const auto queries = [&](const Tensor& x) { return x.slice(1, begin, end); };
+    const auto keys = [&](const Tensor& x) { return x.slice(1, first_key, end); };
+    const Tensor dk_part = front(parts.dk_part, end - first_key), dv_part = front(parts.dv_part, end - first_key);
+    const Tensor lse_part = parts.lse_part.view({rows, chunk});
+    copy_columns(stream, lse_part, lse.view({rows, n}), begin, end);
+    const BackwardCall call{queries(whole.dq), dk_part,       dv_part,       queries(whole.dout),    queries(whole.out),
+                            queries(whole.q),  keys(whole.k), keys(whole.v), lse_part.data<float>(), whole.window};
+    run_backward(cudnn, stream, call, true, parts.workspace);
+    add_chunk(stream, keys(parts.dk_sum), dk_part);
+    add_chunk(stream, keys(parts.dv_sum), dv_part);
+  }
+  store_gradient(stream, whole.dk, parts.dk_sum);
+  store_gradient(stream, whole.dv, parts.dv_sum);
+}
+
 }  // namespace
 
 void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& given) {
   const ProfileRange range("attention_forward");
   check_shapes("attention_forward", q, k, v, out, lse);
-  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, documents.starts);
-  if (documents.starts.defined()) {
-    return attention_forward_documents(*attention_, stream, out, lse, scratch, q, k, v, documents);
+  const AttentionMask mask = narrowed(given, q.size(1));
+  if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, mask);
+  if (mask.documents.starts.defined()) {
+    return attention_forward_documents(*attention_, stream, out, lse, scratch, q, k, v, mask);
   }
-  attention_->run(stream, forward_problem(q, k, v, out), {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()},
-                  scratch);
+  attention_->run(stream, forward_problem(q, k, v, out, mask.window),
+                  {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()}, scratch);
 }
 
 void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                      const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                     const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
+                                     const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& given) {
   const ProfileRange range("attention_backward");
   check_shapes("attention_backward", q, k, v, out, lse);
   check_shapes("attention_backward", dq, dk, dv, dout, lse);
+  const AttentionMask mask = narrowed(given, q.size(1));
   if (q.dtype() == DType::kFloat32) {
-    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents.starts);
+    return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask);
   }
-  if (documents.starts.defined()) {
-    return attention_backward_documents(*attention_, stream, {dq, dk, dv, dout, out, q, k, v, lse}, scratch, documents);
+  if (mask.documents.starts.defined()) {
+    return attention_backward_documents(*attention_, stream, {dq, dk, dv, dout, out, q, k, v, lse}, scratch, mask);
   }
-  const int64_t n = q.size(1);
-  const int64_t chunk = options_.deterministic ? cuda_scratch::query_chunk(q.shape(), options_.attention_workspace) : n;
-  if (chunk >= n) {
-    const BackwardCall call{dq, dk, dv, dout, out, q, k, v, lse.data<float>()};
-    return run_backward(*attention_, stream, call, options_.deterministic, scratch);
-  }
-  const ChunkScratch parts(scratch, k.shape(), {q.size(0), q.size(2), chunk});
-  fill(stream, parts.dk_sum, 0);
-  fill(stream, parts.dv_sum, 0);
-  for (int64_t begin = 0; begin < n; begin += chunk) {
-    const int64_t end = std::min(n, begin + chunk);
-    const auto queries = [&](const Tensor& x) { return x.slice(1, begin, end); };
-    const auto keys = [&](const Tensor& x) { return x.slice(1, 0, end); };
-    const Tensor dk_part = front(parts.dk_part, end), dv_part = front(parts.dv_part, end);
-    const Tensor lse_part = parts.lse_part.view({q.size(0) * q.size(2), chunk});
-    copy_columns(stream, lse_part, lse.view({q.size(0) * q.size(2), n}), begin, end);
-    const BackwardCall call{queries(dq), dk_part, dv_part, queries(dout),         queries(out),
-                            queries(q),  keys(k), keys(v), lse_part.data<float>()};
-    run_backward(*attention_, stream, call, true, parts.workspace);
-    add_chunk(stream, parts.dk_sum, dk_part);
-    add_chunk(stream, parts.dv_sum, dv_part);
-  }
-  store_gradient(stream, dk, parts.dk_sum);
-  store_gradient(stream, dv, parts.dv_sum);
+  const BackwardCall whole{dq, dk, dv, dout, out, q, k, v, lse.data<float>(), mask.window};
+  const int64_t chunk = options_.deterministic
+                            ? cuda_scratch::query_chunk(q.shape(), options_.attention_workspace, mask.window)
+                            : q.size(1);
+  if (chunk >= q.size(1)) return run_backward(*attention_, stream, whole, options_.deterministic, scratch);
+  backward_in_chunks(*attention_, stream, whole, lse, chunk, scratch);
 }
 
-int64_t CudaBackend::attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const {
+int64_t CudaBackend::attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents,
+                                               int64_t /*window*/) const {
   return cuda_scratch::attention_forward(options_.dtype, q, kv_heads, documents);
 }
 
-int64_t CudaBackend::attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const {
+int64_t CudaBackend::attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents,
+                                                int64_t window) const {
   return cuda_scratch::attention_backward(options_.dtype, q, kv_heads, options_.deterministic,
-                                          options_.attention_workspace, documents);
+                                          options_.attention_workspace, documents, window);
 }
 
 }  // namespace lighthouse::cuda

@@ -27,8 +27,9 @@ void check(cudnnStatus_t status, const char* call) {
 }
 
 std::string describe(const AttentionProblem& p) {
-  return fmt::format("attention {} with {} heads of {} over {} key/value heads, {} queries, {} keys",
-                     p.backward ? "backward" : "forward", p.heads, p.head_dim, p.kv_heads, p.queries, p.keys);
+  return fmt::format("attention {} with {} heads of {} over {} key/value heads, {} queries, {} keys{}",
+                     p.backward ? "backward" : "forward", p.heads, p.head_dim, p.kv_heads, p.queries, p.keys,
+                     p.window > 0 ? fmt::format(", a window of {}", p.window) : "");
 }
 
 using TensorAttributes = std::shared_ptr<fe::graph::Tensor_attributes>;
@@ -119,6 +120,8 @@ class CudnnAttention::Plan {
     } else {
       attributes.set_causal_mask_bottom_right(true);
     }
+    // cuDNN keeps the scores with key + bound > query.
+    if (problem_.window > 0) attributes.set_diagonal_band_left_bound(static_cast<int>(problem_.window));
     return attributes;
   }
 

@@ -18,6 +18,7 @@ struct AttentionProblem {
   int64_t batch = 0, heads = 0, kv_heads = 0, queries = 0, keys = 0, head_dim = 0;
   // Sequences of their own lengths, `queries` at most, lie end to end in each tensor; so many tokens in all. 0: not so.
   int64_t packed_tokens = 0;
+  int64_t window = 0;  // keys that a query sees, its own included; 0: all up to its own
   bool backward = false;
   bool deterministic = false;
   // Elements from one batch entry, position and head to the next, of each tensor [B, N, heads, D].

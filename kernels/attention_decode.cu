@@ -34,6 +34,7 @@ struct Operands {
   const float *cos, *sin;
   const int32_t* position;
   int heads, kv_heads, head_dim, splits;
+  int window;  // positions that the token sees, its own included; 0: all
   float scale;
 };
 
@@ -214,8 +215,9 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   const int position = *o.position;
   // Whole turns of the block's teams, so that few of them have nothing to do.
   constexpr int kTurn = Teams::kCount * kKeys;
-  const int turns = (position / kTurn + 1 + o.splits - 1) / o.splits;
-  const int begin = split * turns * kTurn, end = min(begin + turns * kTurn, position + 1);
+  const int seen_from = o.window > 0 ? max(0, position - o.window + 1) : 0;
+  const int turns = ((position - seen_from) / kTurn + 1 + o.splits - 1) / o.splits;
+  const int begin = seen_from + split * turns * kTurn, end = min(begin + turns * kTurn, position + 1);
   const bool owned = begin <= position && position < end;
   const int group = head / (o.heads / o.kv_heads);
   const int64_t stride = int64_t{o.kv_heads} * o.head_dim;
@@ -312,11 +314,11 @@ void CudaBackend::cache_rows(const Stream& stream, const Tensor& cache, const Te
 
 void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
                                    const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv, const Tensor& cos,
-                                   const Tensor& sin, const Tensor& position) {
+                                   const Tensor& sin, const Tensor& position, int64_t window) {
   const ProfileRange range("attention_decode");
   require_decode(out, k_cache, v_cache, qkv, cos, sin, position);
   const int64_t heads = out.size(0), head_dim = out.size(1);
-  require(head_dim % 8 == 0 && head_dim <= kMaxHeadDim && heads <= 65535 &&
+  require(window >= 0 && head_dim % 8 == 0 && head_dim <= kMaxHeadDim && heads <= 65535 &&
               scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads) &&
               can_pack(head_dim, {&k_cache, &v_cache}) && have_dtype(out.dtype(), k_cache, v_cache, qkv),
           "attention_decode", {&out, &k_cache, &scratch});
@@ -329,6 +331,7 @@ void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, cons
     o.heads = static_cast<int>(heads);
     o.kv_heads = static_cast<int>(k_cache.size(1));
     o.head_dim = static_cast<int>(head_dim);
+    o.window = static_cast<int>(std::min(window, k_cache.size(0)));
     o.splits = static_cast<int>(cuda_scratch::decode_splits(k_cache.size(0), heads));
     o.scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
     attend(stream, launches_early(), o);

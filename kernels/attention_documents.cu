@@ -34,7 +34,8 @@ bool is_of_fused(const Tensor& x, int64_t position_stride) {
 }
 
 AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k, const Tensor& v,
-                            const Documents& documents) {
+                            const AttentionMask& mask) {
+  const Documents& documents = mask.documents;
   require(is_of_fused(q, q.stride(1)) && is_of_fused(k, q.stride(1)) && is_of_fused(v, q.stride(1)) &&
               out.is_contiguous() && documents.count > 0 && have_shape({q.size(0) * q.size(1) + 2}, documents.bounds),
           "attention in bfloat16 with documents", {&out, &q, &k, &v, &documents.bounds});
@@ -45,6 +46,7 @@ AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k,
   p.queries = p.keys = q.size(1);
   p.head_dim = q.size(3);
   p.packed_tokens = q.size(0) * q.size(1);
+  p.window = mask.window;
   p.q = strides_of(q);
   p.k = strides_of(k);
   p.v = strides_of(v);
@@ -86,24 +88,24 @@ void copy_part(const Stream& stream, const Tensor& to, const Tensor& from) {
 
 void attention_forward_documents(CudnnAttention& cudnn, const Stream& stream, const Tensor& out, const Tensor& lse,
                                  const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
-                                 const Documents& documents) {
-  const AttentionProblem problem = problem_of(out, q, k, v, documents);
+                                 const AttentionMask& mask) {
+  const AttentionProblem problem = problem_of(out, q, k, v, mask);
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()};
   ScratchCutter cutter(scratch);
-  add_places(at, cutter, stream, problem, documents);
+  add_places(at, cutter, stream, problem, mask.documents);
   cudnn.run(stream, problem, at, cutter.rest());
 }
 
 void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, const AttentionGradient& gradient,
-                                  const Tensor& scratch, const Documents& documents) {
+                                  const Tensor& scratch, const AttentionMask& mask) {
   const auto& [dq, dk, dv, dout, out, q, k, v, lse] = gradient;
-  AttentionProblem problem = problem_of(out, q, k, v, documents);
+  AttentionProblem problem = problem_of(out, q, k, v, mask);
   require(is_of_fused(dq, dq.stride(1)) && is_of_fused(dk, dk.stride(1)) && is_of_fused(dv, dv.stride(1)) &&
               dout.is_contiguous(),
           "attention_backward in bfloat16 with documents", {&dq, &dk, &dv, &dout});
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>(), dout.raw()};
   ScratchCutter cutter(scratch);
-  add_places(at, cutter, stream, problem, documents);
+  add_places(at, cutter, stream, problem, mask.documents);
   // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide. It finds its sums of
   // dq where q lies, so that this has to be as narrow (seen with cuDNN 9.19: else it writes beyond them).
   const Tensor packed_q = cutter.take(q.shape(), q.dtype());

@@ -34,9 +34,10 @@ struct Sizes {
   int heads, kv_heads, head_dim;
   unsigned blocks_of_head;  // a head's rows take whole blocks
   float scale;
-  const int32_t* starts;  // [B, N], where each query's document begins; null: all begin at 0
+  const int32_t* starts;  // [B, N], where each query's document starts; null: all start at 0
+  int64_t window;         // keys that a query sees; 0: all up to its own
 
-  Sizes(const Tensor& q, const Tensor& k, const Tensor& documents)
+  Sizes(const Tensor& q, const Tensor& k, const AttentionMask& mask)
       : batches(q.size(0)),
         length(q.size(1)),
         heads(static_cast<int>(q.size(2))),
@@ -44,11 +45,14 @@ struct Sizes {
         head_dim(static_cast<int>(q.size(3))),
         blocks_of_head(static_cast<unsigned>(ceil_div(length, kRows))),
         scale(1.0f / std::sqrt(static_cast<float>(q.size(3)))),
-        starts(documents.defined() ? documents.data<int32_t>() : nullptr) {}
+        starts(mask.documents.starts.defined() ? mask.documents.starts.data<int32_t>() : nullptr),
+        window(mask.window) {}
 
   __device__ int kv_of(int head) const { return head / (heads / kv_heads); }
+  /// The first key that a query sees.
   __device__ int64_t start(int64_t batch, int64_t position) const {
-    return starts == nullptr ? 0 : starts[batch * length + position];
+    const int64_t document = starts == nullptr ? 0 : starts[batch * length + position];
+    return window > 0 ? max(document, position - window + 1) : document;
   }
   __device__ int64_t statistic(int64_t batch, int head, int64_t position) const {
     return (batch * heads + head) * length + position;
@@ -221,7 +225,7 @@ __device__ void add_queries(const Backward& of, const Place& place, int head, co
                             const Row<kCount>& value, Row<kCount>& dk, Row<kCount>& dv) {
   const Sizes& sizes = of.sizes;
   for (int64_t first = place.position; first < sizes.length; first += kWarp) {
-    if (sizes.start(place.batch, first) > place.position) return;  // from here on documents are later ones
+    if (sizes.start(place.batch, first) > place.position) return;  // no query from here on sees the key
     const int count = rows_left(first, sizes.length);
     const int64_t statistic = sizes.statistic(place.batch, head, first) + lane();
     const float lse = lane() < count ? of.lse[statistic] : 0.0f, delta = lane() < count ? of.delta[statistic] : 0.0f;
@@ -280,11 +284,12 @@ bool are_starts(const Tensor& q, const Tensor& starts) {
 }  // namespace
 
 void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
-                               const Tensor& k, const Tensor& v, const Tensor& starts) {
-  require(attends(lse, q, k, v) && are_starts(q, starts) && has_heads(out) && have_shape(q.shape(), out),
+                               const Tensor& k, const Tensor& v, const AttentionMask& mask) {
+  require(attends(lse, q, k, v) && are_starts(q, mask.documents.starts) && mask.window >= 0 && has_heads(out) &&
+              have_shape(q.shape(), out),
           "attention_forward", {&out, &lse, &q, &k, &v});
   if (q.numel() == 0) return;
-  const Sizes sizes(q, k, starts);
+  const Sizes sizes(q, k, mask);
   with_elements_of_lane(q.size(3), [&](auto count) {
     forward_kernel<decltype(count)::value><<<grid_of(sizes, sizes.heads), dim3(kWarp, kRows), 0, native(stream)>>>(
         Heads(out), lse.data<float>(), Heads(q), Heads(k), Heads(v), sizes);
@@ -294,15 +299,15 @@ void attention_forward_float32(const Stream& stream, const Tensor& out, const Te
 
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts) {
-  require(attends(lse, q, k, v) && are_starts(q, starts) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
-              has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) &&
-              have_shape(k.shape(), dk, dv) &&
+                                const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
+  require(attends(lse, q, k, v) && are_starts(q, mask.documents.starts) && mask.window >= 0 && has_heads(dq) &&
+              has_heads(dk) && has_heads(dv) && has_heads(dout) && has_heads(out) &&
+              have_shape(q.shape(), dq, dout, out) && have_shape(k.shape(), dk, dv) &&
               scratch.bytes() >= cuda_scratch::attention_backward(DType::kFloat32, q.shape(), k.size(2), false, 0),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
   if (q.numel() == 0) return;
   auto* delta = data_of<float>(scratch);
-  const Sizes sizes(q, k, starts);
+  const Sizes sizes(q, k, mask);
   const Backward of{Heads(dq), Heads(dk), Heads(dv),         Heads(dout), Heads(q),
                     Heads(k),  Heads(v),  lse.data<float>(), delta,       sizes};
   with_elements_of_lane(q.size(3), [&](auto count) {

@@ -4,15 +4,14 @@
 
 #include <cstdint>
 
-#include "lighthouse/core/tensor.h"
-#include "lighthouse/ops/stream.h"
+#include "lighthouse/ops/backend.h"
 
 namespace lighthouse::cuda {
 
 void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
-                               const Tensor& k, const Tensor& v, const Tensor& starts);
+                               const Tensor& k, const Tensor& v, const AttentionMask& mask);
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& starts);
+                                const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask);
 
 }  // namespace lighthouse::cuda

@@ -86,12 +86,12 @@ class CudaBackend final : public Backend {
   // Causal attention
   int64_t find_documents(const Stream&, const Documents& documents, const Tensor& tokens, int32_t end_of_text) override;
   void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q,
-                         const Tensor& k, const Tensor& v, const Documents& documents) override;
-  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override;
+                         const Tensor& k, const Tensor& v, const AttentionMask& mask) override;
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents, int64_t window) const override;
   void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv, const Tensor& scratch,
                           const Tensor& dout, const Tensor& out, const Tensor& lse, const Tensor& q, const Tensor& k,
-                          const Tensor& v, const Documents& documents) override;
-  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override;
+                          const Tensor& v, const AttentionMask& mask) override;
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents, int64_t window) const override;
   void token_norm_linear(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
                          const Tensor& weight) override;
   void token_norm_swiglu(const Stream&, const Tensor& out, const Tensor& x, const Tensor& norm, double epsilon,
@@ -100,7 +100,7 @@ class CudaBackend final : public Backend {
   void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) override;
   void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                         const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
-                        const Tensor& position) override;
+                        const Tensor& position, int64_t window) override;
   int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override;
 
   // Lighthouse Attention
@@ -118,9 +118,10 @@ class CudaBackend final : public Backend {
                          const Tensor& cos, const Tensor& sin, const LighthouseShape& shape) override;
   void lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
                                   const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                  const LighthouseShape& shape) override;
+                                  const LighthouseShape& shape, const Tensor& window_dqkv) override;
   void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
-                          const LighthouseSelection& selection, const LighthouseShape& shape) override;
+                          const LighthouseSelection& selection, const LighthouseShape& shape,
+                          const Tensor& window_out) override;
   void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
                                    const LighthouseSelection& selection, const LighthouseShape& shape) override;
 

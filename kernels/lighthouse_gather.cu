@@ -49,12 +49,13 @@ struct Operands {
   const int* rows;                             // [B, G, E]
   const float *cos = nullptr, *sin = nullptr;  // [N, D/2]
   Pyramid pyramid;
-  int shift;          // 0 to gather, 1 to scatter
-  int heads, groups;  // X, G
-  int queries;        // heads before this one are query heads; after them come the keys' and the values'
-  int rotated = 0;    // heads before this one are rotated
-  int half;           // D/2
-  int parts = 0;      // of a sequence
+  int shift;                   // 0 to gather, 1 to scatter
+  int heads, groups;           // X, G
+  int queries;                 // heads before this one are query heads; after them come the keys' and the values'
+  int rotated = 0;             // heads before this one are rotated
+  int half;                    // D/2
+  int parts = 0;               // of a sequence
+  Heads<const T> window = {};  // as `to`: the window branch, with which `to` becomes the mean; null: none
 
   /// The number of the selection that a head uses, over all batch entries.
   __device__ int64_t selection_of(int batch, int head) const {
@@ -233,7 +234,8 @@ template <typename T, int kSize, int kLevels>
 __device__ void spread(const Operands<T>& o, int batch, int part, int head, int column) {
   const int* __restrict__ rows = o.rows_of(batch, head);
   const T* __restrict__ from = o.from.at(batch, head, column);
-  T* __restrict__ to = o.to.at(batch, head, column);
+  T* to = o.to.at(batch, head, column);
+  const T* window = o.window.data == nullptr ? nullptr : o.window.at(batch, head, column);  // may be `to`
   int upper_rows[kLevels - 1];
   int entry = part;
 #pragma unroll(kLevels <= kFewLevels ? kLevels : 1)
@@ -273,6 +275,12 @@ __device__ void spread(const Operands<T>& o, int batch, int part, int head, int 
         pair.load(from + own_rows[i] * o.from.row_stride, o.half);
         x.add(pair, 1.0f);
       }
+      if (window != nullptr) {
+        PackPair<T, kSize> pair;
+        pair.load(window + token * o.window.row_stride, o.half);
+        x.add(pair, 1.0f);
+        x.scale(0.5f);
+      }
       if (head < o.rotated) {
         const int64_t in_table = int64_t{token} * o.half + column;
         x.rotate(o.cos + in_table, o.sin + in_table, -1.0f);
@@ -302,6 +310,7 @@ struct Transfer {
   bool fused;         // qkv, or query heads alone
   const Tensor& cos;  // may be empty
   const Tensor& sin;
+  const Tensor& window = {};  // the window branch, as `to`; may be empty
 
   const Tensor& full() const { return direction == Direction::kCollect ? from : to; }
   const Tensor& gathered() const { return direction == Direction::kCollect ? to : from; }
@@ -315,12 +324,17 @@ struct Transfer {
                 x.size(1) == shape.sequence_length &&
                 have_shape({x.size(0), shape.gathered(), x.size(2), x.size(3)}, gathered()) &&
                 from.dtype() == to.dtype() && fits(selection, x.size(0), shape) && queries() > 0 &&
-                queries() % groups() == 0 && (angles || cos.rank() == 0),
-            operation, {&from, &to, &selection.indices, &selection.rows, &cos, &sin});
+                queries() % groups() == 0 && (angles || cos.rank() == 0) && merges(),
+            operation, {&from, &to, &selection.indices, &selection.rows, &cos, &sin, &window});
+  }
+
+  bool merges() const {
+    return window.rank() == 0 || (has_heads(window) && have_shape(to.shape(), window) && window.dtype() == to.dtype());
   }
 
   bool packs() const {
     return can_pack(full().size(3) / 2, {&from, &to}) && strides_pack(from) && strides_pack(to) &&
+           (window.rank() == 0 || (can_pack(full().size(3) / 2, {&window}) && strides_pack(window))) &&
            (cos.rank() == 0 || can_pack(full().size(3) / 2, {&cos, &sin}));
   }
 };
@@ -336,6 +350,7 @@ Operands<T> operands_of(const Transfer& t) {
                 .groups = static_cast<int>(t.groups()),
                 .queries = static_cast<int>(t.queries()),
                 .half = static_cast<int>(t.full().size(3) / 2)};
+  if (t.window.rank() > 0) o.window = heads_of<const T>(t.window);
   if (t.cos.rank() > 0) {
     o.cos = t.cos.data<float>();
     o.sin = t.sin.data<float>();
@@ -400,15 +415,18 @@ void CudaBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered
 
 void CudaBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
                                              const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                             const LighthouseShape& shape) {
+                                             const LighthouseShape& shape, const Tensor& window_dqkv) {
   const ProfileRange range("lighthouse_gather_backward");
-  run(stream, {"lighthouse_gather_backward", Direction::kSpread, 0, dgathered, dqkv, selection, shape, true, cos, sin});
+  run(stream, {"lighthouse_gather_backward", Direction::kSpread, 0, dgathered, dqkv, selection, shape, true, cos, sin,
+               window_dqkv});
 }
 
 void CudaBackend::lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                                     const LighthouseSelection& selection, const LighthouseShape& shape) {
+                                     const LighthouseSelection& selection, const LighthouseShape& shape,
+                                     const Tensor& window_out) {
   const ProfileRange range("lighthouse_scatter");
-  run(stream, {"lighthouse_scatter", Direction::kSpread, 1, gathered, out, selection, shape, false, {}, {}});
+  run(stream,
+      {"lighthouse_scatter", Direction::kSpread, 1, gathered, out, selection, shape, false, {}, {}, window_out});
 }
 
 void CudaBackend::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,

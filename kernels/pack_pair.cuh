@@ -51,6 +51,13 @@ struct Floats {
       second[i] += factor * pair.second.at(i);
     }
   }
+  __device__ void scale(float factor) {
+#pragma unroll
+    for (int i = 0; i < kSize; ++i) {
+      first[i] *= factor;
+      second[i] *= factor;
+    }
+  }
   /// `direction` is 1, or -1 to rotate back.
   __device__ void rotate(const float* cos, const float* sin, float direction) {
     Angles<kSize>(cos, sin, direction).rotate(first, second);

@@ -1,4 +1,5 @@
-// lighthouse bench attention: one layer, dense and Lighthouse, and what limits it.
+// lighthouse bench attention: one layer, dense, in a window, Lighthouse, and Lighthouse with a window, and what limits
+// it.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -23,7 +24,8 @@ struct Options {
   std::vector<int64_t> sequence_lengths;  // empty: what suits the device
   AttentionShape shape{1, 0, 0, 0, 0};    // 0: what suits the device
   LighthouseSettings lighthouse;
-  int64_t top_k = 0;  // 0: N / 64
+  int64_t top_k = 0;   // 0: N / 64
+  int64_t window = 0;  // also window attention and Lighthouse with a window; 0: neither
   int64_t repeats = 3;
   int64_t longest_dense = int64_t{1} << 30;
   bool breakdown = false;
@@ -33,11 +35,12 @@ struct Options {
 /// One Lighthouse layer with its inputs and outputs: from q, k, v in memory, before RoPE, to dq, dk, dv.
 class LayerBench {
  public:
-  LayerBench(const LighthouseSettings& settings, const AttentionShape& shape, Backend& backend)
+  /// `window`: the width of the window beside; 0: none.
+  LayerBench(const LighthouseSettings& settings, int64_t window, const AttentionShape& shape, Backend& backend)
       : shape_(shape),
         backend_(backend),
         stream_(backend.compute_stream()),
-        attention_(make_attention(AttentionKind::kLighthouse, settings, shape, rope_, backend)) {
+        attention_(make_attention({AttentionKind::kLighthouse, window}, settings, shape, rope_, backend)) {
     Arena measuring;
     lay_out(measuring);
     arena_ = Arena(backend.allocate(measuring.used()));
@@ -68,6 +71,7 @@ class LayerBench {
     for (Tensor* full : {&out_, &dout_})
       *full = take({shape_.batch, n, shape_.heads, shape_.head_dim}, backend_.dtype());
     attention_->lay_out_kept(arena);
+    attention_->lay_out_recomputed(arena);
     attention_->lay_out_scratch(arena);
   }
 
@@ -83,7 +87,7 @@ class LayerBench {
 /// What was measured at one length. Seconds of 0 were not measured.
 struct Row {
   int64_t n = 0, top_k = 0, gathered = 0;
-  AttentionSeconds dense, floor, lighthouse;
+  AttentionSeconds dense, floor, lighthouse, window, with_window;
   int64_t bytes = 0;
 };
 
@@ -114,27 +118,50 @@ std::string table_of(const std::vector<Row>& rows, const AttentionShape& shape, 
   return table.str();
 }
 
+/// What the window takes, alone and beside Lighthouse. The roofline of attention alone is the larger of its traffic at
+/// the rate of a copy, `copy`, and its arithmetic at that of a large product.
+std::string window_table_of(const std::vector<Row>& rows, const Options& options, const Backend& backend,
+                            double product, double copy) {
+  TextTable table({"N", "window", "window fwd", "fwd+bwd", "roofline", "x roofline", "lighthouse + window fwd",
+                   "fwd+bwd", "x dense fwd+bwd", "more than lighthouse"});
+  const AttentionShape& s = options.shape;
+  for (const Row& r : rows) {
+    const double flops = 3.5 * causal_attention_flops({s.batch, r.n, s.heads, s.head_dim}, options.window);
+    // Forward reads q, k, v and writes out; backward reads these and dout and writes dq, dk, dv.
+    const auto elements =
+        static_cast<double>(s.batch * r.n * s.head_dim * (5 * s.heads + 4 * s.kv_heads + s.heads + 2 * s.kv_heads));
+    const double roofline = std::max(flops / product, elements * static_cast<double>(size_of(backend.dtype())) / copy);
+    table.add_row({format_count(r.n), format_count(options.window), ms(r.window.forward), ms(r.window.both),
+                   ms(roofline), fmt::format("{:.2f}", r.window.both / roofline), ms(r.with_window.forward),
+                   ms(r.with_window.both), ratio(r.dense.both, r.with_window.both),
+                   ms(r.with_window.both - r.lighthouse.both)});
+  }
+  return table.str();
+}
+
 std::string csv_of(const std::vector<Row>& rows) {
   std::string csv =
       "n,top_k,gathered,dense_forward_ms,dense_both_ms,lighthouse_forward_ms,lighthouse_both_ms,floor_forward_ms,"
-      "floor_both_ms,memory_bytes\n";
+      "floor_both_ms,memory_bytes,window_forward_ms,window_both_ms,lighthouse_window_forward_ms,"
+      "lighthouse_window_both_ms\n";
   const auto number = [](double seconds) { return seconds > 0 ? fmt::format("{:.6g}", 1e3 * seconds) : ""; };
   for (const Row& r : rows) {
-    csv += fmt::format("{},{},{},{},{},{},{},{},{},{}\n", r.n, r.top_k, r.gathered, number(r.dense.forward),
+    csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", r.n, r.top_k, r.gathered, number(r.dense.forward),
                        number(r.dense.both), number(r.lighthouse.forward), number(r.lighthouse.both),
-                       number(r.floor.forward), number(r.floor.both), r.bytes);
+                       number(r.floor.forward), number(r.floor.both), r.bytes, number(r.window.forward),
+                       number(r.window.both), number(r.with_window.forward), number(r.with_window.both));
   }
   return csv;
 }
 
 /// Time and traffic of each operation of a layer.
-void print_breakdown(const LighthouseSettings& settings, const AttentionShape& shape, Backend& backend,
+void print_breakdown(const LighthouseSettings& settings, int64_t window, const AttentionShape& shape, Backend& backend,
                      const AttentionSeconds& floor, double bytes_per_second) {
   const double flops = causal_attention_flops(
       {shape.batch, settings.shape(shape.sequence_length).gathered(), shape.heads, shape.head_dim});
   MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated,
                         {0, flops / floor.forward, 2.5 * flops / floor.backward(), bytes_per_second});
-  LayerBench layer(settings, shape, timing);
+  LayerBench layer(settings, window, shape, timing);
   timing.reset();
   layer.both();
   fmt::print("\nN = {}, each operation repeated:\n{}\n", format_count(shape.sequence_length),
@@ -163,7 +190,7 @@ LighthouseSettings settings_at(const Options& options, int64_t n) {
   settings.top_k = options.top_k > 0 ? options.top_k : n / 64;
   settings.tile = std::min(settings.tile, settings.top_k);
   settings.dense_layers.clear();
-  settings.check(n, 1);
+  AttentionSettings{0, settings}.check(AttentionKind::kLighthouse, n, 1);
   return settings;
 }
 
@@ -176,9 +203,13 @@ Row measure(const Options& options, int64_t n, Backend& backend) {
   row.top_k = settings.top_k;
   row.gathered = settings.shape(n).gathered();
   {
-    LayerBench layer(settings, shape, backend);
+    LayerBench layer(settings, 0, shape, backend);
     row.lighthouse = layer.time(options.repeats);
     row.bytes = layer.bytes();
+  }
+  if (options.window > 0) {
+    row.with_window = LayerBench(settings, options.window, shape, backend).time(options.repeats);
+    row.window = time_attention(backend, shape, options.repeats, options.window);
   }
   AttentionShape gathered = shape;
   gathered.sequence_length = row.gathered;
@@ -207,16 +238,18 @@ void bench_attention(const Options& given) {
     if (!options.breakdown) continue;
     AttentionShape shape = s;
     shape.sequence_length = n;
-    print_breakdown(settings_at(options, n), shape, *backend, rows.back().floor, copy);
+    print_breakdown(settings_at(options, n), options.window, shape, *backend, rows.back().floor, copy);
   }
   fmt::print("\n{}", table_of(rows, s, product));
+  if (options.window > 0) fmt::print("\n{}", window_table_of(rows, options, *backend, product, copy));
   if (!options.csv.empty()) write_file(options.csv, csv_of(rows));
 }
 
 }  // namespace
 
 void add_bench_attention_command(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("attention", "One layer, dense and Lighthouse, forward and backward");
+  CLI::App* command =
+      bench.add_subcommand("attention", "One layer, dense, in a window, and Lighthouse, forward and backward");
   auto o = std::make_shared<Options>();
   add_device_options(*command, o->device, o->dtype);
   command->add_flag("--deterministic", o->deterministic, "Attention's backward with the same bits on every call");
@@ -228,6 +261,8 @@ void add_bench_attention_command(CLI::App& bench) {
   command->add_option("--levels", o->lighthouse.levels, "L")->capture_default_str();
   command->add_option("--pooling-factor", o->lighthouse.pooling_factor, "p")->capture_default_str();
   command->add_option("--top-k", o->top_k, "k; 0: N / 64")->check(at_least(0))->capture_default_str();
+  command->add_option("--window", o->window, "Also window attention of this width, alone and beside Lighthouse")
+      ->check(at_least(1));
   command->add_option("--tile", o->lighthouse.tile, "Entries expanded by one tile; at most k")->capture_default_str();
   command->add_option("--scorer", o->scorer, "norm or dilated")
       ->check(CLI::IsMember({"norm", "dilated"}))

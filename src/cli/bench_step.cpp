@@ -143,14 +143,25 @@ double median(std::vector<double> values) {
 int64_t attended_length(const RunConfig& config) {
   const StageSection& stage = config.stages[0];
   const int64_t length = stage.batch.sequence_length;
-  const auto layers = attention_of_layers(stage.attention, config.lighthouse, config.model.num_hidden_layers);
-  const bool all_sparse = std::find(layers.begin(), layers.end(), AttentionKind::kDense) == layers.end();
-  return all_sparse ? config.lighthouse.shape(length).gathered() : length;
+  const auto layers = attention_of_layers(stage.attention, config.attention, config.model);
+  int64_t longest = 0;
+  for (const LayerAttention& layer : layers) {
+    switch (layer.kind) {
+      case AttentionKind::kDense:
+        return length;
+      case AttentionKind::kWindow:
+        longest = std::max(longest, std::min(layer.window, length));
+        break;
+      case AttentionKind::kLighthouse:
+        longest = std::max(longest, config.attention.lighthouse.shape(length).gathered());
+    }
+  }
+  return longest;
 }
 
 double flops_per_step(const RunConfig& config) {
   const StageSection& stage = config.stages[0];
-  return training_flops_per_token(config.model, config.lighthouse, stage.attention, stage.batch.sequence_length) *
+  return training_flops_per_token(config.model, config.attention, stage.attention, stage.batch.sequence_length) *
          static_cast<double>(stage.batch.tokens_per_step());
 }
 

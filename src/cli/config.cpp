@@ -15,19 +15,36 @@ struct Options {
   bool reference = false;
 };
 
+/// The layers of each stage's steps, as comments: "# 1 to 4: lighthouse + window 256".
+std::string layers_of(const RunConfig& config) {
+  std::string text;
+  for (const StageSection& stage : config.stages) {
+    text += fmt::format("\n# The layers in the steps of stage \"{}\":\n", stage.name);
+    const auto layers = attention_of_layers(stage.attention, config.attention, config.model);
+    for (size_t begin = 0, end = 0; begin < layers.size(); begin = end) {
+      while (end < layers.size() && layers[end] == layers[begin]) ++end;
+      const std::string range = end - begin > 1 ? fmt::format("{} to {}", begin, end - 1) : std::to_string(begin);
+      text += fmt::format("#   {}: {}\n", range, describe(layers[begin]));
+    }
+  }
+  return text;
+}
+
 void run(const Options& options) {
   if (options.reference) {
     fmt::print("{}", config_reference());
     return;
   }
   if (options.config.empty()) throw CLI::RequiredError("CONFIG");
-  fmt::print("{}", to_yaml(load_config(options.config, options.settings)));
+  const RunConfig config = load_config(options.config, options.settings);
+  fmt::print("{}{}", to_yaml(config), layers_of(config));
 }
 
 }  // namespace
 
 void add_config_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("config", "Print the resolved config: every value spelled out");
+  CLI::App* command = program.add_subcommand(
+      "config", "Print the resolved config: every value spelled out, and each layer's attention");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
   command->get_option("CONFIG")->required(false);  // --reference needs none

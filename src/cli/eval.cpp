@@ -41,7 +41,7 @@ void add_retrieval_options(CLI::App& command, EvalOptions& options) {
 }  // namespace
 
 AttentionKind attention_of(const EvalOptions& options) {
-  return options.attention == "lighthouse" ? AttentionKind::kLighthouse : AttentionKind::kDense;
+  return attention_kind_of(options.attention);
 }
 
 void add_eval_command(CLI::App& program) {
@@ -49,8 +49,8 @@ void add_eval_command(CLI::App& program) {
   auto options = std::make_shared<EvalOptions>();
   command->add_option("CHECKPOINT", options->checkpoints, "Checkpoints, or runs' directories for their newest")
       ->required();
-  command->add_option("--attention", options->attention, "dense, or lighthouse as the run's config has it")
-      ->check(CLI::IsMember({"dense", "lighthouse"}))
+  command->add_option("--attention", options->attention, "dense, or window or lighthouse as the run's config has it")
+      ->check(CLI::IsMember({"dense", "window", "lighthouse"}))
       ->capture_default_str();
   add_device_options(*command, options->device, options->dtype);
   command->add_option("--out", options->out, "A folder for JSON, CSV and a plot; files of an evaluation before go");

@@ -43,9 +43,10 @@ PassSettings pass_of(const EvalOptions& options, const ModelCard& card, int64_t 
   settings.batch = options.batch;
   settings.sequence_length = length;
   settings.rope_theta = card.model.rope_theta;
-  settings.attention = attention_of(options);
-  settings.lighthouse = card.config.lighthouse;
-  if (settings.attention == AttentionKind::kDense) {  // inside documents where training was
+  settings.kind = attention_of(options);
+  settings.attention = card.config.attention;
+  settings.attention.check(settings.kind, length, card.model.num_hidden_layers);
+  if (settings.kind != AttentionKind::kLighthouse) {  // inside documents where training was
     settings.document_end = document_end_of(card.config, card.stage);
   }
   return settings;

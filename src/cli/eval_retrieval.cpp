@@ -46,12 +46,15 @@ RetrievalOptions test_of(const EvalOptions& options, const ModelCard& card, cons
   RetrievalOptions test;
   const int64_t trained = card.stage.batch.sequence_length;
   test.lengths = options.lengths.empty() ? default_lengths(trained, task.shortest()) : options.lengths;
-  for (int64_t length : test.lengths) card.warn_if_beyond_training(length);
   test.depths = options.depths;
   test.trials = options.trials;
   test.seed = static_cast<uint64_t>(options.seed);
-  test.attention = attention_of(options);
-  test.lighthouse = card.config.lighthouse;
+  test.kind = attention_of(options);
+  test.attention = card.config.attention;
+  for (int64_t length : test.lengths) {
+    card.warn_if_beyond_training(length);
+    test.attention.check(test.kind, length, card.model.num_hidden_layers);
+  }
   return test;
 }
 

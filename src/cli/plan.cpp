@@ -124,7 +124,7 @@ void print_operations(const RunConfig& config, Target& target) {
   for (const StepPlan& plan : steps_of(config)) {
     const BatchSection& batch = config.stages[static_cast<size_t>(plan.stage)].batch;
     const double flops =
-        training_flops_per_token(config.model, config.lighthouse, plan.attention, batch.sequence_length);
+        training_flops_per_token(config.model, config.attention, plan.attention, batch.sequence_length);
     const double seconds = floor_seconds(step_costs(config, plan.stage, plan.attention, *target.counting));
     total += seconds * static_cast<double>(plan.steps);
     table.add_row({plan.name, std::string(name_of(plan.attention)), format_count(batch.tokens_per_step()),

@@ -94,7 +94,7 @@ class Checker {
       if (stage.dense_every != 0) {
         refuse(path + ".dense_every",
                fmt::format("{}.dense_every is {}, but the stage is dense throughout; it belongs in "
-                           "a stage with attention: lighthouse",
+                           "a stage with attention: lighthouse or window",
                            path, stage.dense_every));
       }
       return;
@@ -105,29 +105,33 @@ class Checker {
                          "steps; or attention: dense",
                          path));
     }
-    if (stage.data.document_mask != DocumentMask::kNone) {
+    if (stage.attention == AttentionKind::kLighthouse && stage.data.document_mask != DocumentMask::kNone) {
       refuse(
           path + ".data.document_mask",
           fmt::format("{}.data.document_mask is attention, but a Lighthouse stage pools across documents; it belongs "
-                      "in a stage with attention: dense",
+                      "in a stage with attention: dense or window",
                       path));
     }
-    check_lighthouse(stage, path);
+    check_attention(stage, path);
   }
 
-  void check_lighthouse(const StageSection& stage, const std::string& path) const {
-    const int64_t layers = config_.model.num_hidden_layers;
-    const std::string subject = fmt::format("attention.lighthouse in stage \"{}\" ({}, sequence_length {})", stage.name,
-                                            path, stage.batch.sequence_length);
-    located("attention.lighthouse", subject, [&] { config_.lighthouse.check(stage.batch.sequence_length, layers); });
-    const auto kinds = attention_of_layers(stage.attention, config_.lighthouse, layers);
-    if (std::find(kinds.begin(), kinds.end(), AttentionKind::kLighthouse) != kinds.end()) return;
-    refuse("attention.lighthouse.dense_layers",
-           fmt::format("{}: dense_layers [{}] makes all {} layers of the model dense; leave at least one out, as in {}",
-                       subject, fmt::join(config_.lighthouse.dense_layers, ", "), layers,
-                       layers > 2   ? "[0, -1]"
-                       : layers > 1 ? "[0]"
-                                    : "[]"));
+  void check_attention(const StageSection& stage, const std::string& path) const {
+    const bool lighthouse = stage.attention == AttentionKind::kLighthouse;
+    const std::string section = lighthouse ? "attention.lighthouse" : "attention";
+    const std::string subject = fmt::format("{} in stage \"{}\" ({}, sequence_length {})", section, stage.name, path,
+                                            stage.batch.sequence_length);
+    located(section, subject, [&] {
+      config_.attention.check(stage.attention, stage.batch.sequence_length, config_.model.num_hidden_layers);
+    });
+    const auto layers = attention_of_layers(stage.attention, config_.attention, config_.model);
+    const auto follows_the_stage = [&](const LayerAttention& layer) { return layer.kind == stage.attention; };
+    if (lighthouse && std::none_of(layers.begin(), layers.end(), follows_the_stage)) {
+      refuse("model.sliding_window",
+             fmt::format(
+                 "{}: every layer that is to use Lighthouse has a window of the model's own, model.sliding_window {}, "
+                 "which holds in all stages; give the stage attention: dense, or set sliding_window to 0",
+                 subject, config_.model.sliding_window));
+    }
   }
 
   /// A rough count, in floating point: what passes can be counted exactly in 64 bits.

@@ -98,6 +98,12 @@ void visit(ModelConfig& model, FieldVisitor& v) {
   v.real("rms_norm_eps", model.rms_norm_eps, {0, 1, true, false}, "epsilon of RMSNorm");
   v.real("initializer_range", model.initializer_range, {0, 100}, "standard deviation of initial weights");
   v.boolean("tie_word_embeddings", model.tie_word_embeddings, "one matrix for embedding and output");
+  v.integer(
+      "sliding_window", model.sliding_window, {0, kMaxSequence},
+      "a window of the model's own, as Mistral has it: a layer's queries see so many keys, their own included, in "
+      "every stage and in generation; 0: all keys");
+  v.integers("full_attention_layers", model.full_attention_layers, {-kMaxLayers, kMaxLayers - 1},
+             "layers without the model's own window; negative numbers count from the end");
 }
 
 void visit(LighthouseSettings& lighthouse, FieldVisitor& v) {
@@ -114,6 +120,12 @@ void visit(LighthouseSettings& lighthouse, FieldVisitor& v) {
             "the first positions, which no pooled entry reaches, attend to what precedes them");
   v.integers("dense_layers", lighthouse.dense_layers, {-kMaxLayers, kMaxLayers - 1},
              "layers that stay dense in Lighthouse steps; negative numbers count from the end");
+  v.integer("window", lighthouse.window, {0, kMaxSequence},
+            "width of the local window beside each Lighthouse layer, whose output is the mean of both; 0: no window");
+  v.integers("window_layers", lighthouse.window_layers, {-kMaxLayers, kMaxLayers - 1},
+             "layers that attend in a window alone (`attention.window`) in Lighthouse steps");
+  v.integer("window_every", lighthouse.window_every, {0, kMaxLayers},
+            "n: layers 0, n, 2n, ... too attend in a window alone, unless `dense_layers` has them; 0: no more layers");
 }
 
 void visit(DataSource& source, FieldVisitor& v) {
@@ -150,14 +162,14 @@ void inherit(StageSection& stage, const RunConfig& config) {
 
 void visit(StageSection& stage, FieldVisitor& v) {
   v.text("name", stage.name, TextRule::kAny, "appears in metrics; attention and number if not set: `lighthouse-0`");
-  choice(v, "attention", stage.attention, {Names{"dense", "lighthouse"}}, "how the stage's steps attend");
+  choice(v, "attention", stage.attention, {Names{"dense", "window", "lighthouse"}}, "how the stage's steps attend");
   v.integer("steps", stage.steps, {1, kMaxSteps}, "optimizer steps of this stage");
   v.real("learning_rate_factor", stage.learning_rate_factor, {0, 1e6},
          "the schedule's learning rate is multiplied by it; may also be written `learning_rate`");
   // Not below 0.01: that would be a learning rate, not a factor.
   v.also_called("learning_rate", "learning_rate_factor", stage.learning_rate_factor, {0.01, 1e6});
   v.integer("dense_every", stage.dense_every, {0, kMaxSteps},
-            "in a Lighthouse stage every n-th step is dense, n at least 2; 0: none is");
+            "in a window or Lighthouse stage every n-th step is dense, n at least 2; 0: none is");
   v.real("rope_theta", stage.rope_theta, {1, 1e12}, "instead of the model's");
   recompute(v, stage.recompute, "instead of [memory](#memory)'s");
   v.section(
@@ -251,7 +263,11 @@ void visit_fields(RunConfig& config, FieldVisitor& v) {
   v.section(
       "attention",
       [&](FieldVisitor& inner) {
-        section(inner, "lighthouse", config.lighthouse, "Lighthouse Attention, for the stages that use it.");
+        inner.integer(
+            "window", config.attention.window, {0, kMaxSequence},
+            "width of layers that attend in a local window alone: the query's own key and those before it. For "
+            "stages with `attention: window` and for `lighthouse.window_layers`; 0: not set");
+        section(inner, "lighthouse", config.attention.lighthouse, "Lighthouse Attention, for the stages that use it.");
       },
       "How layers attend.");
   section(v, "data", config.data, "Token shards, as `lighthouse prepare` writes them.");

@@ -152,8 +152,8 @@ std::vector<RetrievalCell> test_retrieval(const RetrievalTask& task, const Model
     PassSettings settings;
     settings.sequence_length = length;
     settings.rope_theta = config.rope_theta;
+    settings.kind = options.kind;
     settings.attention = options.attention;
-    settings.lighthouse = options.lighthouse;
     ForwardPass pass(config, settings, backend);
     for (int64_t d = 0; d < options.depths; ++d) {
       RetrievalCell cell{length, static_cast<double>(d) / static_cast<double>(options.depths - 1), 0, options.trials};

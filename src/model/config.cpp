@@ -122,10 +122,45 @@ void check_rope(const RopeScaling& rope) {
   }
 }
 
+void check_windows(const ModelConfig& config) {
+  if (config.sliding_window < 0) {
+    throw InputError(fmt::format("sliding_window is {}; expected at least 1, or 0 for none", config.sliding_window));
+  }
+  if (config.sliding_window == 0 && !config.full_attention_layers.empty()) {
+    throw InputError(
+        "full_attention_layers names layers without the model's window, but sliding_window, its width, is not set");
+  }
+  for (int64_t layer : config.full_attention_layers) {
+    if (layer_index(layer, config.num_hidden_layers) >= 0) continue;
+    throw InputError(fmt::format("full_attention_layers names layer {}, but the model has {} layers: 0 to {}", layer,
+                                 config.num_hidden_layers, config.num_hidden_layers - 1));
+  }
+}
+
 }  // namespace
+
+std::vector<int64_t> ModelConfig::sliding_windows() const {
+  std::vector<int64_t> windows(static_cast<size_t>(num_hidden_layers), sliding_window);
+  for (int64_t layer : full_attention_layers) {
+    const int64_t index = layer_index(layer, num_hidden_layers);
+    if (index >= 0) windows[static_cast<size_t>(index)] = 0;
+  }
+  return windows;
+}
+
+std::vector<LayerAttention> attention_of_layers(AttentionKind step, const AttentionSettings& settings,
+                                                const ModelConfig& model) {
+  std::vector<LayerAttention> layers = attention_of_layers(step, settings, model.num_hidden_layers);
+  const std::vector<int64_t> windows = model.sliding_windows();
+  for (size_t i = 0; i < layers.size(); ++i) {
+    if (windows[i] > 0) layers[i] = {AttentionKind::kWindow, windows[i]};
+  }
+  return layers;
+}
 
 void ModelConfig::check() const {
   check_positive(*this);
+  check_windows(*this);
   check_tokens(*this);
   check_rope(rope_scaling);
   if (hidden_size % num_attention_heads != 0 || head_dim() % kHeadGranule != 0) {

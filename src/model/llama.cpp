@@ -24,10 +24,10 @@ Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& b
   config.check();
   const AttentionShape shape{settings.batch, settings.sequence_length, config.num_attention_heads,
                              config.num_key_value_heads, config.head_dim()};
-  for (AttentionKind kind : attention_of_layers(settings.attention, settings.lighthouse, config.num_hidden_layers)) {
+  for (const LayerAttention& attention : attention_of_layers(settings.kind, settings.attention, config)) {
     Layer& layer = layers_.emplace_back();
-    layer.attention =
-        make_attention(kind, settings.lighthouse, shape, rope_, backend, settings.document_end ? &documents_ : nullptr);
+    layer.attention = make_attention(attention, settings.attention.lighthouse, shape, rope_, backend,
+                                     settings.document_end ? &documents_ : nullptr);
   }
 }
 
@@ -67,9 +67,10 @@ void Llama::lay_out_layer(Arena& arena, Layer& layer) {
   layer.input.sum = activation(arena, MemoryUse::kActivations, {tokens(), config_.hidden_size});
   layer.input.normed = kept(keeps(Recompute::kNorms), shared_input_.normed);
   layer.input.rstd = kept(of_block, shared_input_.rstd);
-  layer.qkv = kept(of_block && layer.attention->keeps_full_length(), qkv_);
-  layer.attended = kept(of_block && layer.attention->keeps_full_length(), attended_);
+  layer.qkv = kept(of_block && layer.attention->keeps_qkv(), qkv_);
+  layer.attended = kept(of_block && layer.attention->keeps_output(), attended_);
   layer.attention->lay_out_kept(arena);
+  if (of_block) layer.attention->lay_out_recomputed(arena);
   layer.middle.sum = kept(of_block, shared_middle_.sum);
   layer.middle.normed = kept(keeps(Recompute::kNorms), shared_middle_.normed);
   layer.middle.rstd = kept(of_block, shared_middle_.rstd);
@@ -100,6 +101,7 @@ void Llama::lay_out_scratch(Arena& arena) {
   // A block that is made again has both halves in use at once; otherwise they take turns.
   if (!keeps(Recompute::kBlock)) {
     lay_out_full_length(arena);
+    overlay_layers(arena, [&](Attention& attention) { attention.lay_out_recomputed(arena); });
     gate_up_ = scratch({mlp_chunk(), 2 * config_.intermediate_size});
   }
   const auto loss = [&] {
@@ -125,9 +127,13 @@ void Llama::lay_out_attention_scratch(Arena& arena) {
     d_qkv_ = activation(arena, MemoryUse::kScratch, qkv_.shape());
     d_attended_ = activation(arena, MemoryUse::kScratch, attended_.shape());
   }
-  std::vector<std::function<void()>> of_layers;
-  for (Layer& layer : layers_) of_layers.emplace_back([&] { layer.attention->lay_out_scratch(arena); });
-  arena.overlay(of_layers);
+  overlay_layers(arena, [&](Attention& attention) { attention.lay_out_scratch(arena); });
+}
+
+void Llama::overlay_layers(Arena& arena, const std::function<void(Attention&)>& lay_out) {
+  std::vector<std::function<void()>> layouts;
+  for (Layer& layer : layers_) layouts.emplace_back([&] { lay_out(*layer.attention); });
+  arena.overlay(layouts);
 }
 
 int64_t Llama::mlp_chunk() const {
@@ -266,12 +272,13 @@ void Llama::recompute_norm(const Stream& stream, const Residual& at, const Tenso
 }
 
 void Llama::recompute_block(const Stream& stream, Layer& layer, const LayerParameters& weights) {
-  if (layer.attention->keeps_full_length()) {
+  if (layer.attention->keeps_qkv()) {
     recompute_norm(stream, layer.input, weights.input_layernorm);
-    forward_attention(stream, layer, weights);
-    return;
+    linear(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
+    layer.attention->recompute(stream, layer.attended, layer.qkv);
+  } else {
+    layer.attention->restore_output(stream, layer.attended);
   }
-  layer.attention->restore_output(stream, layer.attended);
   linear(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
   add_projected(stream, layer.middle, layer.input, weights.post_attention_layernorm);
 }

@@ -29,9 +29,10 @@ double floor_seconds(const OperationCost& call, const Rates& rates) {
   return std::max(at(call.flops, flops_per_second(call.work, rates)), at(call.bytes, rates.bytes_per_second));
 }
 
-double causal_attention_flops(const Shape& q) {
-  const auto n = static_cast<double>(q[1]);
-  return 2 * static_cast<double>(q[0] * q[2] * q[3]) * n * n;
+double causal_attention_flops(const Shape& q, int64_t window) {
+  const auto n = static_cast<double>(q[1]), w = static_cast<double>(window);
+  const double pairs = window > 0 && window < q[1] ? n * w - w * (w - 1) / 2 : n * n / 2;
+  return 4 * static_cast<double>(q[0] * q[2] * q[3]) * pairs;
 }
 
 }  // namespace lighthouse

@@ -205,20 +205,22 @@ int64_t MeteredBackend::find_documents(const Stream& stream, const Documents& do
 
 void MeteredBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse,
                                        const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
-                                       const Documents& documents) {
+                                       const AttentionMask& mask) {
   meter(stream,
-        {"attention forward", Work::kAttentionForward, causal_attention_flops(q.shape()),
-         static_cast<double>(bytes_of(out, lse, q, k, v) + bytes_if_given(documents.starts))},
-        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, documents); });
+        {mask.window > 0 ? "window attention forward" : "attention forward", Work::kAttentionForward,
+         causal_attention_flops(q.shape(), mask.window),
+         static_cast<double>(bytes_of(out, lse, q, k, v) + bytes_if_given(mask.documents.starts))},
+        [&] { inner_.attention_forward(stream, out, lse, scratch, q, k, v, mask); });
 }
 
 void MeteredBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                         const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                        const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
+                                        const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
   meter(stream,
-        {"attention backward", Work::kAttentionBackward, 2.5 * causal_attention_flops(q.shape()),
-         static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v) + bytes_if_given(documents.starts))},
-        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents); });
+        {mask.window > 0 ? "window attention backward" : "attention backward", Work::kAttentionBackward,
+         2.5 * causal_attention_flops(q.shape(), mask.window),
+         static_cast<double>(bytes_of(dq, dk, dv, dout, out, lse, q, k, v) + bytes_if_given(mask.documents.starts))},
+        [&] { inner_.attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask); });
 }
 
 void MeteredBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
@@ -244,10 +246,11 @@ void MeteredBackend::cache_rows(const Stream& stream, const Tensor& cache, const
 
 void MeteredBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
                                       const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv,
-                                      const Tensor& cos, const Tensor& sin, const Tensor& position) {
+                                      const Tensor& cos, const Tensor& sin, const Tensor& position, int64_t window) {
   // The position is not known here: a full cache.
-  meter(stream, traffic("attention decode", bytes_of(out, k_cache, v_cache, qkv)),
-        [&] { inner_.attention_decode(stream, out, k_cache, v_cache, scratch, qkv, cos, sin, position); });
+  const int64_t rows = window > 0 ? std::min(window, k_cache.size(0)) : k_cache.size(0);
+  meter(stream, traffic("attention decode", bytes_of(out, k_cache.slice(0, 0, rows), v_cache.slice(0, 0, rows), qkv)),
+        [&] { inner_.attention_decode(stream, out, k_cache, v_cache, scratch, qkv, cos, sin, position, window); });
 }
 
 // ---- Lighthouse Attention ----
@@ -289,16 +292,19 @@ void MeteredBackend::lighthouse_gather(const Stream& stream, const Tensor& gathe
 
 void MeteredBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
                                                 const LighthouseSelection& selection, const Tensor& cos,
-                                                const Tensor& sin, const LighthouseShape& shape) {
+                                                const Tensor& sin, const LighthouseShape& shape,
+                                                const Tensor& window_dqkv) {
   meter(stream,
-        traffic("lighthouse gather backward", bytes_of(dqkv, dgathered, selection.rows) + bytes_if_given(cos, sin)),
-        [&] { inner_.lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape); });
+        traffic("lighthouse gather backward",
+                bytes_of(dqkv, dgathered, selection.rows) + bytes_if_given(cos, sin, window_dqkv)),
+        [&] { inner_.lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape, window_dqkv); });
 }
 
 void MeteredBackend::lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                                        const LighthouseSelection& selection, const LighthouseShape& shape) {
-  meter(stream, traffic("lighthouse scatter", bytes_of(out, gathered, selection.rows)),
-        [&] { inner_.lighthouse_scatter(stream, out, gathered, selection, shape); });
+                                        const LighthouseSelection& selection, const LighthouseShape& shape,
+                                        const Tensor& window_out) {
+  meter(stream, traffic("lighthouse scatter", bytes_of(out, gathered, selection.rows) + bytes_if_given(window_out)),
+        [&] { inner_.lighthouse_scatter(stream, out, gathered, selection, shape, window_out); });
 }
 
 void MeteredBackend::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
@@ -377,12 +383,13 @@ class PlannedCudaBackend final : public MeteredBackend {
     return cuda_scratch::rmsnorm_backward(tokens, hidden_size);
   }
   int64_t linear_scratch() const override { return cuda_scratch::linear(); }
-  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
+  int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents,
+                                    int64_t /*window*/) const override {
     return cuda_scratch::attention_forward(planned_.dtype, q, kv_heads, documents);
   }
-  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents) const override {
+  int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents, int64_t window) const override {
     return cuda_scratch::attention_backward(planned_.dtype, q, kv_heads, planned_.deterministic,
-                                            planned_.attention_workspace, documents);
+                                            planned_.attention_workspace, documents, window);
   }
   int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const override {
     return cuda_scratch::attention_decode(cache, heads);

@@ -87,6 +87,7 @@ std::vector<StageSummary> summarise_stages(const RunHistory& history) {
     double seconds = 0;
     double tokens = 0;
     int64_t dense = 0;
+    AttentionKind stage_kind = AttentionKind::kDense;  // of the steps that are not dense
     int64_t before = bounds[s] == 0 ? 0 : history.steps[bounds[s] - 1].tokens;
     for (size_t i = bounds[s]; i < bounds[s + 1]; ++i) {
       const StepMetrics& step = history.steps[i];
@@ -95,9 +96,10 @@ std::vector<StageSummary> summarise_stages(const RunHistory& history) {
       tokens += of_step;
       seconds += of_step / step.tokens_per_second;
       dense += step.attention == AttentionKind::kDense;
+      if (step.attention != AttentionKind::kDense) stage_kind = step.attention;
     }
     stage.steps = static_cast<int64_t>(bounds[s + 1] - bounds[s]);
-    stage.attention = 2 * dense > stage.steps ? AttentionKind::kDense : AttentionKind::kLighthouse;
+    stage.attention = 2 * dense > stage.steps ? AttentionKind::kDense : stage_kind;
     stage.tokens_per_second = tokens / seconds;
     stages.push_back(stage);
   }

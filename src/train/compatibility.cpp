@@ -63,6 +63,7 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
 void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {
   const auto may_change = [](const std::string& key) {
     return !key.starts_with("model.") || key.starts_with("model.rope_") || key == "model.initializer_range" ||
+           key == "model.sliding_window" || key.starts_with("model.full_attention_layers") ||
            key == "model.tokenizer";  // it may have moved
   };
   refuse_differences(before, now, checkpoint, may_change, "Everything but the model may change.");

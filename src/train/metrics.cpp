@@ -29,7 +29,7 @@ StepMetrics read_step(const Json& json) {
   StepMetrics m;
   m.step = json.at("step");
   m.stage = json.at("stage");
-  m.attention = json.at("attention") == "dense" ? AttentionKind::kDense : AttentionKind::kLighthouse;
+  m.attention = attention_kind_of(json.at("attention").get<std::string>());
   m.tokens = json.at("tokens");
   m.loss = number(json, "loss");
   m.gradient_norm = number(json, "grad_norm");

@@ -16,7 +16,7 @@ namespace {
 constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 
 bool same(const PassSettings& a, const PassSettings& b) {
-  return a.batch == b.batch && a.sequence_length == b.sequence_length && a.attention == b.attention &&
+  return a.batch == b.batch && a.sequence_length == b.sequence_length && a.kind == b.kind &&
          a.rope_theta == b.rope_theta && a.document_end == b.document_end && a.backward == b.backward &&
          a.recompute == b.recompute;
 }
@@ -81,7 +81,7 @@ PassSettings RunMemory::settings_of(int64_t stage, AttentionKind kind, bool back
   return {section.batch.micro_batch_size,
           section.batch.sequence_length,
           kind,
-          config_.lighthouse,
+          config_.attention,
           section.rope_theta,
           backward,
           backward ? recompute_of(section.recompute) : Recompute::kNone,

@@ -264,7 +264,7 @@ StepMetrics Trainer::metrics_of(const BegunStep& step, const StepResult& result,
   metrics.skipped = result.skipped;
   if (peak_flops_ <= 0) return metrics;
   const double flops =
-      training_flops_per_token(config_.model, config_.lighthouse, step.attention, stage().batch.sequence_length);
+      training_flops_per_token(config_.model, config_.attention, step.attention, stage().batch.sequence_length);
   metrics.mfu = flops * metrics.tokens_per_second / peak_flops_;
   return metrics;
 }

@@ -16,9 +16,9 @@ TEST(Config, ReadsEverySection) {
   EXPECT_EQ(config.run.directory, "runs/example");
   EXPECT_EQ(config.model.num_hidden_layers, 6);
   EXPECT_EQ(config.model.hidden_size, 128);
-  EXPECT_EQ(config.lighthouse.top_k, 32);
-  EXPECT_EQ(config.lighthouse.dense_layers, (std::vector<int64_t>{0, -1}));
-  EXPECT_TRUE(config.lighthouse.cover_prefix);
+  EXPECT_EQ(config.attention.lighthouse.top_k, 32);
+  EXPECT_EQ(config.attention.lighthouse.dense_layers, (std::vector<int64_t>{0, -1}));
+  EXPECT_TRUE(config.attention.lighthouse.cover_prefix);
   EXPECT_EQ(config.data.train, (std::vector<DataSource>{{"data/a-*.bin", 2.5}, {"data/b.bin", 1}}));
   EXPECT_EQ(config.data.validation, "data/val.bin");
   EXPECT_EQ(config.optimizer.learning_rate, 2e-3);
@@ -128,7 +128,7 @@ TEST(Config, DifferencesNameKeysAndValues) {
 
   RunConfig after = before;
   after.optimizer.learning_rate = 0.01;
-  after.lighthouse.dense_layers = {0};
+  after.attention.lighthouse.dense_layers = {0};
   after.stages.pop_back();
   after.data.train.push_back({"c.bin", 1});
   std::vector<std::string> lines;
@@ -182,8 +182,8 @@ TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
   EXPECT_EQ(config.optimizer.learning_rate, 2e-3);
   EXPECT_EQ(config.schedule.warmup_steps, 10);
   EXPECT_EQ(config.stages.size(), 1U);
-  EXPECT_TRUE(config.lighthouse.dense_layers.empty());
-  EXPECT_EQ(config.lighthouse.top_k, 32);
+  EXPECT_TRUE(config.attention.lighthouse.dense_layers.empty());
+  EXPECT_EQ(config.attention.lighthouse.top_k, 32);
 }
 
 TEST_F(ConfigFiles, SettingsChangeSingleValues) {
@@ -197,7 +197,7 @@ TEST_F(ConfigFiles, SettingsChangeSingleValues) {
   EXPECT_EQ(config.stages[1].batch, (BatchSection{512, 2, 8}));
   EXPECT_EQ(config.data.train[0].weight, 3);
   EXPECT_EQ(config.run.name, "x y");
-  EXPECT_EQ(config.lighthouse.dense_layers, (std::vector<int64_t>{0}));
+  EXPECT_EQ(config.attention.lighthouse.dense_layers, (std::vector<int64_t>{0}));
   EXPECT_EQ(config.hardware.peak_tflops, 100);
   EXPECT_EQ(config.data.validation, "*.bin");
   EXPECT_EQ(config.optimizer.beta1, 0.9);
@@ -226,8 +226,8 @@ TEST(Config, PaperRunIsThePapers) {
   const RunConfig config = load_config(LIGHTHOUSE_SOURCE_DIR "/configs/paper-530m-98k.yaml");
   EXPECT_EQ(config.total_steps(), 16000);
   EXPECT_NEAR(static_cast<double>(config.total_steps() * config.batch.tokens_per_step()), 50.3e9, 0.05e9);
-  EXPECT_EQ(config.lighthouse.shape(config.batch.sequence_length).gathered(), 18432);
-  EXPECT_FALSE(config.lighthouse.cover_prefix);
+  EXPECT_EQ(config.attention.lighthouse.shape(config.batch.sequence_length).gathered(), 18432);
+  EXPECT_FALSE(config.attention.lighthouse.cover_prefix);
 }
 
 TEST(Load, APresetOnTheCommandLineReplacesTheModel) {
@@ -250,7 +250,7 @@ TEST(Load, TheTinyPresetHasLighthouseLayersByDefault) {
       "model: {preset: tiny}\nbatch: {sequence_length: 98304}\n"
       "stages: [{name: pretrain, attention: lighthouse, steps: 1}, {name: recovery, attention: dense, steps: 1}]",
       "");
-  EXPECT_GT(config.model.num_hidden_layers, static_cast<int64_t>(config.lighthouse.dense_layers.size()));
+  EXPECT_GT(config.model.num_hidden_layers, static_cast<int64_t>(config.attention.lighthouse.dense_layers.size()));
 }
 
 // A run's tokenizer may have gone when its checkpoint is read; a config that names one that is not there is mistaken.

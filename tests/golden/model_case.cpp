@@ -62,7 +62,7 @@ RunConfig run_of(const SafetensorsFile& file, const Json& s) {
   stage.batch = {s.at("N"), s.at("B"), s.at("B")};
   if (s.contains("lighthouse")) {
     stage.attention = AttentionKind::kLighthouse;
-    config.lighthouse = lighthouse_of(s.at("lighthouse"));
+    config.attention.lighthouse = lighthouse_of(s.at("lighthouse"));
   }
   config.stages = {stage};
   return config;

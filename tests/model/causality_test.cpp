@@ -61,7 +61,7 @@ struct Layer {
 class LighthouseCausality : public testing::TestWithParam<bool> {};
 
 TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
-  Layer layer(lighthouse_pass(1, GetParam()).lighthouse, 3);
+  Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, 3);
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> before = layer.attend();
   const auto row = static_cast<size_t>(layer.shape.heads * layer.shape.head_dim);
@@ -87,7 +87,7 @@ TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
 TEST_P(LighthouseCausality, NoRowIsZeroUnlessThePrefixIsUncovered) {
   int64_t zero_rows = 0;
   for (uint32_t seed = 0; seed < 20; ++seed) {
-    Layer layer(lighthouse_pass(1, GetParam()).lighthouse, seed);
+    Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, seed);
     layer.attention.forward(layer.stream, layer.out, layer.qkv);
     for (int64_t t = 0; t < 64; ++t) {
       bool zero = true;
@@ -104,10 +104,10 @@ TEST_P(LighthouseCausality, NoRowIsZeroUnlessThePrefixIsUncovered) {
 }
 
 TEST_P(LighthouseCausality, IndicesAreTheCallersToHold) {
-  Layer layer(lighthouse_pass(1, GetParam()).lighthouse, 3);
+  Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, 3);
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> first = layer.attend();
-  Layer other(lighthouse_pass(1, GetParam()).lighthouse, 4);
+  Layer other(lighthouse_pass(1, GetParam()).attention.lighthouse, 4);
   other.attention.select(other.stream, other.qkv);
   std::copy_n(layer.attention.indices().data<int32_t>(), layer.attention.indices().numel(),
               other.attention.indices().data<int32_t>());

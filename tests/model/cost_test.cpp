@@ -25,7 +25,7 @@ TEST(Cost, OperationsOfDenseLayers) {
 }
 
 TEST(Cost, OperationsOfLighthouseLayers) {
-  LighthouseSettings lighthouse = lighthouse_pass(1).lighthouse;
+  LighthouseSettings lighthouse = lighthouse_pass(1).attention.lighthouse;
   const double s = 64 / 4 + 2 * 2 * 8;
   const double layer = 6 * s * s / 64 * 32;
   EXPECT_DOUBLE_EQ(training_flops_per_token(tiny_config(), lighthouse, AttentionKind::kLighthouse, 64),

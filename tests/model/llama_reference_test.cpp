@@ -24,7 +24,7 @@ ReferenceLlama reference_of(TinyLlama& tiny) {
     const auto* lighthouse = dynamic_cast<const LighthouseAttention*>(&tiny.model.attention(layer));
     if (lighthouse == nullptr) continue;
     const int32_t* entries = lighthouse->indices().data<int32_t>();
-    reference.selections[layer] = {tiny.settings.lighthouse.shape(tiny.settings.sequence_length),
+    reference.selections[layer] = {tiny.settings.attention.lighthouse.shape(tiny.settings.sequence_length),
                                    {entries, entries + lighthouse->indices().numel()}};
   }
   return reference;
@@ -129,9 +129,9 @@ TEST(LlamaReference, LighthouseAmongDenseLayersTiedDilated) {
   config.num_hidden_layers = 3;
   config.tie_word_embeddings = true;
   PassSettings pass = lighthouse_pass(1);
-  pass.lighthouse.dense_layers = {0, -1};
-  pass.lighthouse.scorer = Scorer::kDilated;
-  pass.lighthouse.dilation = 4;
+  pass.attention.lighthouse.dense_layers = {0, -1};
+  pass.attention.lighthouse.scorer = Scorer::kDilated;
+  pass.attention.lighthouse.dilation = 4;
   TinyLlama tiny(config, pass);
   ASSERT_EQ(dynamic_cast<LighthouseAttention*>(&tiny.model.attention(0)), nullptr);
   ASSERT_NE(dynamic_cast<LighthouseAttention*>(&tiny.model.attention(1)), nullptr);

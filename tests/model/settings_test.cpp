@@ -26,7 +26,7 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 std::string refusal(const std::function<void(LighthouseSettings&)>& change, int64_t length = 64) {
-  LighthouseSettings settings = lighthouse_pass(1).lighthouse;  // L 3, p 2, k 8, tile 4
+  LighthouseSettings settings = lighthouse_pass(1).attention.lighthouse;  // L 3, p 2, k 8, tile 4
   change(settings);
   return refusal([&] { settings.check(length, 4); });
 }

@@ -34,13 +34,13 @@ inline ModelConfig tiny_config() {
 /// Three levels of pairs: 64 tokens, two tiles of four, 48 rows.
 [[gnu::noinline]] inline PassSettings lighthouse_pass(int64_t batch, bool cover_prefix = true) {
   PassSettings settings = dense_pass(batch, 64);
-  settings.attention = AttentionKind::kLighthouse;
-  settings.lighthouse.levels = 3;
-  settings.lighthouse.pooling_factor = 2;
-  settings.lighthouse.top_k = 8;
-  settings.lighthouse.tile = 4;
-  settings.lighthouse.cover_prefix = cover_prefix;
-  settings.lighthouse.dense_layers = {};
+  settings.kind = AttentionKind::kLighthouse;
+  settings.attention.lighthouse.levels = 3;
+  settings.attention.lighthouse.pooling_factor = 2;
+  settings.attention.lighthouse.top_k = 8;
+  settings.attention.lighthouse.tile = 4;
+  settings.attention.lighthouse.cover_prefix = cover_prefix;
+  settings.attention.lighthouse.dense_layers = {};
   return settings;
 }
 

@@ -46,7 +46,7 @@ TEST_F(Compatibility, WhatChangesStepsAlreadyMadeIsRefusedByName) {
   now_.model.hidden_size = 32;
   now_.run.seed = 7;
   now_.schedule.warmup_steps = 1;
-  now_.lighthouse.top_k = 4;
+  now_.attention.lighthouse.top_k = 4;
   EXPECT_EQ(refused(), (Keys{"optimizer.learning_rate", "model.hidden_size", "run.seed", "schedule.warmup_steps",
                              "attention.lighthouse.top_k"}));
 }

@@ -39,9 +39,9 @@ inline RunConfig tiny_run(const TemporaryFolder& folder, const std::string& name
   config.model.num_hidden_layers = 2;
   config.model.num_attention_heads = 2;
   config.model.num_key_value_heads = 1;
-  const LighthouseSettings small = lighthouse_pass(1).lighthouse;
-  config.lighthouse = small;
-  config.lighthouse.dense_layers = {0};
+  const LighthouseSettings small = lighthouse_pass(1).attention.lighthouse;
+  config.attention.lighthouse = small;
+  config.attention.lighthouse.dense_layers = {0};
   config.data.train = {{(folder / "train.bin").string(), 1}};
   config.data.validation = (folder / "val.bin").string();
   if (!std::filesystem::exists(config.data.validation)) {

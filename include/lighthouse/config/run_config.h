@@ -58,7 +58,7 @@ struct StageSection {
   AttentionKind attention = AttentionKind::kDense;
   int64_t steps = 0;
   double learning_rate_factor = 1;
-  int64_t dense_every = 0;  // in a Lighthouse stage every n-th step is dense; 0: none is
+  int64_t dense_every = 0;  // in a window or Lighthouse stage every n-th step is dense; 0: none is
   double rope_theta = 10000;
   RecomputeChoice recompute = RecomputeChoice::kAuto;
   BatchSection batch;
@@ -146,7 +146,7 @@ struct HardwareSection {
 struct RunConfig {
   RunSection run;
   ModelConfig model;
-  LighthouseSettings lighthouse;  // attention.lighthouse
+  AttentionSettings attention;
   DataSection data;
   BatchSection batch;
   std::vector<StageSection> stages;

@@ -55,8 +55,8 @@ struct RetrievalOptions {
   int64_t depths = 7;            // from 0 to 1, evenly
   int64_t trials = 10;           // of each length and depth
   uint64_t seed = 42;
-  AttentionKind attention = AttentionKind::kDense;
-  LighthouseSettings lighthouse;
+  AttentionKind kind = AttentionKind::kDense;
+  AttentionSettings attention;
 };
 
 struct RetrievalCell {

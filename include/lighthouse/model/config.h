@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lighthouse/model/attention/settings.h"
 #include "lighthouse/ops/rope.h"
 
 namespace lighthouse {
@@ -24,6 +25,8 @@ struct ModelConfig {
   double rms_norm_eps = 1e-5;
   double initializer_range = 0.02;
   bool tie_word_embeddings = false;
+  int64_t sliding_window = 0;                  // keys that a layer's queries see, their own included; 0: all
+  std::vector<int64_t> full_attention_layers;  // layers without that window; negative: from the end
 
   int64_t head_dim() const { return hidden_size / num_attention_heads; }
   /// Tokens that exist: what loss and sampling look at.
@@ -33,12 +36,20 @@ struct ModelConfig {
   /// (H + 2 G) D: the columns of the fused q, k, v.
   int64_t qkv_size() const { return (num_attention_heads + 2 * num_key_value_heads) * head_dim(); }
 
+  /// The model's own window in each layer, which holds in every kind of step and in generation; 0: none.
+  std::vector<int64_t> sliding_windows() const;
+
   /// Throws InputError naming the settings that do not fit together (heads that do not divide, a head size that is not
   /// a multiple of 8, more unused tokens than there are, impossible frequencies).
   void check() const;
 
   friend bool operator==(const ModelConfig&, const ModelConfig&) = default;
 };
+
+/// The attention of every layer in a step of the given kind. A layer with a window of the model's own attends in that
+/// window in every kind of step.
+std::vector<LayerAttention> attention_of_layers(AttentionKind step, const AttentionSettings& settings,
+                                                const ModelConfig& model);
 
 /// A model by name: "tiny", "paper-530m", ... Nothing if there is none of that name.
 std::optional<ModelConfig> model_preset(const std::string& name);

@@ -13,9 +13,10 @@ namespace lighthouse {
 /// counts).
 int64_t matrix_parameter_count(const ModelConfig& config);
 
-/// Operations of forward and backward for one token: 6 x matrix parameters, and for attention 6 N C for each dense
-/// layer (causal: half of the full product) and 6 S^2 / N C for each Lighthouse layer. Recomputation gets no credit.
-double training_flops_per_token(const ModelConfig& config, const LighthouseSettings& lighthouse, AttentionKind step,
+/// Operations of forward and backward for one token: 6 x matrix parameters, and for attention 12 C a key that it sees
+/// on average: N / 2 keys in a dense layer, S^2 / (2 N) in a Lighthouse layer, about w in a window of w. Recomputation
+/// is not counted.
+double training_flops_per_token(const ModelConfig& config, const AttentionSettings& attention, AttentionKind step,
                                 int64_t sequence_length);
 
 }  // namespace lighthouse

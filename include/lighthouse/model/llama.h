@@ -25,12 +25,12 @@ namespace lighthouse {
 struct PassSettings {
   int64_t batch = 1;            // B
   int64_t sequence_length = 0;  // N
-  AttentionKind attention = AttentionKind::kDense;
-  LighthouseSettings lighthouse;  // for kLighthouse: the layers that use it, and how
+  AttentionKind kind = AttentionKind::kDense;
+  AttentionSettings attention;  // which layers are of which kind in a step of `kind`, and how they attend
   double rope_theta = 10000;
   bool backward = true;  // false: no activations are kept
   Recompute recompute = Recompute::kNone;
-  std::optional<int32_t> document_end;  // dense attention does not look past this token
+  std::optional<int32_t> document_end;  // dense and window attention do not look past this token
   int64_t logits_bytes = 0;             // that are in memory at a time; 0: Backend::logits_bytes()
 };
 
@@ -104,7 +104,7 @@ class Llama {
     std::unique_ptr<Attention> attention;
     Residual input;
     Tensor qkv;       // [B, N, (H + 2 G) D], rotated; kept only if attention wants it
-    Tensor attended;  // [B, N, H, D]; likewise
+    Tensor attended;  // [B, N, H, D]; kept only if attention reads it again
     Residual middle;
     Tensor gate_up;  // [T, 2F], if it is kept
   };
@@ -113,6 +113,8 @@ class Llama {
   void lay_out_scratch(Arena& arena);
   void lay_out_full_length(Arena& arena);
   void lay_out_attention_scratch(Arena& arena);
+  /// Lays out something of every layer's attention over the same memory.
+  void overlay_layers(Arena& arena, const std::function<void(Attention&)>& lay_out);
   void lay_out_mlp_scratch(Arena& arena);
   /// Whether a tensor that `by` would compute again is kept.
   bool keeps(Recompute by) const { return settings_.recompute < by; }

@@ -71,6 +71,12 @@ struct Documents {
   int64_t count = 0;  // of documents
 };
 
+/// Which keys a query sees of those up to itself.
+struct AttentionMask {
+  int64_t window = 0;   // the query's own key and the window - 1 keys before it; 0: all keys
+  Documents documents;  // no keys before the start of the query's document; undefined: a sequence is one document
+};
+
 /// What a device can do, by its data sheet; 0 where that is not known.
 struct Hardware {
   std::string name;
@@ -183,19 +189,21 @@ class Backend {
   virtual int64_t find_documents(const Stream&, const Documents& documents, const Tensor& tokens,
                                  int32_t end_of_text) = 0;
   /// out [B, N, H, D], lse [B, H, N] (log of the sum of exponentials of the scaled scores);
-  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G). Given documents, a
-  /// query sees no key before the start of its own; in bfloat16 on CUDA, q, k and v then lie in one fused tensor, lse
-  /// is [B, N, H] within, and the backward is not deterministic.
+  /// q [B, N, H, D], k and v [B, N, G, D]. Query head h uses key/value head h / (H / G). `mask` says which keys a query
+  /// sees. With documents in bfloat16 on CUDA, q, k and v must lie in one fused tensor, lse has the layout [B, N, H],
+  /// and the backward is not deterministic.
   virtual void attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                 const Tensor& q, const Tensor& k, const Tensor& v,
-                                 const Documents& documents = {}) = 0;
-  virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents = false) const = 0;
+                                 const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask = {}) = 0;
+  /// `documents`: whether the mask will have documents; `window`: its window.
+  virtual int64_t attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents = false,
+                                            int64_t window = 0) const = 0;
   /// dq, dk, dv as q, k, v; dout as out.
   virtual void attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                   const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
                                   const Tensor& q, const Tensor& k, const Tensor& v,
-                                  const Documents& documents = {}) = 0;
-  virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents = false) const = 0;
+                                  const AttentionMask& mask = {}) = 0;
+  virtual int64_t attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents = false,
+                                             int64_t window = 0) const = 0;
 
   // ---- One new token. Keys and values of those before it are kept: k_cache, v_cache [M, G, D], rotated ----
 
@@ -211,13 +219,14 @@ class Backend {
 
   /// Rows [0, N) of cache [M, G, D] = x [N, G, D], which may be strided as q, k, v are.
   virtual void cache_rows(const Stream&, const Tensor& cache, const Tensor& x) = 0;
-  /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees those up to itself. Its
+  /// out [H, D] of the token at `position` (int32 [1] in device memory, below M), which sees the keys up to itself, or
+  /// the last `window` of them if `window` is not 0. Its
   /// fused qkv [H + 2 G, D] is not rotated yet, and is left so; cos, sin [M, D/2] are rope_table's. Its rotated k and
   /// its v become row `position` of the caches. The operations of one new token that were given to the stream just
   /// before may still run when the position and the caches are read: they must not write them.
   virtual void attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                                 const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
-                                const Tensor& position) = 0;
+                                const Tensor& position, int64_t window = 0) = 0;
   virtual int64_t attention_decode_scratch(const Shape& cache, int64_t heads) const = 0;
 
   // ---- Lighthouse Attention (docs/lighthouse-attention.md; E = shape.all_entries(), E' = shape.scored_entries()) ----
@@ -243,14 +252,17 @@ class Backend {
   virtual void lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv,
                                  const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                                  const LighthouseShape& shape) = 0;
-  /// dqkv [B, N, H + 2 G, D] from dgathered [B, S, H + 2 G, D]: the transpose of lighthouse_gather.
+  /// dqkv [B, N, H + 2 G, D] from dgathered [B, S, H + 2 G, D]: the transpose of lighthouse_gather. Given `window_dqkv`
+  /// (as dqkv, rotated as q and k were; it may be dqkv itself), dqkv becomes half the sum of both, rotated back.
   virtual void lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
                                           const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                          const LighthouseShape& shape) = 0;
+                                          const LighthouseShape& shape, const Tensor& window_dqkv = {}) = 0;
   /// out [B, N, H, D] from gathered [B, S, H, D]: each row written over the positions its entry may speak for, one
-  /// entry's length later (spec, section 5), summed over the levels.
+  /// entry's length later (spec, section 5), summed over the levels. Given `window_out` (as out, contiguous; it may be
+  /// out itself), out becomes half the sum of both.
   virtual void lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
-                                  const LighthouseSelection& selection, const LighthouseShape& shape) = 0;
+                                  const LighthouseSelection& selection, const LighthouseShape& shape,
+                                  const Tensor& window_out = {}) = 0;
   /// dgathered [B, S, H, D] from dout [B, N, H, D]: the transpose of lighthouse_scatter.
   virtual void lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
                                            const LighthouseSelection& selection, const LighthouseShape& shape) = 0;

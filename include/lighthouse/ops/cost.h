@@ -34,8 +34,9 @@ struct OperationCost {
 /// calls: the floor of a sum would let one call's arithmetic hide another's traffic.
 double floor_seconds(const OperationCost& call, const Rates& rates);
 
-/// Floating-point operations of causal attention over q [B, N, H, D]: half of those of the two full products. Backward
-/// makes five products where forward makes two (the scores are computed again), so it has 2.5 times as many.
-double causal_attention_flops(const Shape& q);
+/// Floating-point operations of causal attention over q [B, N, H, D]: half of those of the two full products, or with a
+/// window below N those of the keys that queries see. Backward makes five products where forward makes two (the scores
+/// are computed again), so it has 2.5 times as many.
+double causal_attention_flops(const Shape& q, int64_t window = 0);
 
 }  // namespace lighthouse

@@ -94,28 +94,41 @@ inline int64_t attention_forward(DType dtype, const Shape& q, int64_t /*kv_heads
   return kMebibyte + (documents ? document_places(q[0] * q[1]) + document_workspace(q[0] * q[1]) : 0);
 }
 
-/// cuDNN's deterministic backward keeps dq's parts of all pairs of blocks: 2 bytes for each query and key.
-inline int64_t deterministic_workspace(const Shape& q, int64_t queries) {
-  return 2 * q[0] * q[2] * queries * q[1];
+/// The keys that `queries` consecutive queries see together, at most; `window` as in AttentionMask.
+constexpr int64_t keys_of(int64_t queries, int64_t length, int64_t window) {
+  return window > 0 ? std::min(length, queries + window - 1) : length;
 }
 
+/// cuDNN's deterministic backward keeps dq's parts of all pairs of blocks: 2 bytes for each query and key.
+inline int64_t deterministic_workspace(const Shape& q, int64_t queries, int64_t window = 0) {
+  return 2 * q[0] * q[2] * queries * keys_of(queries, q[1], window);
+}
+
+constexpr int64_t kQueryStep = 128;       // chunks of queries are multiples of it
+constexpr int64_t kWindowQueries = 4096;  // of a chunk where there is a window, at least: fewer make many launches
+
 /// Queries that the deterministic backward takes at a time: all N if their workspace is at most `limit`, else as many
-/// as fit, a multiple of 128. Throws InputError if not even 128 do.
-inline int64_t query_chunk(const Shape& q, int64_t limit) {
-  if (deterministic_workspace(q, q[1]) <= limit) return q[1];
-  const int64_t smallest = deterministic_workspace(q, std::min<int64_t>(128, q[1]));
+/// as fit, a multiple of 128; with a window no more than four times as many as it is wide, or 4,096, because longer
+/// chunks only waste workspace. Throws InputError if not even 128 fit.
+inline int64_t query_chunk(const Shape& q, int64_t limit, int64_t window = 0) {
+  if (window == 0 && deterministic_workspace(q, q[1]) <= limit) return q[1];
+  const int64_t least = std::min(kQueryStep, q[1]);
+  const int64_t smallest = deterministic_workspace(q, least, window);
   if (smallest > limit) {
     throw InputError("run.deterministic: memory.attention_workspace is " + format_bytes(limit) +
                      ", and attention's backward takes " + format_bytes(smallest) + " for 128 queries; set it to more");
   }
-  return limit / smallest * 128;
+  if (window == 0) return limit / smallest * kQueryStep;
+  int64_t chunk = divide_up(std::max(kWindowQueries, 4 * window), kQueryStep) * kQueryStep;
+  while (chunk > least && deterministic_workspace(q, chunk, window) > limit) chunk -= kQueryStep;
+  return std::min(chunk, q[1]);
 }
 
 /// float32: the sums of dout * out [B, H, N]. bfloat16: cuDNN's float32 sums of dq and of dout * out, where heads share
 /// keys also each head's own dk and dv, and its deterministic workspace; in chunks of queries also float32 sums and
 /// bfloat16 parts of dk and dv.
 inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads, bool deterministic, int64_t limit,
-                                  bool documents = false) {
+                                  bool documents = false, int64_t window = 0) {
   const int64_t rows = q[0] * q[2] * q[1];
   if (dtype == DType::kFloat32) return aligned(rows * size_of(DType::kFloat32));
   const int64_t of_heads = kv_heads == q[2] ? 0 : 2 * rows * q[3] * size_of(DType::kBFloat16);
@@ -131,8 +144,9 @@ inline int64_t attention_backward(DType dtype, const Shape& q, int64_t kv_heads,
     return document_places(tokens) + two(q[2]) + two(kv_heads) + aligned(sums + of_heads + document_workspace(tokens));
   }
   if (!deterministic) return aligned(sums);
-  const int64_t chunk = query_chunk(q, limit);
-  const int64_t workspace = sums + deterministic_workspace(q, chunk);
+  if (window >= q[1]) window = 0;  // it hides nothing
+  const int64_t chunk = query_chunk(q, limit, window);
+  const int64_t workspace = sums + deterministic_workspace(q, chunk, window);
   if (chunk >= q[1]) return aligned(workspace);
   const int64_t keys = q[0] * q[1] * kv_heads * q[3];
   return 2 * aligned(keys * size_of(DType::kFloat32)) + 2 * aligned(keys * size_of(DType::kBFloat16)) +

@@ -1,6 +1,6 @@
 #include "lighthouse/model/attention/attention.h"
 
-#include "lighthouse/model/attention/dense.h"
+#include "lighthouse/model/attention/causal.h"
 #include "lighthouse/model/attention/lighthouse.h"
 
 namespace lighthouse {
@@ -15,11 +15,13 @@ QkvViews::QkvViews(const Tensor& qkv, const AttentionShape& shape) {
   qk = heads.slice(2, 0, h + g);
 }
 
-std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
+std::unique_ptr<Attention> make_attention(const LayerAttention& layer, const LighthouseSettings& settings,
                                           const AttentionShape& shape, const RopeTable& rope, Backend& backend,
                                           const Documents* documents) {
-  if (kind == AttentionKind::kDense) return std::make_unique<DenseAttention>(shape, rope, backend, documents);
-  return std::make_unique<LighthouseAttention>(settings, shape, rope, backend);
+  if (layer.kind == AttentionKind::kLighthouse) {
+    return std::make_unique<LighthouseAttention>(settings, shape, rope, backend, layer.window);
+  }
+  return std::make_unique<CausalAttention>(shape, rope, backend, layer.window, documents);
 }
 
 }  // namespace lighthouse

@@ -5,13 +5,14 @@
 namespace lighthouse {
 
 LighthouseAttention::LighthouseAttention(const LighthouseSettings& settings, const AttentionShape& shape,
-                                         const RopeTable& rope, Backend& backend)
+                                         const RopeTable& rope, Backend& backend, int64_t window)
     : settings_(settings),
       full_(shape),
       gathered_(shape),
       pyramid_(settings.shape(shape.sequence_length)),
       rope_(rope),
-      backend_(backend) {
+      backend_(backend),
+      window_(window) {
   pyramid_.check();
   gathered_.sequence_length = pyramid_.gathered();
 }
@@ -23,6 +24,13 @@ void LighthouseAttention::lay_out_kept(Arena& arena) {
   gathered_qkv_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.qkv_size()}, backend_.dtype());
   gathered_out_ = arena.allocate(MemoryUse::kActivations, {b, s, full_.heads, full_.head_dim}, backend_.dtype());
   lse_ = arena.allocate(MemoryUse::kActivations, {b, full_.heads, s});
+  if (window_ > 0) window_lse_ = arena.allocate(MemoryUse::kActivations, {b, full_.heads, full_.sequence_length});
+}
+
+void LighthouseAttention::lay_out_recomputed(Arena& arena) {
+  if (window_ == 0) return;
+  const Shape out{full_.batch, full_.sequence_length, full_.heads, full_.head_dim};
+  window_out_ = arena.allocate(MemoryUse::kActivations, out, backend_.dtype());
 }
 
 void LighthouseAttention::lay_out_scratch(Arena& arena) {
@@ -38,6 +46,10 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q, backend_.dtype());
   int64_t bytes =
       std::max(backend_.attention_forward_scratch(gathered_q, g), backend_.attention_backward_scratch(gathered_q, g));
+  if (window_ > 0) {
+    bytes = std::max({bytes, backend_.attention_forward_scratch(full_q, g, false, window_),
+                      backend_.attention_backward_scratch(full_q, g, false, window_)});
+  }
   if (settings_.scorer == Scorer::kDilated) {
     bytes = std::max(bytes, backend_.lighthouse_dilated_scores_scratch(full_q, g, settings_.dilation, pyramid_));
   }
@@ -57,8 +69,9 @@ void LighthouseAttention::select(const Stream& stream, const Tensor& qkv) {
   const QkvViews in(qkv, full_);
   if (settings_.scorer == Scorer::kNorm) {
     backend_.lighthouse_norm_scores(stream, s_q_, s_k_, in.q, in.k, pyramid_);
-  } else {
-    backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
+  }
+  if (rotates_in_place()) backend_.rope_forward(stream, in.qk, rope_.cos, rope_.sin);
+  if (settings_.scorer == Scorer::kDilated) {
     backend_.lighthouse_dilated_scores(stream, s_q_, s_k_, scratch_, in.q, in.k, in.v, settings_.dilation, pyramid_);
   }
   backend_.lighthouse_select(stream, selection_, s_q_, s_k_, pyramid_);
@@ -70,29 +83,46 @@ void LighthouseAttention::attend(const Stream& stream, const Tensor& out, const 
 }
 
 void LighthouseAttention::attend_selected(const Stream& stream, const Tensor& out, const Tensor& qkv) {
-  const bool rotated = settings_.scorer == Scorer::kDilated;
+  const RopeTable none, &angles = rotates_in_place() ? none : rope_;
   const QkvViews rows(gathered_qkv_, gathered_);
-  backend_.lighthouse_gather(stream, fused(gathered_qkv_), fused(qkv), selection_, rotated ? Tensor() : rope_.cos,
-                             rotated ? Tensor() : rope_.sin, pyramid_);
+  backend_.lighthouse_gather(stream, fused(gathered_qkv_), fused(qkv), selection_, angles.cos, angles.sin, pyramid_);
   backend_.attention_forward(stream, gathered_out_, lse_, scratch_, rows.q, rows.k, rows.v);
-  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_);
+  if (window_ > 0) attend_in_window(stream, qkv);
+  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_, window_out_);
+}
+
+void LighthouseAttention::attend_in_window(const Stream& stream, const Tensor& qkv) {
+  const QkvViews in(qkv, full_);
+  backend_.attention_forward(stream, window_out_, window_lse_, scratch_, in.q, in.k, in.v, {window_, {}});
+}
+
+void LighthouseAttention::recompute(const Stream& stream, const Tensor& out, const Tensor& qkv) {
+  backend_.rope_forward(stream, QkvViews(qkv, full_).qk, rope_.cos, rope_.sin);
+  attend_in_window(stream, qkv);
+  restore_output(stream, out);
 }
 
 void LighthouseAttention::restore_output(const Stream& stream, const Tensor& out) {
   backend_.lighthouse_invert(stream, selection_, pyramid_);
-  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_);
+  backend_.lighthouse_scatter(stream, out, gathered_out_, selection_, pyramid_, window_out_);
 }
 
 void LighthouseAttention::backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor&,
-                                   const Tensor&) {
+                                   const Tensor& qkv) {
   const QkvViews rows(gathered_qkv_, gathered_);
   const QkvViews d_rows(d_gathered_qkv_, gathered_);
   backend_.lighthouse_invert(stream, selection_, pyramid_);
   backend_.lighthouse_scatter_backward(stream, d_gathered_out_, dout, selection_, pyramid_);
   backend_.attention_backward(stream, d_rows.q, d_rows.k, d_rows.v, scratch_, d_gathered_out_, gathered_out_, lse_,
                               rows.q, rows.k, rows.v);
+  if (window_ > 0) {
+    const QkvViews in(qkv, full_), d(dqkv, full_);
+    backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, window_out_, window_lse_, in.q, in.k, in.v,
+                                {window_, {}});
+  }
+  // Both branches' gradients are for the whole dout; the mean's half is taken where they are added.
   backend_.lighthouse_gather_backward(stream, fused(dqkv), fused(d_gathered_qkv_), selection_, rope_.cos, rope_.sin,
-                                      pyramid_);
+                                      pyramid_, window_ > 0 ? fused(dqkv) : Tensor());
 }
 
 }  // namespace lighthouse

@@ -20,14 +20,80 @@ void check_dilation(const LighthouseSettings& settings, int64_t sequence_length)
                                d, sequence_length, nearest));
 }
 
+void check_layers_exist(const char* name, const std::vector<int64_t>& layers, int64_t num_layers) {
+  for (int64_t layer : layers) {
+    if (layer_index(layer, num_layers) >= 0) continue;
+    throw InputError(fmt::format("{} names layer {}, but the model has {} layers: {} to {}, or {} to -1 from the end",
+                                 name, layer, num_layers, 0, num_layers - 1, -num_layers));
+  }
+}
+
+void check_no_layer_is_both(const LighthouseSettings& settings, int64_t num_layers) {
+  for (int64_t dense : settings.dense_layers) {
+    for (int64_t window : settings.window_layers) {
+      if (layer_index(dense, num_layers) != layer_index(window, num_layers)) continue;
+      throw InputError(
+          fmt::format("layer {} is in dense_layers and in window_layers; a layer has one kind: remove it from one",
+                      layer_index(dense, num_layers)));
+    }
+  }
+}
+
+void check_some_layer_is_lighthouse(const AttentionSettings& settings, int64_t num_layers) {
+  const LighthouseSettings& lighthouse = settings.lighthouse;
+  const auto layers = attention_of_layers(AttentionKind::kLighthouse, settings, num_layers);
+  const auto is_lighthouse = [](const LayerAttention& layer) { return layer.kind == AttentionKind::kLighthouse; };
+  if (std::any_of(layers.begin(), layers.end(), is_lighthouse)) return;
+  if (lighthouse.window_layers.empty() && lighthouse.window_every == 0) {
+    throw InputError(
+        fmt::format("dense_layers [{}] makes all {} layers of the model dense; leave at least one out, as in {}",
+                    fmt::join(lighthouse.dense_layers, ", "), num_layers,
+                    num_layers > 2   ? "[0, -1]"
+                    : num_layers > 1 ? "[0]"
+                                     : "[]"));
+  }
+  throw InputError(
+      fmt::format("dense_layers [{}], window_layers [{}] and window_every {} leave none of the {} layers for "
+                  "Lighthouse; leave at least one out, or give the stage attention: window",
+                  fmt::join(lighthouse.dense_layers, ", "), fmt::join(lighthouse.window_layers, ", "),
+                  lighthouse.window_every, num_layers));
+}
+
 }  // namespace
 
 std::string_view name_of(AttentionKind kind) {
-  return kind == AttentionKind::kDense ? "dense" : "lighthouse";
+  switch (kind) {
+    case AttentionKind::kDense:
+      return "dense";
+    case AttentionKind::kWindow:
+      return "window";
+    case AttentionKind::kLighthouse:
+      return "lighthouse";
+  }
+  return "";
 }
 
 std::string_view name_of(Scorer scorer) {
   return scorer == Scorer::kNorm ? "norm" : "dilated";
+}
+
+AttentionKind attention_kind_of(std::string_view name) {
+  for (AttentionKind kind : {AttentionKind::kDense, AttentionKind::kWindow, AttentionKind::kLighthouse}) {
+    if (name == name_of(kind)) return kind;
+  }
+  throw InputError(fmt::format("\"{}\" is no kind of attention; expected dense, window or lighthouse", name));
+}
+
+std::string describe(const LayerAttention& layer) {
+  switch (layer.kind) {
+    case AttentionKind::kDense:
+      return "dense";
+    case AttentionKind::kWindow:
+      return fmt::format("window {}", layer.window);
+    case AttentionKind::kLighthouse:
+      return layer.window > 0 ? fmt::format("lighthouse + window {}", layer.window) : "lighthouse";
+  }
+  return "";
 }
 
 LighthouseShape LighthouseSettings::shape(int64_t sequence_length) const {
@@ -41,26 +107,48 @@ LighthouseShape LighthouseSettings::shape(int64_t sequence_length) const {
   return shape;
 }
 
-void LighthouseSettings::check(int64_t sequence_length, int64_t num_layers) const {
-  shape(sequence_length).check();
-  check_dilation(*this, sequence_length);
-  for (int64_t layer : dense_layers) {
-    if (layer >= -num_layers && layer < num_layers) continue;
+void AttentionSettings::check(AttentionKind step, int64_t sequence_length, int64_t num_layers) const {
+  const bool uses_windows =
+      step == AttentionKind::kWindow ||
+      (step == AttentionKind::kLighthouse && (!lighthouse.window_layers.empty() || lighthouse.window_every > 0));
+  if (uses_windows && window == 0) {
     throw InputError(
-        fmt::format("dense_layers names layer {}, but the model has {} layers: {} to {}, or {} to -1 from "
-                    "the end",
-                    layer, num_layers, 0, num_layers - 1, -num_layers));
+        "layers attend in a window alone, but attention.window, its width, is not set; set it, say to 1024");
   }
+  if (step != AttentionKind::kLighthouse) return;
+  lighthouse.shape(sequence_length).check();
+  check_dilation(lighthouse, sequence_length);
+  check_layers_exist("dense_layers", lighthouse.dense_layers, num_layers);
+  check_layers_exist("window_layers", lighthouse.window_layers, num_layers);
+  check_no_layer_is_both(lighthouse, num_layers);
+  check_some_layer_is_lighthouse(*this, num_layers);
 }
 
-std::vector<AttentionKind> attention_of_layers(AttentionKind step, const LighthouseSettings& settings,
-                                               int64_t num_layers) {
-  std::vector<AttentionKind> kinds(static_cast<size_t>(num_layers), step);
-  for (int64_t layer : settings.dense_layers) {
-    const int64_t from_start = layer < 0 ? num_layers + layer : layer;
-    if (from_start >= 0 && from_start < num_layers) kinds[static_cast<size_t>(from_start)] = AttentionKind::kDense;
+int64_t layer_index(int64_t layer, int64_t num_layers) {
+  const int64_t from_start = layer < 0 ? num_layers + layer : layer;
+  return from_start >= 0 && from_start < num_layers ? from_start : -1;
+}
+
+std::vector<LayerAttention> attention_of_layers(AttentionKind step, const AttentionSettings& settings,
+                                                int64_t num_layers) {
+  const LayerAttention window{AttentionKind::kWindow, settings.window};
+  const auto count = static_cast<size_t>(num_layers);
+  if (step == AttentionKind::kDense) return std::vector<LayerAttention>(count);
+  if (step == AttentionKind::kWindow) return std::vector<LayerAttention>(count, window);
+  const LighthouseSettings& lighthouse = settings.lighthouse;
+  std::vector<LayerAttention> layers(count, {AttentionKind::kLighthouse, lighthouse.window});
+  const auto assign = [&](const std::vector<int64_t>& named, const LayerAttention& attention) {
+    for (int64_t layer : named) {
+      const int64_t index = layer_index(layer, num_layers);
+      if (index >= 0) layers[static_cast<size_t>(index)] = attention;
+    }
+  };
+  for (int64_t i = 0; lighthouse.window_every > 0 && i < num_layers; i += lighthouse.window_every) {
+    layers[static_cast<size_t>(i)] = window;
   }
-  return kinds;
+  assign(lighthouse.window_layers, window);
+  assign(lighthouse.dense_layers, {});
+  return layers;
 }
 
 }  // namespace lighthouse

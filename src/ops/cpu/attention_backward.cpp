@@ -14,7 +14,7 @@
 namespace lighthouse::cpu {
 namespace {
 
-constexpr int64_t kBlock = 256;  // queries and keys of a tile: its two matrices take 512 KiB
+constexpr int64_t kBlock = 256;  // queries and keys of a tile, at most: its two matrices take 512 KiB
 
 struct Tile {
   float* probabilities;  // [kBlock, kBlock]
@@ -28,18 +28,19 @@ struct HeadOperands {
   Matrix dq, dk, dv;
   ConstMatrix dout, q, k, v;
   const float* lse;
-  const float* delta;     // [N], dout . out
-  const int32_t* starts;  // [N], or null: where each query's document begins
+  const float* delta;  // [N], dout . out
+  FirstKeys first_keys;
 };
 
-// Scores become probabilities exp(score - lse); above the diagonal and before `starts` (counted from the first key), 0.
-void recompute_probabilities(float* scores, const float* lse, int64_t queries, int64_t key, int64_t keys, bool diagonal,
-                             const int32_t* starts) {
+// Scores of queries [query, query + queries) by keys [key, key + keys) become probabilities exp(score - lse), and 0
+// where the query does not see the key.
+void recompute_probabilities(float* scores, const HeadOperands& head, int64_t query, int64_t queries, int64_t key,
+                             int64_t keys) {
   for (int64_t i = 0; i < queries; ++i) {
     float* row = scores + i * keys;
-    const int64_t seen = diagonal ? std::min(keys, i + 1) : keys;
-    const int64_t hidden = starts == nullptr ? 0 : std::clamp<int64_t>(starts[i] - key, 0, seen);
-    const float shift = lse[i];
+    const int64_t seen = std::min(keys, query + i - key + 1);
+    const int64_t hidden = std::clamp<int64_t>(head.first_keys[query + i] - key, 0, seen);
+    const float shift = head.lse[query + i];
     std::fill(row, row + hidden, 0.0f);
 #pragma omp simd
     for (int64_t j = hidden; j < seen; ++j) row[j] = exp(row[j] - shift);
@@ -59,12 +60,10 @@ void softmax_backward(const Tile& tile, const float* delta, int64_t queries, int
 }
 
 // What one block of queries and one of keys give to dq, dk and dv: five products.
-void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, int64_t key, int64_t length,
-                   int64_t head_dim, bool first_of_dkv) {
-  const int64_t queries = std::min(kBlock, length - query), keys = std::min(kBlock, length - key);
+void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, int64_t queries, int64_t key,
+                   int64_t keys, int64_t head_dim, bool first_of_dkv) {
+  if (key + keys <= head.first_keys[query]) return;  // none of these queries sees any of these keys
   const bool diagonal = query == key;
-  const int32_t* starts = head.starts == nullptr ? nullptr : head.starts + query;
-  if (starts != nullptr && key + keys <= starts[0]) return;  // none of these queries sees any of these keys
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   const ConstMatrix q = rows_from(head.q, query), dout = rows_from(head.dout, query);
   const ConstMatrix k = rows_from(head.k, key), v = rows_from(head.v, key);
@@ -72,7 +71,7 @@ void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, in
   const float keep_dkv = first_of_dkv ? 0.0f : 1.0f;
 
   multiply_transposed_b({tile.probabilities, keys}, q, k, queries, keys, head_dim, scale, 0.0f);
-  recompute_probabilities(tile.probabilities, head.lse + query, queries, key, keys, diagonal, starts);
+  recompute_probabilities(tile.probabilities, head, query, queries, key, keys);
   multiply_transposed_a(rows_from(head.dv, key), probabilities, dout, keys, head_dim, queries, 1.0f, keep_dkv);
   multiply_transposed_b({tile.dscores, keys}, dout, v, queries, keys, head_dim, 1.0f, 0.0f);
   softmax_backward(tile, head.delta + query, queries, keys);
@@ -96,6 +95,7 @@ void compute_delta(float* delta, const Tensor& dout, const Tensor& out) {
 
 struct Operands {
   const Tensor &dq, &dk, &dv, &dout, &lse, &q, &k, &v, &starts;
+  int64_t window;  // 0: none
   const float* delta;
 
   HeadOperands head(int64_t batch, int64_t index) const {
@@ -109,7 +109,7 @@ struct Operands {
             const_head_of(v, batch, index, heads),
             lse.data<float>() + row,
             delta + row,
-            starts.defined() ? starts.data<int32_t>() + batch * q.size(1) : nullptr};
+            {starts.defined() ? starts.data<int32_t>() + batch * q.size(1) : nullptr, window}};
   }
 };
 
@@ -118,14 +118,18 @@ struct Operands {
 void backward_diagonals(const Tile& tile, const Operands& operands) {
   const int64_t length = operands.q.size(1), head_dim = operands.q.size(3);
   const int64_t kv_heads = operands.k.size(2), group = operands.q.size(2) / kv_heads;
-  const int64_t blocks = (length + kBlock - 1) / kBlock, sequences = operands.q.size(0) * kv_heads;
-  for (int64_t diagonal = 0; diagonal < blocks; ++diagonal) {
+  const int64_t side = operands.window > 0 ? window_tile(operands.window) : kBlock;
+  const int64_t blocks = (length + side - 1) / side, sequences = operands.q.size(0) * kv_heads;
+  // A query sees keys up to window - 1 before it: none of those so many tiles before its own.
+  const int64_t diagonals = operands.window > 0 ? std::min(blocks, (operands.window + side - 2) / side + 1) : blocks;
+  for (int64_t diagonal = 0; diagonal < diagonals; ++diagonal) {
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < sequences * (blocks - diagonal); ++task) {
-      const int64_t batch = task % sequences / kv_heads, kv = task % kv_heads, key = task / sequences;
+      const int64_t batch = task % sequences / kv_heads, kv = task % kv_heads, key = task / sequences * side;
+      const int64_t query = key + diagonal * side;
       for (int64_t member = 0; member < group; ++member) {
-        backward_tile(tile, operands.head(batch, kv * group + member), (key + diagonal) * kBlock, key * kBlock, length,
-                      head_dim, diagonal == 0 && member == 0);
+        backward_tile(tile, operands.head(batch, kv * group + member), query, std::min(side, length - query), key,
+                      std::min(side, length - key), head_dim, diagonal == 0 && member == 0);
       }
     }
   }
@@ -147,13 +151,14 @@ int64_t delta_bytes(const Shape& q) {
 
 void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                     const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
+                                    const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
               has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) && is_kv_of(q, k) &&
               have_shape(k.shape(), v, dk, dv) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, documents.starts) &&
+              contiguous(lse) && are_starts_of(q, mask.documents.starts) && mask.window >= 0 &&
               scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
           "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
+  const int64_t window = mask.window < q.size(1) ? mask.window : 0;  // one that hides nothing is none
   auto* memory = static_cast<std::byte*>(scratch.raw());
   auto* delta = static_cast<float*>(scratch.raw());
   const int64_t used = delta_bytes(q.shape()), piece = bytes_per_thread();
@@ -163,11 +168,12 @@ void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tenso
     ScratchCutter cutter(memory + used + omp_get_thread_num() * piece);
     const Tile tile(cutter);
     compute_delta(delta, dout, out);
-    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, documents.starts, delta});
+    backward_diagonals(tile, {dq, dk, dv, dout, lse, q, k, v, mask.documents.starts, window, delta});
   }
 }
 
-int64_t CpuBackend::attention_backward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/) const {
+int64_t CpuBackend::attention_backward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/,
+                                               int64_t /*window*/) const {
   return delta_bytes(q) + omp_get_max_threads() * bytes_per_thread();
 }
 

@@ -65,12 +65,13 @@ void CpuBackend::cache_rows(const Stream&, const Tensor& cache, const Tensor& x)
 
 void CpuBackend::attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
                                   const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
-                                  const Tensor& position) {
+                                  const Tensor& position, int64_t window) {
   require_decode(out, k_cache, v_cache, qkv, cos, sin, position);
   const int64_t heads = out.size(0), head_dim = out.size(1), kv_heads = k_cache.size(1), context = k_cache.size(0);
   const int64_t row = *position.data<int32_t>(), half = head_dim / 2, stride = kv_heads * head_dim;
-  require(row >= 0 && row < context && scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads),
-          "attention_decode", {&k_cache, &scratch, &position});
+  require(
+      row >= 0 && row < context && window >= 0 && scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads),
+      "attention_decode", {&k_cache, &scratch, &position});
   ScratchCutter cutter(scratch.raw());
   float* q = cutter.take<float>(heads * head_dim);
   float* scores = cutter.take<float>(heads * context);
@@ -81,11 +82,12 @@ void CpuBackend::attention_decode(const Stream&, const Tensor& out, const Tensor
     rotate_into(k + row * stride + g * head_dim, in + (heads + g) * head_dim, c, s, half);
     std::copy_n(in + (heads + kv_heads + g) * head_dim, head_dim, v + row * stride + g * head_dim);
   }
+  const int64_t count = window > 0 ? std::min(window, row + 1) : row + 1, before = (row + 1 - count) * stride;
 #pragma omp parallel for schedule(static)
   for (int64_t h = 0; h < heads; ++h) {
-    const int64_t group = h / (heads / kv_heads) * head_dim;
+    const int64_t group = before + h / (heads / kv_heads) * head_dim;
     rotate_into(q + h * head_dim, in + h * head_dim, c, s, half);
-    attend(o + h * head_dim, scores + h * context, q + h * head_dim, k + group, v + group, row + 1, stride, head_dim);
+    attend(o + h * head_dim, scores + h * context, q + h * head_dim, k + group, v + group, count, stride, head_dim);
   }
 }
 

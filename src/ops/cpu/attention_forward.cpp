@@ -19,7 +19,6 @@ namespace {
 // A block of scores takes 512 KiB: it stays in the second-level cache between the two products that it stands between.
 constexpr int64_t kQueries = 256;
 constexpr int64_t kKeys = 512;
-static_assert(kKeys % kQueries == 0);  // so that every query of a block sees a key of every block of keys it meets
 
 // What one thread needs for one block of queries, while it walks the blocks of keys.
 struct QueryBlock {
@@ -53,23 +52,15 @@ float exponentiate_row(float* scores, int64_t hidden, int64_t seen, int64_t widt
   return total;
 }
 
-// Which keys each query of a block sees: those up to its own position, from its document's start on.
-struct Sight {
-  int64_t first;          // position of the first query
-  const int32_t* starts;  // of the queries' documents; null: all begin at 0
-
-  int64_t start(int64_t query) const { return starts == nullptr ? 0 : starts[query]; }
-};
-
 // The online softmax: takes the block of keys that begins at `key` into the running sums (Milakov and Gimelshein,
 // 2018).
-void absorb_scores(const QueryBlock& block, int64_t queries, int64_t key, int64_t keys, const Sight& sight,
-                   int64_t head_dim) {
+void absorb_scores(const QueryBlock& block, int64_t first, int64_t queries, int64_t key, int64_t keys,
+                   const FirstKeys& first_keys, int64_t head_dim) {
   for (int64_t i = 0; i < queries; ++i) {
     const float old_peak = block.peak[i];
-    const int64_t seen = std::min(keys, sight.first - key + 1 + i);
-    const int64_t hidden = std::max<int64_t>(0, sight.start(i) - key);
-    if (hidden >= seen) {  // another document's keys
+    const int64_t seen = std::min(keys, first + i - key + 1);
+    const int64_t hidden = std::max<int64_t>(0, first_keys[first + i] - key);
+    if (hidden >= seen) {  // the query sees none of these keys
       std::fill_n(block.scores + i * keys, keys, 0.0f);
       continue;
     }
@@ -98,21 +89,23 @@ struct HeadOperands {
   Matrix out;
   ConstMatrix q, k, v;
   float* lse;
-  const int32_t* starts;  // [N], or null
+  FirstKeys first_keys;
 };
 
-void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, int64_t length, int64_t head_dim) {
-  const int64_t queries = std::min(kQueries, length - first), end = first + queries;
+void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, int64_t queries, int64_t head_dim) {
+  const int64_t end = first + queries;
   const float scale = 1.0f / std::sqrt(static_cast<float>(head_dim));
   std::fill_n(block.sum, queries * head_dim, 0.0f);
   std::fill_n(block.peak, queries, -std::numeric_limits<float>::infinity());
   std::fill_n(block.total, queries, 0.0);
-  const Sight sight{first, head.starts == nullptr ? nullptr : head.starts + first};
-  for (int64_t key = sight.start(0) / kKeys * kKeys; key < end; key += kKeys) {
+  // Blocks of keys begin at multiples of their size, so that sums do not depend on where documents start; a window's
+  // begin at its first key, so that few keys outside it are computed.
+  const int64_t least = head.first_keys[first];
+  for (int64_t key = head.first_keys.window > 0 ? least : least / kKeys * kKeys; key < end; key += kKeys) {
     const int64_t keys = std::min(kKeys, end - key);
     multiply_transposed_b({block.scores, keys}, rows_from(head.q, first), rows_from(head.k, key), queries, keys,
                           head_dim, scale, 0.0f);
-    absorb_scores(block, queries, key, keys, sight, head_dim);
+    absorb_scores(block, first, queries, key, keys, head.first_keys, head_dim);
     multiply({block.sum, head_dim}, {block.scores, keys}, rows_from(head.v, key), queries, head_dim, keys, 1.0f, 1.0f);
   }
   write_output(block, head.out.data + first * head.out.stride, head.out.stride, head.lse + first, queries, head_dim);
@@ -143,9 +136,11 @@ bool are_starts_of(const Tensor& q, const Tensor& starts) {
 }
 
 void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q, const Tensor& k,
-                      const Tensor& v, const Tensor& starts) {
+                      const Tensor& v, const Tensor& starts, int64_t window) {
   const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
-  const int64_t blocks = (length + kQueries - 1) / kQueries, sequences = out.size(0) * heads;
+  const int64_t narrowed = window < length ? window : 0;  // a window that hides nothing is none
+  const int64_t tile = narrowed > 0 ? window_tile(narrowed) : kQueries;
+  const int64_t blocks = (length + tile - 1) / tile, sequences = out.size(0) * heads;
   const int64_t piece = bytes_per_thread(head_dim);
   require(scratch.bytes() >= piece, "causal attention", {&out, &scratch, &q, &k, &v});
   const int threads = static_cast<int>(std::min<int64_t>(omp_get_max_threads(), scratch.bytes() / piece));
@@ -156,15 +151,15 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
     const QueryBlock block(cutter, head_dim);
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < sequences * blocks; ++task) {
-      const int64_t first = (blocks - 1 - task / sequences) * kQueries;  // the longest rows first: they balance best
+      const int64_t first = (blocks - 1 - task / sequences) * tile;  // the longest rows first: they balance best
       const int64_t batch = task % sequences / heads, head = task % heads;
       const HeadOperands operands{head_of(out, batch, head),
                                   const_head_of(q, batch, head, heads),
                                   const_head_of(k, batch, head, heads),
                                   const_head_of(v, batch, head, heads),
                                   lse.data<float>() + (batch * heads + head) * length,
-                                  starts.defined() ? starts.data<int32_t>() + batch * length : nullptr};
-      attend(block, operands, first, length, head_dim);
+                                  {starts.defined() ? starts.data<int32_t>() + batch * length : nullptr, narrowed}};
+      attend(block, operands, first, std::min(tile, length - first), head_dim);
     }
   }
 }
@@ -186,15 +181,16 @@ int64_t CpuBackend::find_documents(const Stream&, const Documents& documents, co
 }
 
 void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                   const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) {
+                                   const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
   require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
               is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, documents.starts),
+              contiguous(lse) && are_starts_of(q, mask.documents.starts) && mask.window >= 0,
           "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
-  causal_attention(out, lse, scratch, q, k, v, documents.starts);
+  causal_attention(out, lse, scratch, q, k, v, mask.documents.starts, mask.window);
 }
 
-int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/) const {
+int64_t CpuBackend::attention_forward_scratch(const Shape& q, int64_t /*kv_heads*/, bool /*documents*/,
+                                              int64_t /*window*/) const {
   return causal_attention_scratch(q[3]);
 }
 

@@ -132,6 +132,24 @@ void check_fused(const char* operation, const Tensor& full, const LighthouseSele
           {&full, &selection.indices, &cos, &sin});
 }
 
+// The window branch's tensor, if there is one, has the shape of `full`.
+void check_window(const char* operation, const Tensor& full, const Tensor& window) {
+  require(window.rank() == 0 || (has_heads(window) && have_shape(full.shape(), window)), operation, {&full, &window});
+}
+
+// Begins the sum of both branches in `out`: with half of the window branch's row, if there is one. Returns the factor
+// of the Lighthouse branch. `window` may be the tensor that `out` lies in.
+float start_from(const Row& out, const Tensor& window, int64_t batch, int64_t token, int64_t head) {
+  if (window.rank() == 0) {
+    out.clear();
+    return 1.0f;
+  }
+  const float* row = rows_from(head_of(window, batch, head), token).data;
+#pragma omp simd
+  for (int64_t d = 0; d < out.size; ++d) out.data[d] = 0.5f * row[d];
+  return 0.5f;
+}
+
 // What a head of `full` uses of the selection: indices or rows of its key/value head.
 const int32_t* of_group(const Tensor& index, int64_t batch, int64_t group) {
   return index.data<int32_t>() + (batch * index.size(1) + group) * index.size(2);
@@ -173,9 +191,10 @@ void CpuBackend::lighthouse_gather(const Stream&, const Tensor& gathered, const 
 
 void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
                                             const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                            const LighthouseShape& shape) {
+                                            const LighthouseShape& shape, const Tensor& window_dqkv) {
   check("lighthouse_gather_backward", dqkv, dgathered, selection, shape);
   check_fused("lighthouse_gather_backward", dqkv, selection, cos, sin);
+  check_window("lighthouse_gather_backward", dqkv, window_dqkv);
   const Pyramid pyramid(shape);
   const Rotation rotation(cos, sin);
   const int64_t heads = dqkv.size(2), groups = selection.indices.size(1);
@@ -184,10 +203,10 @@ void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, c
     const ConstMatrix from = const_head_of(dgathered, batch, head, heads);
     for (int64_t token = begin; token < end; ++token) {
       const Row out{rows_from(head_of(dqkv, batch, head), token).data, dqkv.size(3)};
-      out.clear();
+      const float share = start_from(out, window_dqkv, batch, token, head);
       for (int level = 0; level < pyramid.levels; ++level) {
         const int64_t row = row_of[pyramid.offsets[level] + token / pyramid.spans[level]];
-        if (row >= 0) out.add(from.data + row * from.stride, 1.0f / static_cast<float>(pyramid.spans[level]));
+        if (row >= 0) out.add(from.data + row * from.stride, share / static_cast<float>(pyramid.spans[level]));
       }
       if (rotation && head < heads - groups) rotation.rotate_back(out.data, token);
     }
@@ -195,8 +214,10 @@ void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, c
 }
 
 void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
-                                    const LighthouseSelection& selection, const LighthouseShape& shape) {
+                                    const LighthouseSelection& selection, const LighthouseShape& shape,
+                                    const Tensor& window_out) {
   check("lighthouse_scatter", out, gathered, selection, shape);
+  check_window("lighthouse_scatter", out, window_out);
   const Pyramid pyramid(shape);
   const int64_t heads = out.size(2), groups = selection.indices.size(1);
   for_each_block(out.size(0), out.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
@@ -204,11 +225,11 @@ void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tens
     const ConstMatrix from = const_head_of(gathered, batch, head, heads);
     for (int64_t token = begin; token < end; ++token) {
       const Row to{rows_from(head_of(out, batch, head), token).data, out.size(3)};
-      to.clear();
+      const float share = start_from(to, window_out, batch, token, head);
       for (int level = 0; level < pyramid.levels; ++level) {
         const int64_t entry = (token + 1) / pyramid.spans[level] - 1;
         const int64_t row = entry < 0 ? -1 : row_of[pyramid.offsets[level] + entry];
-        if (row >= 0) to.add(from.data + row * from.stride, 1.0f);
+        if (row >= 0) to.add(from.data + row * from.stride, share);
       }
     }
   });

@@ -1,4 +1,4 @@
-// What a layer asks of its attention. Dense and Lighthouse attention stand behind it.
+// What a layer asks of its attention. Causal (dense or in a window) and Lighthouse attention implement it.
 #pragma once
 
 #include <cstdint>
@@ -39,32 +39,42 @@ struct QkvViews {
 
 /// The attention of one layer. It owns what its backward needs from its forward, laid out in the arena beforehand.
 /// Rotary position embedding is inside, so that it can be fused with scoring and pooling.
+///
+/// A pass either keeps everything from forward() to backward(), or calls recompute() just before backward(): then what
+/// recompute() makes need not be kept.
 class Attention {
  public:
   virtual ~Attention() = default;
 
-  /// Whether the qkv and the out given to forward() must be kept, as forward() left them, until backward(). If not,
-  /// both may be overwritten, and restore_output() makes out again.
-  virtual bool keeps_full_length() const = 0;
+  /// Whether backward() reads the qkv given to forward(), as forward() left it.
+  virtual bool keeps_qkv() const = 0;
+  /// Whether backward() reads the out given to forward(). If not, out may be overwritten, and restore_output() makes it
+  /// again.
+  virtual bool keeps_output() const = 0;
 
-  /// Lays out what backward needs. Once per layer.
+  /// Lays out what backward() needs from forward() and recompute() does not make. Once per layer.
   virtual void lay_out_kept(Arena& arena) = 0;
-  /// Lays out what forward and backward need while they run. All layers of a kind may share the same memory.
+  /// Lays out what recompute() makes for backward(). Once per layer; layers that are recomputed may share the memory.
+  virtual void lay_out_recomputed(Arena& arena) = 0;
+  /// Lays out what forward(), recompute() and backward() need while they run. All layers may share the memory.
   virtual void lay_out_scratch(Arena& arena) = 0;
 
   /// out [B, N, H, D] from the un-rotated, fused qkv [B, N, (H + 2 G) D], which may be rotated in place.
   virtual void forward(const Stream& stream, const Tensor& out, const Tensor& qkv) = 0;
-  /// Makes the forward's out again, for the gradient of the layer after it.
+  /// After forward(), from the same un-rotated qkv: out, qkv and what lay_out_recomputed() laid out, as forward() left
+  /// them, to the same bits. Only where keeps_qkv().
+  virtual void recompute(const Stream& stream, const Tensor& out, const Tensor& qkv) = 0;
+  /// Makes the forward's out again from what is kept, for the gradient of the layer after it.
   virtual void restore_output(const Stream& stream, const Tensor& out) = 0;
-  /// dqkv [B, N, (H + 2 G) D], by the un-rotated qkv; dout [B, N, H, D]. out and qkv as forward() left them if
-  /// keeps_full_length(), else ignored.
+  /// dqkv [B, N, (H + 2 G) D], by the un-rotated qkv; dout [B, N, H, D]. qkv and out as forward() left them where
+  /// keeps_qkv() and keeps_output(), else ignored.
   virtual void backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
                         const Tensor& qkv) = 0;
 };
 
-/// Makes a layer's attention. `rope`, `backend` and `documents` must outlive it; dense attention stays inside
+/// Makes a layer's attention. `rope`, `backend` and `documents` must outlive it; dense and window attention stay inside
 /// documents, where they are given. Throws InputError if the Lighthouse settings do not fit the shape.
-std::unique_ptr<Attention> make_attention(AttentionKind kind, const LighthouseSettings& settings,
+std::unique_ptr<Attention> make_attention(const LayerAttention& layer, const LighthouseSettings& settings,
                                           const AttentionShape& shape, const RopeTable& rope, Backend& backend,
                                           const Documents* documents = nullptr);
 
