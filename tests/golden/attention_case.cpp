@@ -2,6 +2,7 @@
 
 #include "golden_case.h"
 #include "lighthouse/core/arena.h"
+#include "lighthouse/core/error.h"
 #include "lighthouse/model/attention/lighthouse.h"
 #include "lighthouse/ops/metered_backend.h"
 #include "lighthouse/ops/transfer.h"
@@ -20,8 +21,16 @@ AttentionShape shape_of(const Json& s) {
   return {s.at("B"), s.at("N"), s.at("H"), s.value("kv_heads", s.at("H").get<int64_t>()), s.at("D")};
 }
 
+/// Files from before there were windows hold Lighthouse layers.
+LayerAttention layer_of(const Json& s) {
+  const AttentionKind kind = attention_kind_of(s.value("attention", "lighthouse"));
+  if (s.value("merge", "mean") != "mean") throw InputError("merge is not \"mean\", the only one there is");
+  return {kind, s.value("window", int64_t{0})};
+}
+
 LighthouseSettings lighthouse_of(const Json& s) {
   LighthouseSettings settings;
+  if (layer_of(s).kind != AttentionKind::kLighthouse) return settings;
   settings.levels = s.at("L");
   settings.pooling_factor = s.at("p");
   settings.top_k = s.at("k");
@@ -59,8 +68,13 @@ struct Inputs {
 /// One layer on a device, with its inputs and outputs in the type that the device computes in.
 class Layer {
  public:
-  Layer(const AttentionShape& shape, const LighthouseSettings& settings, const Inputs& inputs, Backend& backend)
-      : shape_(shape), settings_(settings), backend_(backend), attention_(settings, shape, rope_, backend) {
+  Layer(const LayerAttention& layer, const AttentionShape& shape, const LighthouseSettings& settings,
+        const Inputs& inputs, Backend& backend)
+      : shape_(shape),
+        settings_(settings),
+        backend_(backend),
+        attention_(make_attention(layer, settings, shape, rope_, backend)),
+        lighthouse_(dynamic_cast<LighthouseAttention*>(attention_.get())) {
     Arena measuring;
     lay_out(measuring);
     arena_ = Arena(backend.allocate(measuring.used()));
@@ -72,17 +86,23 @@ class Layer {
     upload_rounded(backend, dout_, inputs.dout);
   }
 
+  /// Whether it selects entries: whether it is a Lighthouse layer.
+  bool selects() const { return lighthouse_ != nullptr; }
   std::vector<int32_t> select() {
-    attention_.select(stream(), qkv_);
+    lighthouse_->select(stream(), qkv_);
     return indices();
   }
-  std::vector<int32_t> indices() { return download<int32_t>(backend_, attention_.indices()); }
-  void use_indices(const Tensor& indices) { upload(backend_, attention_.indices(), indices); }
+  std::vector<int32_t> indices() { return download<int32_t>(backend_, lighthouse_->indices()); }
+  void use_indices(const Tensor& indices) { upload(backend_, lighthouse_->indices(), indices); }
 
-  /// With the indices that it has.
+  /// With the indices that it has, if it selects.
   void run() {
-    attention_.attend(stream(), out_, qkv_);
-    attention_.backward(stream(), dqkv_, dout_, out_, qkv_);
+    if (selects()) {
+      lighthouse_->attend(stream(), out_, qkv_);
+    } else {
+      attention_->forward(stream(), out_, qkv_);
+    }
+    attention_->backward(stream(), dqkv_, dout_, out_, qkv_);
   }
   std::vector<float> out() { return download<float>(backend_, out_); }
   std::vector<float> dqkv() { return download<float>(backend_, dqkv_); }
@@ -113,20 +133,24 @@ class Layer {
     rope_ = {take({n, shape_.head_dim / 2}, DType::kFloat32), take({n, shape_.head_dim / 2}, DType::kFloat32)};
     for (Tensor* fused : {&qkv_, &dqkv_}) *fused = take({shape_.batch, n, shape_.qkv_size()}, backend_.dtype());
     for (Tensor* full : {&out_, &dout_}) *full = take(heads, backend_.dtype());
-    for (Tensor* scores : {&s_q_, &s_k_}) {
-      *scores = take({shape_.batch, shape_.kv_heads, pyramid.scored_entries()}, DType::kFloat32);
+    if (selects()) {
+      for (Tensor* scores : {&s_q_, &s_k_}) {
+        *scores = take({shape_.batch, shape_.kv_heads, pyramid.scored_entries()}, DType::kFloat32);
+      }
+      scratch_ = take({backend_.lighthouse_dilated_scores_scratch(heads, shape_.kv_heads, settings_.dilation, pyramid)},
+                      DType::kUInt8);
     }
-    scratch_ = take({backend_.lighthouse_dilated_scores_scratch(heads, shape_.kv_heads, settings_.dilation, pyramid)},
-                    DType::kUInt8);
-    attention_.lay_out_kept(arena);
-    attention_.lay_out_scratch(arena);
+    attention_->lay_out_kept(arena);
+    attention_->lay_out_recomputed(arena);
+    attention_->lay_out_scratch(arena);
   }
 
   AttentionShape shape_;
   LighthouseSettings settings_;
   Backend& backend_;
   RopeTable rope_;
-  LighthouseAttention attention_;
+  std::unique_ptr<Attention> attention_;
+  LighthouseAttention* lighthouse_;  // attention_, if it is one
   Arena arena_;
   Tensor qkv_, dqkv_, out_, dout_, s_q_, s_k_, scratch_;
 };
@@ -163,13 +187,14 @@ class RoundingCpu final : public MeteredBackend {
     round_to_bfloat16(gathered);
   }
   void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override {
-    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, documents);
+                         const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
+    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, mask);
     round_to_bfloat16(out);
   }
   void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                          const LighthouseSelection& selection, const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_scatter(stream, out, gathered, selection, shape);
+                          const LighthouseSelection& selection, const LighthouseShape& shape,
+                          const Tensor& window_out) override {
+    MeteredBackend::lighthouse_scatter(stream, out, gathered, selection, shape, window_out);
     round_to_bfloat16(out);
   }
   void lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
@@ -179,14 +204,14 @@ class RoundingCpu final : public MeteredBackend {
   }
   void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                           const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                          const Tensor& q, const Tensor& k, const Tensor& v, const Documents& documents) override {
-    MeteredBackend::attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents);
+                          const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
+    MeteredBackend::attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask);
     for (const Tensor* gradient : {&dq, &dk, &dv}) round_to_bfloat16(*gradient);
   }
   void lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
                                   const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                  const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape);
+                                  const LighthouseShape& shape, const Tensor& window_dqkv) override {
+    MeteredBackend::lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape, window_dqkv);
     round_to_bfloat16(dqkv);
   }
 };
@@ -208,24 +233,34 @@ struct Outputs {
   }
 };
 
+/// The entries that a Lighthouse layer selects, against the reference's; the given ones are used from then on.
+void select(std::vector<Check>& checks, Layer& layer, const Tensor& reference, bool use_reference) {
+  const int32_t* expected = reference.data<int32_t>();
+  checks.push_back(compare_indices(layer.select(), {expected, expected + reference.numel()}));
+  if (use_reference) layer.use_indices(reference);
+}
+
 /// In bfloat16 the reference is the CPU on the same rounded inputs: the file's outputs come of others.
-std::vector<Check> run_rounded(const SafetensorsFile& file, const AttentionShape& shape,
-                               const LighthouseSettings& settings, const RunOptions& options, Backend& backend) {
+std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention& attention,
+                               const AttentionShape& shape, const LighthouseSettings& settings,
+                               const RunOptions& options, Backend& backend) {
   const Inputs inputs(file, shape);
   round_to_bfloat16(inputs.qkv);
   round_to_bfloat16(inputs.dout);
   const auto cpu = make_cpu_backend();
   RoundingCpu rounding(*cpu);
-  Layer reference(shape, settings, inputs, rounding), layer(shape, settings, inputs, backend);
+  Layer reference(attention, shape, settings, inputs, rounding), layer(attention, shape, settings, inputs, backend);
   std::vector<Check> checks;
-  std::vector<int32_t> indices = reference.select();
-  // Scores of dilated attention in bfloat16 are not the CPU's.
-  if (settings.scorer == Scorer::kNorm) checks.push_back(compare_indices(layer.select(), indices));
-  const Shape index_shape{shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()};
-  const Tensor used = options.indices_from_file ? file.at("indices", index_shape, DType::kInt32)
-                                                : Tensor(indices.data(), index_shape, DType::kInt32);
-  reference.use_indices(used);
-  layer.use_indices(used);
+  if (layer.selects()) {
+    std::vector<int32_t> indices = reference.select();
+    // Scores of dilated attention in bfloat16 are not the CPU's.
+    if (settings.scorer == Scorer::kNorm) checks.push_back(compare_indices(layer.select(), indices));
+    const Shape index_shape{shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()};
+    const Tensor used = options.indices_from_file ? file.at("indices", index_shape, DType::kInt32)
+                                                  : Tensor(indices.data(), index_shape, DType::kInt32);
+    reference.use_indices(used);
+    layer.use_indices(used);
+  }
   Outputs actual(layer), expected(reference);
   const QkvViews d = actual.dqkv_as(shape), e = expected.dqkv_as(shape);
   const auto check = [&](const char* name, const Tensor& a, const Tensor& r) {
@@ -244,18 +279,18 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const AttentionShape
 
 std::vector<Check> run_attention_case(const SafetensorsFile& file, const Json& json, const RunOptions& options,
                                       Backend& backend) {
+  const LayerAttention attention = layer_of(json);
   const AttentionShape shape = shape_of(json);
   const LighthouseSettings settings = lighthouse_of(json);
-  if (backend.dtype() == DType::kBFloat16) return run_rounded(file, shape, settings, options, backend);
+  if (backend.dtype() == DType::kBFloat16) return run_rounded(file, attention, shape, settings, options, backend);
   const Inputs inputs(file, shape);
-  Layer layer(shape, settings, inputs, backend);
+  Layer layer(attention, shape, settings, inputs, backend);
   std::vector<Check> checks;
-  check_scores(checks, file, layer, shape.sequence_length);
-  const Tensor& indices = file.at(
-      "indices", {shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()}, DType::kInt32);
-  const int32_t* expected = indices.data<int32_t>();
-  checks.push_back(compare_indices(layer.select(), {expected, expected + indices.numel()}));
-  if (options.indices_from_file) layer.use_indices(indices);
+  if (layer.selects()) {
+    check_scores(checks, file, layer, shape.sequence_length);
+    const Shape index_shape{shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()};
+    select(checks, layer, file.at("indices", index_shape, DType::kInt32), options.indices_from_file);
+  }
   Outputs outputs(layer);
   const QkvViews d = outputs.dqkv_as(shape);
   const auto check = [&](const char* name, const Tensor& actual, const Tensor& reference) {

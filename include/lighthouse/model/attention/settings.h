@@ -31,6 +31,9 @@ struct LayerAttention {
 /// "dense", "window 1024", "lighthouse", "lighthouse + window 256"
 std::string describe(const LayerAttention& layer);
 
+/// The paper's: the first two and the last two layers.
+std::vector<int64_t> paper_dense_layers();
+
 /// The specification's settings, under its names, and which layers of a Lighthouse step are of another kind.
 struct LighthouseSettings {
   int64_t levels = 3;
@@ -40,10 +43,10 @@ struct LighthouseSettings {
   Scorer scorer = Scorer::kNorm;
   int64_t dilation = 4;
   bool cover_prefix = true;
-  int64_t window = 0;                                  // width of the window beside each Lighthouse layer; 0: none
-  std::vector<int64_t> dense_layers = {0, 1, -2, -1};  // negative: from the end
-  std::vector<int64_t> window_layers;                  // window alone; likewise
-  int64_t window_every = 0;                            // layers 0, n, 2 n, ... too, where dense_layers has them not
+  int64_t window = 0;  // width of the window beside each Lighthouse layer; 0: none
+  std::vector<int64_t> dense_layers = paper_dense_layers();  // negative: from the end
+  std::vector<int64_t> window_layers;                        // window alone; likewise
+  int64_t window_every = 0;  // layers 0, n, 2 n, ... attend in a window alone too, unless they are dense
 
   LighthouseShape shape(int64_t sequence_length) const;
 
