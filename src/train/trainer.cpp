@@ -69,12 +69,13 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       environment_(environment_of(backend, ranks)),
       peak_flops_(peak_flops(config, backend) * ranks.mesh.size()) {
   take_memory();
-  check_same_data(group(), config_);
+  data_ = fingerprint_data(group(), config_);
   watch_for_the_end();
-  RunStart how(config_, directory_, group(), memory_, *writer_, environment_);
+  RunStart how(config_, directory_, group(), memory_, *writer_, data_, environment_);
   at_ = how.start(start);
   saved_ = how.saved();
   opening_notes_ = how.notes();
+  opening_warnings_ = how.warnings();
   if (!leads()) return;
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
@@ -112,6 +113,7 @@ void Trainer::warn(const std::string& text) {
 
 void Trainer::run() {
   for (const std::string& text : opening_notes_) note(text);
+  for (const std::string& text : opening_warnings_) warn(text);
   last_finish_ = Clock::now();
   if (leads()) observer_.started(at_.steps, config_.total_steps());
   if (at_.steps == config_.total_steps()) note("all steps are done already");
@@ -346,6 +348,7 @@ CheckpointState Trainer::state() const {
   state.end_of_stage = at_end_of_stage(at_.steps);
   state.evaluation_pending = at_.evaluation_pending;
   state.loader = at_.sources;
+  state.data = data_;
   state.seed = config_.run.seed;
   state.config = to_yaml(config_);
   state.tokenizer = tokenizer_;
