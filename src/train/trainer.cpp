@@ -15,6 +15,7 @@
 #include "lighthouse/dist/partition.h"
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/model/cost.h"
+#include "lighthouse/train/data_use.h"
 #include "lighthouse/train/schedule.h"
 #include "run_checks.h"
 #include "stage_data.h"
@@ -77,10 +78,17 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
   opening_notes_ = how.notes();
   opening_warnings_ = how.warnings();
   if (!leads()) return;
+  report_data_use();
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
   directory_.remove_partial_files();
   write_file(directory_.config(), to_yaml(config_));
+}
+
+void Trainer::report_data_use() {
+  for (const SourceUse& source : data_use(config_)) {
+    (source.wastes() ? opening_warnings_ : opening_notes_).push_back(source.str());
+  }
 }
 
 void Trainer::take_memory() {

@@ -50,6 +50,7 @@ class Trainer {
 
  private:
   void take_memory();
+  void report_data_use();
   void watch_for_the_end();
   /// All steps that are left.
   void go_on();
