@@ -139,8 +139,10 @@ void add_data_command(CLI::App& program) {
   CLI::App* inspection = command->add_subcommand("inspect", "Count tokens, show samples, find bad shards");
   auto options = std::make_shared<Options>();
   inspection->add_option("SHARD", options->patterns, "Shards, or patterns of them")
+      ->transform(expanded_path())
       ->required();
   inspection->add_option("--tokenizer", options->tokenizer, "bytes, a SentencePiece model, or a Hugging Face folder")
+      ->transform(expanded_path())
       ->capture_default_str();
   inspection->add_option("--top", options->most_frequent, "So many of the most frequent tokens")
       ->check(CLI::Range(0, 1'000'000))

@@ -42,12 +42,15 @@ void add_prepare_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("prepare", "Turn text files into token shards");
   auto options = std::make_shared<Options>();
   command->add_option("FILE", options->prepare.files, "Text files, in this order")
+      ->transform(expanded_path())
       ->required();
   command->add_option("--out", options->prepare.directory, "The folder of the shards")
+      ->transform(expanded_path())
       ->required();
   command
       ->add_option("--tokenizer", options->tokenizer,
                    "bytes, or a SentencePiece model (PATH.model; `lighthouse tokenizer train` makes one)")
+      ->transform(expanded_path())
       ->capture_default_str();
   command->add_option("--shard-tokens", options->prepare.shard_tokens, "Tokens of the largest shard")
       ->capture_default_str();

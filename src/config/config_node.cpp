@@ -11,6 +11,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/core/path.h"
 
 namespace lighthouse {
 namespace {
@@ -165,6 +166,15 @@ std::string read_config_file(const std::filesystem::path& path, const std::strin
   return read_file(path);
 }
 
+/// The path that a node names.
+std::string expanded(const ConfigNode& node) {
+  try {
+    return expand_path(node.scalar);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", node.where, error.what()));
+  }
+}
+
 /// `open` are the files that extend one another down to this one; `prefix` says which line wants it.
 ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::filesystem::path>& open,
                          const std::string& prefix) {
@@ -186,7 +196,7 @@ ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::fil
     throw InputError(fmt::format("{}: extends expects the name of one file, relative to this one", value.where));
   }
   open.push_back(canonical);
-  ConfigNode base = load_extended(path.parent_path() / value.scalar, open, value.where + ": extends ");
+  ConfigNode base = load_extended(path.parent_path() / expanded(value), open, value.where + ": extends ");
   open.pop_back();
   merge(base, std::move(node));
   return base;
