@@ -110,6 +110,7 @@ class Converter {
   void convert_map(const YAML::Node& yaml, int line, int depth, ConfigNode& node) {
     node.kind = ConfigNode::Kind::kMap;
     std::set<std::string> seen;
+    std::vector<ConfigNode> merged;
     for (const auto& entry : yaml) {
       // A value counts as written where its key is: that is what a reader looks for.
       const int key_line = line_of(entry.first, line);
@@ -121,8 +122,28 @@ class Converter {
         throw InputError(fmt::format("{}: the key \"{}\" stands here a second time (first: {})", place_.at(key_line),
                                      key, node.find(key)->where));
       }
-      node.map.push_back({key, convert(entry.second, key_line, depth + 1)});
+      if (key == "<<" && entry.first.Tag() != "!") {
+        merged = merged_maps(convert(entry.second, key_line, depth + 1));
+      } else {
+        node.map.push_back({key, convert(entry.second, key_line, depth + 1)});
+      }
     }
+    for (const ConfigNode& map : merged) {
+      for (const auto& entry : map.map) {
+        if (node.find(entry.key) == nullptr) node.map.push_back(entry);
+      }
+    }
+  }
+
+  /// What the merge key << names, first those that win. A map's own keys win over all.
+  static std::vector<ConfigNode> merged_maps(ConfigNode value) {
+    std::vector<ConfigNode> maps = value.kind == ConfigNode::Kind::kList ? value.list : std::vector{value};
+    const auto is_map = [](const ConfigNode& map) { return map.kind == ConfigNode::Kind::kMap; };
+    if (!maps.empty() && std::all_of(maps.begin(), maps.end(), is_map)) return maps;
+    throw InputError(
+        fmt::format("{}: << merges a map, or a list of maps, such as the alias *name of a map that is "
+                    "marked &name above",
+                    value.where));
   }
 
   const Place& place_;
