@@ -255,6 +255,25 @@ TEST_F(DataParallelTest, OneVoteStopsAll) {
   for (const Outcome& rank : run(3, 1)) EXPECT_FALSE(rank.results[0].stop);
 }
 
+/// The layer at whose announcement the gradients of [begin, end) are complete, told from Hugging Face's names; above
+/// all layers if nothing lies there.
+int64_t layer_of_names(const ModelConfig& model, int64_t begin, int64_t end) {
+  Arena measuring;
+  lay_out_parameters(measuring, MemoryUse::kGradients, model);
+  const auto backend = make_cpu_backend();
+  Arena arena(backend->allocate(measuring.used()));
+  const Parameters parameters = lay_out_parameters(arena, MemoryUse::kGradients, model);
+  int64_t least = model.num_hidden_layers;
+  for (const auto& [name, tensor] : hugging_face_views(parameters, model)) {
+    const int64_t at = tensor.data<float>() - parameters.flat.data<float>();
+    if (at >= end || at + tensor.numel() <= begin) continue;
+    const std::string in_layer = "model.layers.";
+    if (name == "model.embed_tokens.weight") least = -1;
+    if (name.starts_with(in_layer)) least = std::min<int64_t>(least, std::stoi(name.substr(in_layer.size())));
+  }
+  return least;
+}
+
 TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
   for (const int size : {1, 2, 3, 16}) {
     for (const double bytes : {1.0, 4096.0, 1e9}) {
@@ -264,6 +283,11 @@ TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
       for (const Bucket& bucket : buckets) {
         EXPECT_LE(bucket.layer, layer);
         layer = bucket.layer;
+        if (bucket.decays) {
+          EXPECT_EQ(bucket.layer, layer_of_names(config_.model, bucket.begin, bucket.end));
+        } else {
+          EXPECT_EQ(bucket.layer, -1);
+        }
         for (int64_t i = bucket.begin; i < bucket.end; ++i) ++seen[static_cast<size_t>(i)];
       }
       EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), std::ssize(seen));
