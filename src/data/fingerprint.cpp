@@ -10,12 +10,25 @@
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/shard.h"
+#include "lighthouse/data/utf8.h"
 
 namespace lighthouse {
 namespace {
 
 constexpr int64_t kPieces = 16;
 constexpr int64_t kPieceBytes = ShardFingerprint::kBytesRead / kPieces;
+
+/// A path in UTF-8, as checkpoints have to be; of one in another encoding all other bytes are spelled out.
+std::string written(const std::filesystem::path& path) {
+  const std::string& bytes = path.native();
+  if (first_broken_utf8(bytes) == std::string_view::npos) return bytes;
+  std::string text;
+  for (const char c : bytes) {
+    const auto byte = static_cast<unsigned char>(c);
+    text += byte < 0x80 ? std::string(1, c) : fmt::format("\\x{:02x}", byte);
+  }
+  return text;
+}
 
 ShardFingerprint fingerprint_of_file(const std::filesystem::path& path) {
   const InputFile file(path);
@@ -28,7 +41,7 @@ ShardFingerprint fingerprint_of_file(const std::filesystem::path& path) {
       file.read(offset, std::span(bytes).subspan(static_cast<size_t>(i * kPieceBytes), kPieceBytes));
     }
   }
-  return {path.string(), file.size(), checksum_of(bytes)};
+  return {written(path), file.size(), checksum_of(bytes)};
 }
 
 bool same_bytes(const ShardFingerprint& a, const ShardFingerprint& b) {

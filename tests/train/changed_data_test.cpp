@@ -66,6 +66,17 @@ TEST_F(ChangedData, SameBytesUnderAnotherNameAreTheSameData) {
   EXPECT_TRUE(recorder.warnings.empty());
 }
 
+TEST_F(ChangedData, NamesMayBeInAnyEncoding) {
+  RunConfig other = config_;
+  other.run.directory = (folder_ / "other").string();
+  fs::rename(shard_path(1), folder_ / "data/\xE9.bin");
+  train(other);
+  fs::rename(folder_ / "data/\xE9.bin", shard_path(1));
+  shard(2, 500, 9);
+  EXPECT_NE(refusal([&] { train(other, resuming()); }).find("removed: " + (folder_ / "data/\\xe9.bin").string()),
+            std::string::npos);
+}
+
 TEST_F(ChangedData, IsAcceptedKnowingly) {
   shard(2, 500, 9);
   StartOptions start = resuming();
