@@ -62,7 +62,7 @@ TEST_F(Paths, ThatStandForNothingAreRefused) {
                  {"run.directory", "LH_NOTHING is not set"});
   expect_refusal(lighthouse({"train", config, "--set", "run.directory=runs/~/a"}), {"run.directory", "~"});
   expect_refusal(lighthouse({"train", config, "--set", "data.train=~nobody-here/a.bin"}), {"data.train", "no user"});
-  expect_refusal(lighthouse({"train", config, "--set", "run.name=~"}), {"run.name is \"~\""});
+  expect_refusal(lighthouse({"train", config, "--set", "run.name='~'"}), {"run.name is \"~\""});
   expect_refusal(lighthouse({"train", config, "--set", "run.name=$HOME"}), {"run.name is \"$HOME\""});
   expect_refusal(lighthouse({"prepare", "--out", "$LH_NOTHING", config}), {"--out", "LH_NOTHING is not set"});
   EXPECT_TRUE(fs::is_empty(at("here")));

@@ -44,7 +44,7 @@ TEST_F(Path, RefusesWhatStandsForNothing) {
   setenv("LH_ODD", "$HOME/a", 1);
   setenv("LH_TILDE", "~/a", 1);
   setenv("LH_EMPTY", "", 1);
-  for (const auto& [path, word] : std::initializer_list<std::pair<std::string, std::string>>{
+  for (const auto& refused : std::initializer_list<std::pair<std::string, std::string>>{
            {"~nobody-of-this-name/a", "no user \"nobody-of-this-name\""},
            {"$LH_NOTHING/a", "LH_NOTHING is not set"},
            {"${LH_EMPTY}/a", "LH_EMPTY is not set"},
@@ -55,9 +55,9 @@ TEST_F(Path, RefusesWhatStandsForNothing) {
            {"a/$1", "$NAME"},
            {"$(pwd)/a", "$NAME"},
            {"runs/~/a", "only where a path begins"}}) {
-    const std::string why = message_of<InputError>([&] { expand_path(path); });
-    EXPECT_TRUE(contains(why, word)) << why;
-    EXPECT_TRUE(contains(why, path)) << why;
+    const std::string why = message_of<InputError>([&] { expand_path(refused.first); });
+    EXPECT_TRUE(contains(why, refused.first)) << why;
+    EXPECT_TRUE(contains(why, refused.second)) << why;
   }
 }
 
