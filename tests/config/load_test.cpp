@@ -208,8 +208,8 @@ stages:
 
 TEST_F(ConfigFiles, MergeKeysOfNoMapAreRefused) {
   const auto path = write("merged.yaml", "run: {name: a}\nstages:\n  - {steps: 5, <<: 3}\n");
-  const std::string why = message_of<InputError>([&] { load_config(path); });
-  EXPECT_TRUE(contains(why, "merged.yaml:3: << merges a map")) << why;
+  const std::string why = refusal([&] { load_config(path); });
+  EXPECT_NE(why.find("merged.yaml:3: << merges a map"), std::string::npos) << why;
 }
 
 TEST_F(ConfigFiles, SettingsChangeSingleValues) {

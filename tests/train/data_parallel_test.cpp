@@ -5,6 +5,8 @@
 
 #include <condition_variable>
 #include <future>
+#include <iterator>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -255,23 +257,27 @@ TEST_F(DataParallelTest, OneVoteStopsAll) {
   for (const Outcome& rank : run(3, 1)) EXPECT_FALSE(rank.results[0].stop);
 }
 
-/// The layer at whose announcement the gradients of [begin, end) are complete, told from Hugging Face's names; above
-/// all layers if nothing lies there.
-int64_t layer_of_names(const ModelConfig& model, int64_t begin, int64_t end) {
+/// The layer at whose announcement a parameter's gradient is complete, told from its name.
+int64_t layer_of_name(const std::string& name, int64_t layers) {
+  const std::string in_layer = "model.layers.";
+  if (name == "model.embed_tokens.weight") return -1;
+  return name.starts_with(in_layer) ? std::stoi(name.substr(in_layer.size())) : layers;
+}
+
+/// The lowest of those whose parameters, or padding behind them, lie in [begin, end) of the flat vector.
+int64_t lowest_layer(const ModelConfig& model, int64_t begin, int64_t end) {
   Arena measuring;
   lay_out_parameters(measuring, MemoryUse::kGradients, model);
-  const auto backend = make_cpu_backend();
-  Arena arena(backend->allocate(measuring.used()));
+  Arena arena(measuring.used());
   const Parameters parameters = lay_out_parameters(arena, MemoryUse::kGradients, model);
-  int64_t least = model.num_hidden_layers;
+  std::map<int64_t, int64_t> layer_at;  // by the place where a parameter begins
   for (const auto& [name, tensor] : hugging_face_views(parameters, model)) {
-    const int64_t at = tensor.data<float>() - parameters.flat.data<float>();
-    if (at >= end || at + tensor.numel() <= begin) continue;
-    const std::string in_layer = "model.layers.";
-    if (name == "model.embed_tokens.weight") least = -1;
-    if (name.starts_with(in_layer)) least = std::min<int64_t>(least, std::stoi(name.substr(in_layer.size())));
+    layer_at[tensor.data<float>() - parameters.flat.data<float>()] = layer_of_name(name, model.num_hidden_layers);
   }
-  return least;
+  auto place = std::prev(layer_at.upper_bound(begin));
+  int64_t lowest = place->second;
+  for (; place != layer_at.end() && place->first < end; ++place) lowest = std::min(lowest, place->second);
+  return lowest;
 }
 
 TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
@@ -284,7 +290,7 @@ TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
         EXPECT_LE(bucket.layer, layer);
         layer = bucket.layer;
         if (bucket.decays) {
-          EXPECT_EQ(bucket.layer, layer_of_names(config_.model, bucket.begin, bucket.end));
+          EXPECT_EQ(bucket.layer, lowest_layer(config_.model, bucket.begin, bucket.end));
         } else {
           EXPECT_EQ(bucket.layer, -1);
         }
