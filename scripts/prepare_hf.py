@@ -2,11 +2,14 @@
 """Makes token shards with any Hugging Face tokenizer, as `lighthouse prepare` makes them with its own.
 
 Reads text (.txt and anything else: a file is a document), JSON lines (.jsonl, .json: a line is a document) and Parquet
-(.parquet: a row is). Writes DIR/train-00000.bin, ..., DIR/val-00000.bin, ... with an end-of-text token after each
-document. The result is the same for any number of processes. Stopped, it goes on where it was when called again with
-the same arguments. Needs the packages tokenizers and numpy, for Parquet also pyarrow.
+(.parquet: a row is). --field a.b is the text under "b" of what is under "a". Text is read and encoded in bounded
+pieces, whatever the length of a file, a row group or a document. Writes DIR/train-00000.bin, ..., DIR/val-00000.bin,
+... with an end-of-text token after each document. The result is the same for any number of processes. Stopped, it goes
+on where it was when called again with the same arguments. Needs the packages tokenizers and numpy, for Parquet also
+pyarrow.
 """
 import argparse
+import codecs
 import dataclasses
 import fcntl
 import hashlib
@@ -30,7 +33,11 @@ except ImportError as missing:
           file=sys.stderr)
     sys.exit(2)
 
-UNIT_BYTES = 8 << 20  # of a file, that one process encodes at a time
+UNIT_BYTES = 8 << 20  # of a file, that one process is given at a time
+SLICE = 1 << 19  # characters that are encoded at a time
+SEAM = 256  # characters on each side of a cut that are looked at
+MOST_ROWS = 256  # of Parquet that are read at a time
+BROKEN, NOTHING = object(), object()  # stand for a document that was left out, and for an empty line
 FORMATS = {2: (20240520, 1, np.uint16), 4: (20240801, 7, np.uint32)}  # magic, version, type: llm.c's two formats
 UNFINISHED = "prepare.unfinished"  # lighthouse refuses the shards of a folder in which this stands
 
@@ -58,11 +65,46 @@ class Unit:
 
 # ---- What there is to do ----
 
+MAGICS = [(b"\x1f\x8b", "compressed (gzip); unpack it first"),
+          (b"\x28\xb5\x2f\xfd", "compressed (zstd); unpack it first"),
+          (b"BZh91AY&SY", "compressed (bzip2); unpack it first"), (b"\xfd7zXZ\0", "compressed (xz); unpack it first"),
+          (b"PK\3\4", "a zip archive; unpack it first"), (b"\x04\x22\x4d\x18", "compressed (lz4); unpack it first"),
+          (b"ARROW1", "an Arrow file; save it as Parquet"),
+          (b"\xff\xff\xff\xff", "an Arrow stream; save it as Parquet"),
+          (b"Obj\x01", "Avro; save it as Parquet"),
+          (b"SQLite format 3\0", "an SQLite database; save its texts as Parquet or JSON lines"),
+          (b"%PDF-", "PDF; extract its text first"), (b"\x93NUMPY", "a NumPy array, not text"),
+          (b"\x88\xd8\x34\x01", "a token shard already"), (b"\xa1\xd9\x34\x01", "a token shard already"),
+          (b"\xff\xfe", "text in UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+          (b"\xfe\xff", "text in UTF-16; convert it: iconv -f UTF-16 -t UTF-8"),
+          (b"\0\0\xfe\xff", "text in UTF-32; convert it: iconv -f UTF-32 -t UTF-8")]
+
+
+def is_json_object(line):
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
 def kind_of(path):
+    """By what the file begins with, then by its name."""
+    with open(path, "rb") as file:
+        start = file.readline(64 << 10).removeprefix(codecs.BOM_UTF8)
+        file.seek(0)
+        magic = file.read(16)
     suffix = path.suffix.lower()
+    if magic.startswith(b"PAR1"):
+        return "parquet"
+    for known, what in MAGICS:
+        if magic.startswith(known):
+            raise Refused(f"{path} is {what}")
     if suffix in (".gz", ".zst", ".bz2", ".xz"):
-        raise Refused(f"{path} is compressed; unpack it first")
-    return {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(suffix, "text")
+        raise Refused(f"{path} is compressed, by its name; unpack it first")
+    if b"\0" in start:
+        raise Refused(f"{path} is binary, not text: its beginning has zero bytes")
+    named = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(suffix, "text")
+    return "jsonl" if named == "text" and is_json_object(start) else named
 
 
 def ranges_at_line_ends(path):
@@ -86,13 +128,44 @@ def row_groups(path, field):
         names, metadata = file.schema_arrow.names, file.metadata
     except Exception as error:  # pyarrow's own kinds, and OSError
         raise Refused(f"{path} is not a sound Parquet file: {error}") from error
-    if field not in names:
+    if field not in names and field.split(".")[0] not in names:
         raise Refused(f"{path} has no column \"{field}\"; --field names another: {', '.join(names)}")
+    check_column(path, field, file.schema_arrow)
     row = 1
     for group in range(metadata.num_row_groups):
         rows = metadata.row_group(group)
         yield group, group + 1, row, rows.total_byte_size
         row += rows.num_rows
+
+
+def keys_of(field, names):
+    """The keys under one another that a field stands for: a name of its own, or names with dots between."""
+    return [field] if field in names else field.split(".")
+
+
+def check_column(path, field, schema):
+    """Refuses a column that holds no text."""
+    import pyarrow
+    keys = keys_of(field, schema.names)
+    kind = schema.field(keys[0]).type
+    for depth, key in enumerate(keys[1:], 1):
+        above = ".".join(keys[:depth])
+        if not pyarrow.types.is_struct(kind):
+            raise Refused(f"{path}: the column \"{above}\" is of type {kind}; it has no \"{key}\"")
+        if kind.get_field_index(key) < 0:
+            inner = ", ".join(f"{above}.{kind.field(i).name}" for i in range(kind.num_fields))
+            raise Refused(f"{path} has no column \"{field}\"; --field names another: {inner}")
+        kind = kind.field(key).type
+    values = kind.value_type if pyarrow.types.is_dictionary(kind) else kind
+    if str(values) in ("string", "large_string", "string_view"):
+        return
+    hint = ""
+    if pyarrow.types.is_struct(kind):
+        inner = ", ".join(f"{field}.{kind.field(i).name}" for i in range(kind.num_fields))
+        hint = f"; --field names a column in it: {inner}"
+    elif "binary" in str(values):
+        hint = "; save it as a column of strings, if it is text"
+    raise Refused(f"{path}: the column \"{field}\" is of type {kind}, which is no text{hint}")
 
 
 def plan(files, field):
@@ -135,16 +208,14 @@ def decoded(path, line, text):
 
 
 def sound_lines(unit, data, skip, convert):
-    """`convert(line number, line)` of each line; the broken ones refused, or left out and counted."""
-    results, skipped = [], 0
+    """`convert(line number, line)` of each line; a broken one is refused, or comes as BROKEN."""
     for number, line in enumerate(data.split(b"\n"), unit.line):
         try:
-            results.append(convert(number, line))
+            yield convert(number, line)
         except Refused:
             if not skip:
                 raise
-            skipped += 1
-    return results, skipped
+            yield BROKEN
 
 
 def read_range(unit):
@@ -153,35 +224,43 @@ def read_range(unit):
         data = file.read(unit.end - unit.begin)
     if len(data) != unit.end - unit.begin:
         raise Refused(f"{unit.path} became shorter while it was read")
-    return data
+    return data.removeprefix(codecs.BOM_UTF8) if unit.begin == 0 else data
 
 
-def read_text(unit, skip):
+def read_text(unit, field, skip):
     data = read_range(unit)
     try:
-        return [data.decode("utf-8")], 0
+        yield data.decode("utf-8")
     except UnicodeDecodeError:
-        lines, skipped = sound_lines(unit, data, skip, lambda number, line: decoded(unit.path, number, line))
-        return ["\n".join(lines)], skipped
+        lines = list(sound_lines(unit, data, skip, lambda number, line: decoded(unit.path, number, line)))
+        sound = [line for line in lines if line is not BROKEN]
+        yield "\n".join(sound)
+        yield from [BROKEN] * (len(lines) - len(sound))
+
+
+def text_under(where, field, value):
+    """The text of a JSON object that a field names."""
+    for key in keys_of(field, value if isinstance(value, dict) else []):
+        value = value.get(key) if isinstance(value, dict) else None
+    if not isinstance(value, str):
+        raise Refused(f"{where}: there is no text under \"{field}\"; --field names another key")
+    return sound_text(where, value)
 
 
 def read_json_lines(unit, field, skip):
     def document(number, line):
         if not line.strip():
-            return None
+            return NOTHING
         where = f"{unit.path}, line {number}"
         try:
-            value = json.loads(decoded(unit.path, number, line))
+            value = json.loads(decoded(unit.path, number, line).removeprefix("\ufeff"))  # of files that were joined
         except json.JSONDecodeError as error:
             raise Refused(f"{where}: not JSON: {error.msg} (column {error.colno})") from None
         except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
             raise Refused(f"{where}: JSON that cannot be read: {error}") from None
-        if not isinstance(value, dict) or not isinstance(value.get(field), str):
-            raise Refused(f"{where}: there is no text under \"{field}\"; --field names another key")
-        return sound_text(where, value[field])
+        return text_under(where, field, value)
 
-    documents, skipped = sound_lines(unit, read_range(unit), skip, document)
-    return [text for text in documents if text is not None], skipped
+    yield from (found for found in sound_lines(unit, read_range(unit), skip, document) if found is not NOTHING)
 
 
 def text_of(where, field, cell):
@@ -190,31 +269,46 @@ def text_of(where, field, cell):
     except UnicodeDecodeError as error:
         raise Refused(f"{where}: byte {error.start + 1} of \"{field}\", 0x{error.object[error.start]:02x}, is not "
                       "UTF-8") from None
-    if not isinstance(value, str):
-        raise Refused(f"{where}: \"{field}\" is no text but {type(value).__name__}")
+    if value is None:
+        raise Refused(f"{where}: \"{field}\" is null: there is no text")
     return value
+
+
+def batches_of(unit, file, field):
+    """The cells of a row group, some at a time."""
+    import pyarrow.compute
+    keys = keys_of(field, file.schema_arrow.names)
+    group = file.metadata.row_group(unit.begin)
+    rows = max(1, min(MOST_ROWS, SLICE * group.num_rows // max(group.total_byte_size, 1)))
+    for batch in file.iter_batches(batch_size=rows, row_groups=[unit.begin], columns=[".".join(keys)]):
+        cells = batch.column(0)
+        yield pyarrow.compute.struct_field(cells, keys[1:]) if len(keys) > 1 else cells
 
 
 def read_parquet(unit, field, skip):
     import pyarrow.parquet
-    rows = 1
+    rows, read = 1, 0
     try:
-        file = pyarrow.parquet.ParquetFile(unit.path)
+        file = pyarrow.parquet.ParquetFile(unit.path, buffer_size=1 << 20)
         rows = file.metadata.row_group(unit.begin).num_rows
-        cells = file.read_row_group(unit.begin, columns=[field]).column(0)
+        for cells in batches_of(unit, file, field):
+            for row, cell in enumerate(cells, unit.line + read):
+                try:
+                    yield text_of(f"{unit.path}, row {row}", field, cell)
+                except Refused:
+                    if not skip:
+                        raise
+                    yield BROKEN
+            read += len(cells)
+    except Refused:
+        raise
     except Exception as error:  # damaged pages
-        if skip:
-            return [], rows
-        raise Refused(f"{unit.path}, rows from {unit.line} on (row group {unit.begin}): {error}") from error
-    documents, skipped = [], 0
-    for row, cell in enumerate(cells, unit.line):
-        try:
-            documents.append(text_of(f"{unit.path}, row {row}", field, cell))
-        except Refused:
-            if not skip:
-                raise
-            skipped += 1
-    return documents, skipped
+        if not skip:
+            raise Refused(f"{unit.path}, rows from {unit.line + read} on (row group {unit.begin}): {error}") from error
+        yield from [BROKEN] * (rows - read)
+
+
+READERS = {"text": read_text, "jsonl": read_json_lines, "parquet": read_parquet}
 
 
 # ---- Encoding, in processes of their own ----
@@ -224,29 +318,78 @@ class Worker:
         self.tokenizer = load_tokenizer(options.tokenizer)
         self.options, self.end_of_text, self.width, self.folder = options, end_of_text, width, folder
 
-    def read(self, unit):
-        if unit.kind == "text":
-            return read_text(unit, self.options.skip_broken)
-        reader = read_json_lines if unit.kind == "jsonl" else read_parquet
-        return reader(unit, self.options.field, self.options.skip_broken)
+    def ids(self, texts):
+        return [encoding.ids for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
+
+    def is_seam(self, text, cut, left_out):
+        """Whether the tokens of what is before and behind a cut, `left_out` characters left out there, are those of
+        the text in one piece."""
+        begin, end = max(cut - SEAM, 0), cut + SEAM
+        whole, left, right = self.ids([text[begin:end], text[begin:cut], text[cut + left_out:end]])
+        return whole == left + right
+
+    def find_cut(self, text, begin, end):
+        """Where to cut text[begin:end], at its end if nothing better is near: a place, and how many characters there
+        are left out. Where a tokenizer puts a space before a text, a space is left out for it."""
+        for separator in ("\n", " "):
+            cut = end
+            for _ in range(8):
+                cut = text.rfind(separator, begin + SLICE // 2, cut)
+                if cut < 0:
+                    break
+                if separator == "\n" and self.is_seam(text, cut + 1, 0):
+                    return cut + 1, 0
+                for left_out in (0, 1) if separator == " " else ():
+                    if self.is_seam(text, cut, left_out):
+                        return cut, left_out
+        return end, 0
+
+    def slices(self, text):
+        """Parts of a text, and whether it ends with them."""
+        begin = 0
+        while len(text) - begin > SLICE:
+            cut, left_out = self.find_cut(text, begin, begin + SLICE)
+            yield text[begin:cut], False
+            begin = cut + left_out
+        yield text[begin:], True
+
+    def token_blocks(self, unit, count_broken):
+        """The tokens of a unit, some SLICE characters at a time."""
+        texts, ends, size = [], [], 0
+
+        def encoded_texts():
+            tokens = []
+            for ids, ends_here in zip(self.ids(texts), ends):
+                tokens.extend(ids)
+                if ends_here:
+                    tokens.append(self.end_of_text)
+            return np.asarray(tokens, dtype=FORMATS[self.width][2])
+
+        for document in READERS[unit.kind](unit, self.options.field, self.options.skip_broken):
+            if document is BROKEN:
+                count_broken()
+                continue
+            ends_documents = unit.kind != "text" or unit.last
+            for part, is_last in self.slices(document):
+                texts.append(part)
+                ends.append(is_last and ends_documents)
+                size += len(part)
+                if size >= SLICE:
+                    yield encoded_texts()
+                    texts, ends, size = [], [], 0
+        yield encoded_texts()
 
     def encode(self, unit):
-        documents, skipped = self.read(unit)
-        tokens = []
-        for encoding in self.tokenizer.encode_batch(documents, add_special_tokens=False):
-            tokens.extend(encoding.ids)
-            if unit.kind != "text":
-                tokens.append(self.end_of_text)
-        if unit.kind == "text" and unit.last:
-            tokens.append(self.end_of_text)
-        array = np.asarray(tokens, dtype=FORMATS[self.width][2])
+        count, broken = 0, []
         partial = self.folder / f"unit-{unit.number:08}.partial"
         with open(partial, "wb") as file:
-            file.write(array)  # not tofile(), which does not say why it could not
+            for block in self.token_blocks(unit, lambda: broken.append(1)):
+                file.write(block)  # not tofile(), which does not say why it could not
+                count += len(block)
             file.flush()
             os.fsync(file.fileno())
         partial.rename(unit_path(self.folder, unit.number))
-        return unit.number, len(array), skipped
+        return unit.number, count, len(broken)
 
 
 def work(pipe, arguments):
@@ -545,12 +688,26 @@ def prepare(options):
           f"{len(train.names) + len(validation.names)} shards of {8 * width}-bit tokens in {options.out}", file=sys.stderr)
 
 
+def expanded(path):
+    """As the shell does, which does not look into --out=~/x or 'quotes'."""
+    whole = os.path.expandvars(os.path.expanduser(path))
+    if not os.path.exists(path) and (whole.startswith("~") or "$" in whole or "~" in pathlib.Path(whole).parts):
+        raise argparse.ArgumentTypeError(f"\"{path}\": no such user or variable; write the path in full")
+    return path if os.path.exists(path) and not path.startswith("~") else whole
+
+
+def expanded_path(path):
+    return pathlib.Path(expanded(path))
+
+
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("files", metavar="FILE", nargs="+", type=pathlib.Path)
-    parser.add_argument("--tokenizer", required=True, help="a tokenizer.json, its folder, or a name on the hub")
-    parser.add_argument("--out", required=True, type=pathlib.Path, help="the folder of the shards")
-    parser.add_argument("--field", default="text", help="key or column of the text (%(default)s)")
+    parser.add_argument("files", metavar="FILE", nargs="+", type=expanded_path)
+    parser.add_argument("--tokenizer", required=True, type=expanded,
+                        help="a tokenizer.json, its folder, or a name on the hub")
+    parser.add_argument("--out", required=True, type=expanded_path, help="the folder of the shards")
+    parser.add_argument("--field", default="text",
+                        help="key or column of the text, a.b for one in another (%(default)s)")
     parser.add_argument("--end-of-text", help="that token's name; by default the tokenizer's eos_token")
     parser.add_argument("--shard-tokens", type=int, default=100_000_000, help="of the largest shard (%(default)s)")
     parser.add_argument("--validation-share", type=float, default=0.05,

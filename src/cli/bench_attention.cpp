@@ -273,7 +273,7 @@ void add_bench_attention_command(CLI::App& bench) {
       ->capture_default_str();
   command->add_option("--longest-dense", o->longest_dense, "Above this N dense attention is not timed");
   command->add_flag("--breakdown", o->breakdown, "Time, traffic and floor of each operation of the layer");
-  command->add_option("--csv", o->csv, "Write the table there, too");
+  command->add_option("--csv", o->csv, "Write the table there, too")->transform(expanded_path());
   command->callback([o] { bench_attention(*o); });
 }
 

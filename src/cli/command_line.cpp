@@ -15,6 +15,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/log.h"
+#include "lighthouse/core/path.h"
 #include "lighthouse/core/text.h"
 #include "world.h"
 
@@ -63,8 +64,22 @@ CLI::Validator at_least(int64_t least) {
   return {check, "", ""};
 }
 
+CLI::Validator expanded_path() {
+  const auto expand = [](std::string& text) {
+    std::error_code ignored;
+    const bool tilde = text == "~" || text.starts_with("~/");
+    try {
+      if (tilde || !std::filesystem::exists(text, ignored)) text = expand_path(text);
+      return std::string();
+    } catch (const InputError& error) {
+      return std::string(error.what());
+    }
+  };
+  return {expand, ""};
+}
+
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings) {
-  command.add_option("CONFIG", config, "A run's YAML file")->required();
+  command.add_option("CONFIG", config, "A run's YAML file")->required()->transform(expanded_path());
   command.add_option("--set", settings, "key.path=value: change one value; can be given many times")
       ->allow_extra_args(false);
 }

@@ -37,6 +37,10 @@ void add_bench_generate_command(CLI::App& bench);
 /// out the largest double.)
 CLI::Validator at_least(int64_t least);
 
+/// Gives an option that names files or folders what expand_path() makes of it; but a name that exists as it stands, as
+/// a shell's pattern may have found it, stays.
+CLI::Validator expanded_path();
+
 /// Adds CONFIG and --set, which train, plan and config share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);
 

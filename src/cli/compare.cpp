@@ -83,9 +83,10 @@ void compare(const Options& options) {
 void add_compare_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("compare", "Show runs side by side: tables, and a page of curves");
   auto options = std::make_shared<Options>();
-  command->add_option("RUN", options->runs, "Runs' directories")->required();
+  command->add_option("RUN", options->runs, "Runs' directories")->transform(expanded_path())->required();
   command->add_flag("--bigram", options->bigram, "Also the loss of a bigram model on the first run's data");
-  command->add_option("--page", options->page, "Where the page of curves goes; by default RUN/report/index.html");
+  command->add_option("--page", options->page, "Where the page of curves goes; by default RUN/report/index.html")
+      ->transform(expanded_path());
   command->callback([options] { compare(*options); });
 }
 

@@ -10,6 +10,7 @@
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/inspect.h"
+#include "lighthouse/data/loader.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -21,6 +22,8 @@ struct Options {
   int64_t most_frequent = 16;
   int64_t samples = 3;
   int64_t sample_tokens = 64;
+  std::vector<int64_t> sequence_lengths{1024, 8192, 65536, 524288};
+  int64_t train_tokens = 0;  // 0: not known
 };
 
 struct Opened {
@@ -96,6 +99,24 @@ void print_samples(const Opened& opened, const Tokenizer& tokenizer, const Optio
   }
 }
 
+/// What windows of some lengths leave of the shards together.
+void print_windows(const Opened& opened, const Options& options) {
+  std::vector<int64_t> sizes;
+  for (const TokenShard& shard : opened.sound) sizes.push_back(shard.size());
+  if (sizes.empty()) return;
+  TextTable table({"sequence length", "windows", "files too short", "tokens in no window", "share", "passes"});
+  for (const int64_t length : options.sequence_lengths) {
+    const WindowUse use = window_use(sizes, length);
+    const double share = static_cast<double>(use.unused_tokens) / static_cast<double>(use.tokens);
+    const double passes = static_cast<double>(options.train_tokens) / static_cast<double>(length * use.windows);
+    table.add_row({format_count(length), format_count(use.windows),
+                   fmt::format("{} of {}", format_count(use.unused_files), format_count(use.files)),
+                   format_count(use.unused_tokens), fmt::format("{:.1f}%{}", 100 * share, share > 0.1 ? " (!)" : ""),
+                   options.train_tokens > 0 && use.windows > 0 ? fmt::format("{:.2f}", passes) : ""});
+  }
+  fmt::print("{}\n", table.str());
+}
+
 void inspect(const Options& options) {
   const auto tokenizer = make_tokenizer(options.tokenizer);
   Opened opened = open_all(options.patterns);
@@ -103,6 +124,7 @@ void inspect(const Options& options) {
   counts.of_token.resize(static_cast<size_t>(tokenizer->vocab_size()));
   count_all(opened, *tokenizer, counts);
   print_counts(counts, *tokenizer, options.most_frequent);
+  print_windows(opened, options);
   print_samples(opened, *tokenizer, options);
   if (opened.faults.empty()) return;
   for (const std::string& fault : opened.faults) spdlog::error("{}", fault);
@@ -116,8 +138,11 @@ void add_data_command(CLI::App& program) {
   command->require_subcommand(1);
   CLI::App* inspection = command->add_subcommand("inspect", "Count tokens, show samples, find bad shards");
   auto options = std::make_shared<Options>();
-  inspection->add_option("SHARD", options->patterns, "Shards, or patterns of them")->required();
+  inspection->add_option("SHARD", options->patterns, "Shards, or patterns of them")
+      ->transform(expanded_path())
+      ->required();
   inspection->add_option("--tokenizer", options->tokenizer, "bytes, a SentencePiece model, or a Hugging Face folder")
+      ->transform(expanded_path())
       ->capture_default_str();
   inspection->add_option("--top", options->most_frequent, "So many of the most frequent tokens")
       ->check(CLI::Range(0, 1'000'000))
@@ -128,6 +153,13 @@ void add_data_command(CLI::App& program) {
   inspection->add_option("--sample-tokens", options->sample_tokens, "Tokens of a sample")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
+  inspection
+      ->add_option("--sequence-length", options->sequence_lengths, "N,N,...: say what windows of these lengths leave")
+      ->delimiter(',')
+      ->check(at_least(1))
+      ->capture_default_str();
+  inspection->add_option("--train-tokens", options->train_tokens, "Say how often so many tokens pass over the shards")
+      ->check(at_least(0));
   inspection->callback([options] { inspect(*options); });
 }
 

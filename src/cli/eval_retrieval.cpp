@@ -9,6 +9,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/text_file.h"
 #include "lighthouse/eval/retrieval.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
@@ -19,6 +20,10 @@ namespace lighthouse {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+std::string text_of(const std::string& file) {
+  return read_file(file).substr(static_cast<size_t>(begin_of_text(file)));
+}
 
 struct Tested {
   std::string title;
@@ -61,7 +66,7 @@ RetrievalOptions test_of(const EvalOptions& options, const ModelCard& card, cons
 Tested test(const EvalOptions& options, const std::string& checkpoint, Backend& backend, const StopSignal& stop) {
   const ModelCard card = read_model_card(checkpoint);
   const auto tokenizer = load_tokenizer(card.state, card.model, options.tokenizer);
-  const RetrievalTask task(*tokenizer, options.filler.empty() ? "" : read_file(options.filler));
+  const RetrievalTask task(*tokenizer, options.filler.empty() ? "" : text_of(options.filler));
   const RetrievalOptions settings = test_of(options, card, task);
   const DeviceWeights weights(card, backend);
   ProgressLine progress;

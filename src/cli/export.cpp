@@ -44,8 +44,9 @@ void add_export_command(CLI::App& program) {
   auto options = std::make_shared<Options>();
   ExportOptions& exported = options->exported;
   command->add_option("CHECKPOINT", exported.checkpoint, "A checkpoint, or a run's directory for its newest")
+      ->transform(expanded_path())
       ->required();
-  command->add_option("DIR", exported.folder, "The folder to make")->required();
+  command->add_option("DIR", exported.folder, "The folder to make")->transform(expanded_path())->required();
   command
       ->add_option("--dtype", options->dtype,
                    "Of the weights: float32 or bfloat16; auto: as the checkpoint has them, which loses nothing")
@@ -54,7 +55,8 @@ void add_export_command(CLI::App& program) {
   command->add_option("--max-shard-size", exported.max_shard_bytes, "The largest file of weights, for example 500MB")
       ->transform(CLI::AsSizeValue(true))
       ->default_str("5GB");
-  command->add_option("--tokenizer", exported.tokenizer, "The model's tokenizer, if it has moved");
+  command->add_option("--tokenizer", exported.tokenizer, "The model's tokenizer, if it has moved")
+      ->transform(expanded_path());
   command->callback([options] { run(*options); });
 }
 

@@ -78,6 +78,7 @@ void add_generate_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("generate", "Write text with a trained model");
   auto options = std::make_shared<Options>();
   command->add_option("CHECKPOINT", options->checkpoint, "A checkpoint, or a run's directory for its newest")
+      ->transform(expanded_path())
       ->required();
   CLI::Option* prompt = command->add_option("--prompt", options->prompt, "The text to continue");
   command
@@ -96,7 +97,8 @@ void add_generate_command(CLI::App& program) {
       ->capture_default_str();
   command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
       ->check(at_least(1));
-  command->add_option("--tokenizer", options->tokenizer, "The model's tokenizer, if it has moved");
+  command->add_option("--tokenizer", options->tokenizer, "The model's tokenizer, if it has moved")
+      ->transform(expanded_path());
   add_device_options(*command, options->device, options->dtype);
   command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();
   command->callback([options] { run(*options); });

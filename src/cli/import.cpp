@@ -71,10 +71,16 @@ void add_rope_options(CLI::App& command, const std::shared_ptr<Options>& options
 void add_import_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("import", "Make a checkpoint of a Hugging Face Llama");
   auto options = std::make_shared<Options>();
-  command->add_option("DIR", options->imported.folder, "The folder with config.json and safetensors")->required();
-  command->add_option("OUT", options->imported.checkpoint, "The checkpoint to make")->required();
-  command->add_option("--tokenizer", options->imported.tokenizer,
-                      "bytes, a SentencePiece model or a folder, instead of the folder's own");
+  command->add_option("DIR", options->imported.folder, "The folder with config.json and safetensors")
+      ->transform(expanded_path())
+      ->required();
+  command->add_option("OUT", options->imported.checkpoint, "The checkpoint to make")
+      ->transform(expanded_path())
+      ->required();
+  command
+      ->add_option("--tokenizer", options->imported.tokenizer,
+                   "bytes, a SentencePiece model or a folder, instead of the folder's own")
+      ->transform(expanded_path());
   add_rope_options(*command, options);
 }
 

@@ -13,6 +13,7 @@
 #include "lighthouse/ops/gpu_sheets.h"
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/data_parallel.h"
+#include "lighthouse/train/data_use.h"
 #include "lighthouse/train/scaling.h"
 #include "lighthouse/train/step_cost.h"
 #include "rates.h"
@@ -171,6 +172,27 @@ void print_ranks(const RunConfig& config, Target& target, const Options& options
              options.step_seconds > 0 ? "as measured (--step-seconds)" : "as planned for one rank");
 }
 
+/// A plan is also made where the data is not.
+void print_data(const RunConfig& config) {
+  fmt::print("\n");
+  try {
+    TextTable table({"stage", "data", "files", "too short", "tokens", "in no window", "windows", "passes"});
+    bool wastes = false;
+    for (const SourceUse& source : data_use(config)) {
+      wastes |= source.wastes();
+      table.add_row({source.stage, source.pattern, format_count(source.use.files),
+                     format_count(source.use.unused_files), format_count(source.use.tokens),
+                     format_count(source.use.unused_tokens), format_count(source.use.windows),
+                     source.passes > 0 ? fmt::format("{:.2f}", source.passes) : "validation"});
+    }
+    fmt::print("{}\n", table.str());
+    if (wastes) fmt::print("More than a tenth of the tokens of a source is in no window; see docs/formats.md, Data.\n");
+    check_overlaps(config);
+  } catch (const InputError& error) {
+    fmt::print("No run without its data: {}\n", error.what());
+  }
+}
+
 void plan(const Options& options) {
   RunConfig config = load_config(options.config, options.settings);
   if (!options.gpu.empty()) config.run.device = DeviceChoice::kCuda;
@@ -189,6 +211,7 @@ void plan(const Options& options) {
   print_memory(config, *target.counting, mesh);
   print_operations(config, target);
   if (options.ranks > 1) print_ranks(config, target, options);
+  print_data(config);
   const std::string whose = config.hardware.memory > 0 ? "hardware.memory is" : target.device + " has";
   try {
     check_memory(config, *target.counting, available, mesh);

@@ -5,7 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
@@ -20,27 +19,10 @@ struct Options {
   std::string tokenizer = "bytes";
 };
 
-/// Of files that are rarely meant to be read as they are.
-void warn_of_other_formats(const std::vector<std::filesystem::path>& files) {
-  for (const std::filesystem::path& file : files) {
-    const std::string extension = file.extension().string();
-    const auto is_one_of = [&](std::initializer_list<const char*> extensions) {
-      return std::find(extensions.begin(), extensions.end(), extension) != extensions.end();
-    };
-    if (is_one_of({".jsonl", ".json", ".ndjson", ".parquet"})) {
-      spdlog::warn("{} is read as plain text, markup and all; scripts/prepare_hf.py takes the documents out of it",
-                   file.string());
-    } else if (is_one_of({".gz", ".zst", ".bz2", ".xz", ".zip"})) {
-      spdlog::warn("{} is read as it is, compressed; unpack it first", file.string());
-    }
-  }
-}
-
 void run(const Options& options) {
   const StopSignal stop;
   ProgressLine progress;
   const auto tokenizer = make_tokenizer(options.tokenizer);
-  warn_of_other_formats(options.prepare.files);
   const PrepareResult result = prepare(options.prepare, *tokenizer, [&](int64_t bytes, int64_t of) {
     stop.check();
     progress.show(static_cast<double>(bytes) / static_cast<double>(of),
@@ -59,11 +41,16 @@ void run(const Options& options) {
 void add_prepare_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("prepare", "Turn text files into token shards");
   auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->prepare.files, "Text files, in this order")->required();
-  command->add_option("--out", options->prepare.directory, "The folder of the shards")->required();
+  command->add_option("FILE", options->prepare.files, "Text files, in this order")
+      ->transform(expanded_path())
+      ->required();
+  command->add_option("--out", options->prepare.directory, "The folder of the shards")
+      ->transform(expanded_path())
+      ->required();
   command
       ->add_option("--tokenizer", options->tokenizer,
                    "bytes, or a SentencePiece model (PATH.model; `lighthouse tokenizer train` makes one)")
+      ->transform(expanded_path())
       ->capture_default_str();
   command->add_option("--shard-tokens", options->prepare.shard_tokens, "Tokens of the largest shard")
       ->capture_default_str();
@@ -72,6 +59,8 @@ void add_prepare_command(CLI::App& program) {
                    "The share of the text, at its end, that is split off for validation")
       ->capture_default_str();
   command->add_flag("--skip-broken", options->prepare.skip_broken, "Leave out lines that are not UTF-8");
+  command->add_flag("--as-is", options->prepare.as_is,
+                    "Take the files byte by byte, also those that are not plain text");
   command->add_flag("--overwrite", options->prepare.overwrite, "Replace shards that are there already");
   command->callback([options] { run(*options); });
 }

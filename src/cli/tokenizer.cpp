@@ -26,8 +26,10 @@ void add_tokenizer_command(CLI::App& program) {
   command->require_subcommand(1);
   CLI::App* training = command->add_subcommand("train", "Train a SentencePiece model on text");
   auto options = std::make_shared<SentencePieceTraining>();
-  training->add_option("FILE", options->files, "Text files")->required();
-  training->add_option("--out", options->output, "The model, a file ending in .model")->required();
+  training->add_option("FILE", options->files, "Text files")->transform(expanded_path())->required();
+  training->add_option("--out", options->output, "The model, a file ending in .model")
+      ->transform(expanded_path())
+      ->required();
   training->add_option("--vocab-size", options->vocab_size, "Pieces")->capture_default_str();
   const std::map<std::string, SentencePieceKind> kinds{{"bpe", SentencePieceKind::kBpe},
                                                        {"unigram", SentencePieceKind::kUnigram}};

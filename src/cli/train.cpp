@@ -112,6 +112,8 @@ void add_train_command(CLI::App& program) {
   command->add_flag("--resume", options->start.resume,
                     "Continue from the newest checkpoint, or start if there is none");
   command->add_option("--resume-from", options->start.resume_from, "Continue from the checkpoint of this step");
+  command->add_flag("--accept-changed-data", options->start.accept_changed_data,
+                    "Continue though the training data is not what the checkpoint was trained on");
   command->callback([options] { run(*options); });
 }
 

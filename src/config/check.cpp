@@ -53,6 +53,11 @@ class Checker {
     if (run.name.find('/') != std::string::npos || run.name == "." || run.name == "..") {
       refuse("run.name", fmt::format("run.name is \"{}\"; expected the name of a folder, without \"/\"", run.name));
     }
+    if (run.name.starts_with('~') || run.name.find('$') != std::string::npos) {
+      refuse("run.name", fmt::format("run.name is \"{}\"; expected a name without \"$\" and with no \"~\" at its "
+                                     "beginning, which stand for other things in paths",
+                                     run.name));
+    }
     if (!run.init_from.empty() && !run.branch_from.empty()) {
       refuse("run.branch_from",
              "run.init_from and run.branch_from exclude each other: init_from starts a new run from a checkpoint's "

@@ -11,6 +11,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/core/path.h"
 
 namespace lighthouse {
 namespace {
@@ -109,6 +110,7 @@ class Converter {
   void convert_map(const YAML::Node& yaml, int line, int depth, ConfigNode& node) {
     node.kind = ConfigNode::Kind::kMap;
     std::set<std::string> seen;
+    std::vector<ConfigNode> merged;
     for (const auto& entry : yaml) {
       // A value counts as written where its key is: that is what a reader looks for.
       const int key_line = line_of(entry.first, line);
@@ -120,8 +122,28 @@ class Converter {
         throw InputError(fmt::format("{}: the key \"{}\" stands here a second time (first: {})", place_.at(key_line),
                                      key, node.find(key)->where));
       }
-      node.map.push_back({key, convert(entry.second, key_line, depth + 1)});
+      if (key == "<<" && entry.first.Tag() != "!") {
+        merged = merged_maps(convert(entry.second, key_line, depth + 1));
+      } else {
+        node.map.push_back({key, convert(entry.second, key_line, depth + 1)});
+      }
     }
+    for (const ConfigNode& map : merged) {
+      for (const auto& entry : map.map) {
+        if (node.find(entry.key) == nullptr) node.map.push_back(entry);
+      }
+    }
+  }
+
+  /// What the merge key << names, first those that win. A map's own keys win over all.
+  static std::vector<ConfigNode> merged_maps(ConfigNode value) {
+    std::vector<ConfigNode> maps = value.kind == ConfigNode::Kind::kList ? value.list : std::vector{value};
+    const auto is_map = [](const ConfigNode& map) { return map.kind == ConfigNode::Kind::kMap; };
+    if (!maps.empty() && std::all_of(maps.begin(), maps.end(), is_map)) return maps;
+    throw InputError(
+        fmt::format("{}: << merges a map, or a list of maps, such as the alias *name of a map that is "
+                    "marked &name above",
+                    value.where));
   }
 
   const Place& place_;
@@ -165,6 +187,15 @@ std::string read_config_file(const std::filesystem::path& path, const std::strin
   return read_file(path);
 }
 
+/// The path that a node names.
+std::string expanded(const ConfigNode& node) {
+  try {
+    return expand_path(node.scalar);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{}: {}", node.where, error.what()));
+  }
+}
+
 /// `open` are the files that extend one another down to this one; `prefix` says which line wants it.
 ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::filesystem::path>& open,
                          const std::string& prefix) {
@@ -186,7 +217,7 @@ ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::fil
     throw InputError(fmt::format("{}: extends expects the name of one file, relative to this one", value.where));
   }
   open.push_back(canonical);
-  ConfigNode base = load_extended(path.parent_path() / value.scalar, open, value.where + ": extends ");
+  ConfigNode base = load_extended(path.parent_path() / expanded(value), open, value.where + ": extends ");
   open.pop_back();
   merge(base, std::move(node));
   return base;

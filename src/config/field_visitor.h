@@ -65,6 +65,10 @@ class FieldVisitor {
   virtual void real(const char* name, double& value, const RealRange& range, const char* doc) = 0;
   virtual void boolean(const char* name, bool& value, const char* doc) = 0;
   virtual void text(const char* name, std::string& value, TextRule rule, const char* doc) = 0;
+  /// Text that names files or a folder (for a tokenizer: or is a word).
+  virtual void path(const char* name, std::string& value, TextRule rule, const char* doc) {
+    text(name, value, rule, doc);
+  }
   virtual void choice(const char* name, std::string& value, const Choices& choices, const char* doc) = 0;
   virtual void integers(const char* name, std::vector<int64_t>& values, const IntRange& range, const char* doc) = 0;
   virtual void section(const char* name, const Fields& fields, const char* doc) = 0;

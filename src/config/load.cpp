@@ -20,7 +20,7 @@ void resolve(RunConfig& config) {
 }
 
 RunConfig config_of(const ConfigNode& root, bool saved) {
-  RunConfig config = read_fields(root);
+  RunConfig config = read_fields(root, saved);
   resolve(config);
   check_config(config, root, saved);
   return config;

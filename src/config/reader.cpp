@@ -10,6 +10,7 @@
 
 #include "flat.h"
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/path.h"
 #include "lighthouse/core/text.h"
 #include "schema.h"
 
@@ -115,8 +116,8 @@ class NameCollector final : public FieldVisitor {
 class Reader final : public FieldVisitor {
  public:
   /// `path` names the map in messages: "stages.0", or "" for the whole config.
-  static void read(const ConfigNode& map, const std::string& path, const Fields& fields) {
-    Reader reader(map, path);
+  static void read(const ConfigNode& map, const std::string& path, bool saved, const Fields& fields) {
+    Reader reader(map, path, saved);
     reader.refuse_unknown_keys(fields);
     fields(reader);
   }
@@ -160,6 +161,17 @@ class Reader final : public FieldVisitor {
     value = node->scalar;
   }
 
+  void path(const char* name, std::string& value, TextRule rule, const char* doc) override {
+    text(name, value, rule, doc);
+    const ConfigNode* node = map_.find(name);
+    if (node == nullptr || saved_) return;
+    try {
+      value = expand_path(value);
+    } catch (const InputError& error) {
+      throw InputError(fmt::format("{}: {}: {}", node->where, path_of(name), error.what()));
+    }
+  }
+
   void choice(const char* name, std::string& value, const Choices& choices, const char* /*doc*/) override {
     if (const ConfigNode* node = map_.find(name)) value = chosen(*node, name, choices);
   }
@@ -180,7 +192,7 @@ class Reader final : public FieldVisitor {
     // A section with nothing below its name, all of it commented out perhaps, is an empty one.
     if (node == nullptr || node->kind == Kind::kNull) node = &nothing;
     if (node->kind != Kind::kMap) refuse(*node, path_of(name), "a map of keys to values");
-    read(*node, path_of(name), fields);
+    read(*node, path_of(name), saved_, fields);
   }
 
   void list(const char* name, const List& list, const char* /*doc*/) override {
@@ -213,7 +225,7 @@ class Reader final : public FieldVisitor {
   }
 
  private:
-  Reader(const ConfigNode& map, std::string path) : map_(map), path_(std::move(path)) {}
+  Reader(const ConfigNode& map, std::string path, bool saved) : map_(map), path_(std::move(path)), saved_(saved) {}
 
   std::string path_of(const char* name) const { return path_.empty() ? name : fmt::format("{}.{}", path_, name); }
 
@@ -246,9 +258,9 @@ class Reader final : public FieldVisitor {
                                  quoted_list(choices.names), hint));
   }
 
-  static void read_element(const ConfigNode& element, const std::string& path, const List& list, size_t i) {
+  void read_element(const ConfigNode& element, const std::string& path, const List& list, size_t i) const {
     const Fields fields = [&](FieldVisitor& visitor) { list.element(visitor, i); };
-    if (element.kind == Kind::kMap) return read(element, path, fields);
+    if (element.kind == Kind::kMap) return read(element, path, saved_, fields);
     if (list.shorthand == nullptr || element.kind != Kind::kScalar) {
       refuse(element, path, list.shorthand ? "text or a map" : "a map of keys to values");
     }
@@ -256,7 +268,7 @@ class Reader final : public FieldVisitor {
     map.kind = Kind::kMap;
     map.where = element.where;
     map.map.push_back({list.shorthand, element});
-    read(map, path, fields);
+    read(map, path, saved_, fields);
   }
 
   void refuse_unknown_keys(const Fields& fields) const {
@@ -272,13 +284,14 @@ class Reader final : public FieldVisitor {
 
   const ConfigNode& map_;
   std::string path_;
+  bool saved_;
 };
 
 }  // namespace
 
-RunConfig read_fields(const ConfigNode& root) {
+RunConfig read_fields(const ConfigNode& root, bool saved) {
   RunConfig config;
-  Reader::read(root, "", [&](FieldVisitor& visitor) { visit_fields(config, visitor); });
+  Reader::read(root, "", saved, [&](FieldVisitor& visitor) { visit_fields(config, visitor); });
   return config;
 }
 

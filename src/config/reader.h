@@ -7,7 +7,8 @@
 namespace lighthouse {
 
 /// Reads every field that the tree has and leaves the others at their defaults. Throws InputError for an unknown key, a
-/// wrong type, a value out of range, or a missing value that has no default.
-RunConfig read_fields(const ConfigNode& root);
+/// wrong type, a value out of range, or a missing value that has no default. Paths are expanded (core/path.h) unless
+/// the program wrote the config itself.
+RunConfig read_fields(const ConfigNode& root, bool saved);
 
 }  // namespace lighthouse

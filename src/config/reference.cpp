@@ -18,7 +18,9 @@ constexpr const char* kIntroduction =
     "KEY=VALUE`\n"
     "on the command line changes one value: `--set batch.sequence_length=4096`, or `--set stages.0.steps=100` in a "
     "list,\n"
-    "counted from 0. A key without a default must be given, or is empty.\n";
+    "counted from 0. A key without a default must be given, or is empty. YAML's anchors, aliases and merge keys (`<<`) "
+    "work.\n"
+    "In a path `~`, `~user`, `$NAME` and `${NAME}` are expanded; what stands for nothing is refused.\n";
 
 // What no key's own range says.
 constexpr const char* kCombinations =
@@ -41,7 +43,10 @@ constexpr const char* kCombinations =
     "| `vocab_size` less `unused_tokens` | a tokenizer with more tokens | |\n"
     "| `warmup_steps` | fewer steps in all stages | |\n"
     "| `distributed.backend: nccl` | CPUs, or fewer GPUs than ranks | NCCL wants a GPU for each rank |\n"
-    "| two stages | one name | |\n";
+    "| two stages | one name | |\n"
+    "| a file that is trained on, in whichever stage | `data.validation`, or a second source of the stage | the loss "
+    "would "
+    "say nothing of unseen text; its windows would come twice as often |\n";
 
 /// Writes one table for each section; those inside it follow it.
 class ReferenceWriter final : public FieldVisitor {
@@ -69,6 +74,9 @@ class ReferenceWriter final : public FieldVisitor {
     row(name, "true or false", value ? "true" : "false", doc);
   }
   void text(const char* name, std::string& value, TextRule, const char* doc) override { row(name, "text", value, doc); }
+  void path(const char* name, std::string& value, TextRule, const char* doc) override {
+    row(name, "a path", value, doc);
+  }
   void choice(const char* name, std::string& value, const Choices& choices, const char* doc) override {
     row(name, join(choices.names, ", "), value, doc);
   }

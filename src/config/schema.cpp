@@ -49,7 +49,7 @@ void recompute(FieldVisitor& visitor, RecomputeChoice& value, const char* doc) {
 
 void visit(RunSection& run, FieldVisitor& v) {
   v.text("name", run.name, TextRule::kNotEmpty, "the run's name; it becomes a folder's, so it has no \"/\"");
-  v.text("directory", run.directory, TextRule::kAny, "where the run keeps its files; `runs/<name>` if not set");
+  v.path("directory", run.directory, TextRule::kAny, "where the run keeps its files; `runs/<name>` if not set");
   v.integer("seed", run.seed, {0}, "of initial weights and of the order of the data");
   choice(v, "device", run.device, {Names{"auto", "cpu", "cuda"}}, "`auto`: a GPU if there is one");
   choice(
@@ -58,8 +58,8 @@ void visit(RunSection& run, FieldVisitor& v) {
       "other. Master weights are float32");
   v.boolean("deterministic", run.deterministic,
             "on a GPU: attention's backward gives the same bits on every run too, as all else always does");
-  v.text("init_from", run.init_from, TextRule::kAny, "a checkpoint: start from its weights");
-  v.text("branch_from", run.branch_from, TextRule::kAny,
+  v.path("init_from", run.init_from, TextRule::kAny, "a checkpoint: start from its weights");
+  v.path("branch_from", run.branch_from, TextRule::kAny,
          "a checkpoint: continue its whole state (optimizer, data position, step) in this run's directory");
 }
 
@@ -78,7 +78,7 @@ void visit(ModelConfig& model, FieldVisitor& v) {
   v.preset(
       "preset", {model_preset_names()}, [&](const std::string& name) { model = model_preset(name).value(); },
       "a model by name; the other keys change it. `--set model.preset=NAME` replaces the whole section");
-  v.text(
+  v.path(
       "tokenizer", model.tokenizer, TextRule::kNotEmpty,
       "`bytes`: a token a byte, and 256 for end of text; or a SentencePiece model (`....model`), a Hugging Face folder "
       "or its `tokenizer.json`");
@@ -129,7 +129,7 @@ void visit(LighthouseSettings& lighthouse, FieldVisitor& v) {
 }
 
 void visit(DataSource& source, FieldVisitor& v) {
-  v.text("path", source.path, TextRule::kNotEmpty, "token shards, a file or a pattern like `data/train-*.bin`");
+  v.path("path", source.path, TextRule::kNotEmpty, "token shards, a file or a pattern like `data/train-*.bin`");
   v.real("weight", source.weight, kPositive, "how often sequences are drawn from here, relative to the other sources");
 }
 
@@ -137,7 +137,7 @@ void visit(DataSection& data, FieldVisitor& v) {
   const FieldVisitor::List sources{data.train.size(), [&](size_t size) { data.train.assign(size, DataSource{}); },
                                    [&](FieldVisitor& element, size_t i) { visit(data.train[i], element); }, "path"};
   v.list("train", sources, "token shards to train on: a pattern, or a list of patterns or of maps");
-  v.text("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
+  v.path("validation", data.validation, TextRule::kAny, "token shards to validate on, by pattern; none if empty");
   choice(v, "document_mask", data.document_mask, {Names{"none", "attention"}},
          "`attention`: a token attends to its own document alone, back to the end of text before it. In dense "
          "stages; on a GPU in bfloat16 not with run.deterministic. "

@@ -4,8 +4,10 @@
 
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/text.h"
 #include "lighthouse/data/json.h"
 #include "piece.h"
 
@@ -110,7 +112,8 @@ class HuggingFaceTokenizer final : public Tokenizer {
     pieces_[static_cast<size_t>(id)] = std::move(text);
   }
 
-  /// The token that tokenizer_config.json beside it names as end of text, or one with a usual name.
+  /// The token that tokenizer_config.json beside it names as end of text, or if it names none, one with a usual name.
+  /// It may be among the added tokens or in the vocabulary.
   void find_end_of_text(const Json& json) {
     std::vector<std::string> names;
     const fs::path beside = path_.parent_path() / "tokenizer_config.json";
@@ -120,15 +123,31 @@ class HuggingFaceTokenizer final : public Tokenizer {
       if (end.is_object()) end = end.value("content", Json());
       if (end.is_string()) names.push_back(end);
     }
-    for (const char* usual : {"<|end_of_text|>", "<|endoftext|>", "</s>"}) names.emplace_back(usual);
+    if (names.empty()) names = {"<|end_of_text|>", "<|endoftext|>", "</s>"};
     for (const std::string& name : names) {
-      for (const Json& added : json.value("added_tokens", Json::array())) {
-        if (added.at("content") != name) continue;
-        end_of_text_ = added.at("id").get<int32_t>();
+      if (const std::optional<int64_t> id = number_of(json, name)) {
+        place(*id, "");
+        end_of_text_ = static_cast<int32_t>(*id);
         return;
       }
     }
-    throw refuse("it has no token for end of text (the eos_token of tokenizer_config.json)");
+    throw refuse(
+        fmt::format("it has no token for end of text (the eos_token of tokenizer_config.json{}): looked for {}",
+                    names.size() > 1 ? ", which names none" : "", join(names, ", ")));
+  }
+
+  static std::optional<int64_t> number_of(const Json& json, const std::string& name) {
+    for (const Json& added : json.value("added_tokens", Json::array())) {
+      if (added.at("content") == name) return added.at("id").get<int64_t>();
+    }
+    const Json& vocabulary = json.at("model").at("vocab");
+    if (vocabulary.is_object()) {
+      return vocabulary.contains(name) ? std::optional(vocabulary[name].get<int64_t>()) : std::nullopt;
+    }
+    for (size_t i = 0; i < vocabulary.size(); ++i) {
+      if (vocabulary[i].at(0) == name) return static_cast<int64_t>(i);
+    }
+    return std::nullopt;
   }
 
   fs::path path_;

@@ -11,6 +11,19 @@
 
 namespace lighthouse {
 
+WindowUse window_use(std::span<const int64_t> shards, int64_t sequence_length) {
+  WindowUse use;
+  for (const int64_t tokens : shards) {
+    const int64_t windows = (tokens - 1) / sequence_length;
+    ++use.files;
+    use.tokens += tokens;
+    use.windows += windows;
+    use.unused_files += windows == 0 ? 1 : 0;
+    use.unused_tokens += windows == 0 ? tokens : tokens - windows * sequence_length - 1;
+  }
+  return use;
+}
+
 WindowedSource::WindowedSource(const std::string& pattern, int64_t sequence_length, int64_t vocab_size)
     : sequence_length_(sequence_length), vocab_size_(vocab_size) {
   if (sequence_length < 1)

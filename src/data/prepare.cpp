@@ -17,6 +17,7 @@
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/shard.h"
+#include "lighthouse/data/text_file.h"
 #include "text_check.h"
 
 namespace lighthouse {
@@ -27,9 +28,10 @@ namespace fs = std::filesystem;
 constexpr int64_t kPieceBytes = int64_t{8} << 20;
 constexpr int64_t kFewestTokens = 2;  // of a split: a token and its target
 
-/// A text file and its size when it was checked.
+/// A text file: where its text begins, and its size when it was checked.
 struct Text {
   fs::path path;
+  int64_t begin = 0;
   int64_t bytes = 0;
 };
 
@@ -44,12 +46,22 @@ void check_options(const PrepareOptions& options) {
   }
 }
 
-std::vector<Text> open_texts(const std::vector<fs::path>& files) {
+int64_t checked_begin(const fs::path& path) {
+  try {
+    return begin_of_text(path);
+  } catch (const InputError& error) {
+    throw InputError(fmt::format("{} (--as-is takes a file byte by byte, whatever it is)", error.what()));
+  }
+}
+
+std::vector<Text> open_texts(const PrepareOptions& options) {
   std::vector<Text> texts;
-  for (const fs::path& path : files) {
+  for (const fs::path& path : options.files) {
     const MappedFile file(path);  // says why a file cannot be read
-    if (file.bytes().empty()) throw InputError(fmt::format("{} is empty; expected text", path.string()));
-    texts.push_back({path, std::ssize(file.bytes())});
+    const int64_t begin = options.as_is ? 0 : checked_begin(path);
+    const int64_t bytes = std::ssize(file.bytes()) - begin;
+    if (bytes == 0) throw InputError(fmt::format("{} is empty; expected text", path.string()));
+    texts.push_back({path, begin, bytes});
   }
   return texts;
 }
@@ -235,6 +247,7 @@ class Divider {
 int64_t read_text(const Text& text, const PrepareOptions& options, bool text_alone, Divider& divider,
                   const std::function<void(int64_t)>& done) {
   std::ifstream file(text.path, std::ios::binary);
+  file.seekg(text.begin);
   TextCheck check(text.path, options.skip_broken);
   std::string piece;  // begins with what the one before left after its last line end
   bool begins = true;
@@ -303,7 +316,7 @@ std::vector<fs::path> publish(const fs::path& from, const fs::path& to, const st
 PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tokenizer,
                              const PrepareProgress& progress) {
   check_options(options);
-  const std::vector<Text> texts = open_texts(options.files);
+  const std::vector<Text> texts = open_texts(options);
   const int64_t boundary = find_boundary(texts, options.validation_share);
   const std::vector<fs::path> old = check_old_shards(options);
 

@@ -10,6 +10,7 @@
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/sentencepiece.h"
+#include "lighthouse/data/text_file.h"
 #include "lighthouse/data/utf8.h"
 #include "text_check.h"
 
@@ -60,6 +61,7 @@ class Lines final : public sentencepiece::SentenceIterator {
       file_ = std::make_unique<MappedFile>(path);
       check_ = std::make_unique<TextCheck>(path, training_.skip_broken);
       rest_ = {reinterpret_cast<const char*>(file_->bytes().data()), file_->bytes().size()};
+      rest_.remove_prefix(static_cast<size_t>(begin_of_text(path)));
     }
     const size_t end = std::min(rest_.find('\n'), rest_.size() - 1) + 1;
     line_ = check_->sound(rest_.substr(0, end));

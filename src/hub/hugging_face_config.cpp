@@ -93,6 +93,9 @@ void check_parts(const KeyReader& keys, const ModelConfig& model) {
   for (const char* bias : {"attention_bias", "mlp_bias"}) {
     if (keys.boolean(bias)) throw keys.refuse(fmt::format("{} is true; this program's layers have no biases", bias));
   }
+  if (const double rotated = keys.real("partial_rotary_factor", 1); rotated != 1) {
+    throw keys.refuse(fmt::format("partial_rotary_factor is {}; this program rotates whole heads", rotated));
+  }
   if (keys.has("quantization_config")) {
     throw keys.refuse("its weights are quantised (quantization_config); this program reads float32 and bfloat16");
   }
@@ -123,7 +126,8 @@ void read_rope(const KeyReader& keys, const fs::path& path, ModelConfig& model) 
   if (type == "default") return;
   RopeScaling& scaling = model.rope_scaling;
   if (type != "linear" && type != "llama3") {
-    throw keys.refuse(fmt::format("its RoPE scaling is of type \"{}\"; this program knows linear and llama3", type));
+    throw keys.refuse(
+        fmt::format("its RoPE scaling ({}) is of type \"{}\"; this program computes linear and llama3", place, type));
   }
   scaling.kind = type == "linear" ? RopeScalingKind::kLinear : RopeScalingKind::kLlama3;
   scaling.factor = rope.real("factor");

@@ -52,10 +52,10 @@ std::vector<TensorSpec> tensor_specs(const ModelConfig& model) {
 }
 
 WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
-  if (fs::exists(folder / kIndex)) {
-    open_index(folder / kIndex);
-  } else if (fs::exists(folder / kOneFile)) {
+  if (fs::exists(folder / kOneFile)) {  // as transformers, which looks at no index then
     open(kOneFile);
+  } else if (fs::exists(folder / kIndex)) {
+    open_index(folder / kIndex);
   } else {
     throw InputError(
         fmt::format("{} has neither {} nor {}; weights in another format (pytorch_model.bin, GGUF) can be "

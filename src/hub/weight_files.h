@@ -14,8 +14,8 @@ namespace lighthouse {
 
 class WeightFiles {
  public:
-  /// Throws InputError if files are missing or damaged, if one names a tensor that another has, or if files and index
-  /// disagree.
+  /// Of model.safetensors if it is there, else of what the index names. Throws InputError if files are missing or
+  /// damaged, if one names a tensor that another has, or if files and index disagree.
   explicit WeightFiles(const std::filesystem::path& folder);
 
   /// The model's tensors in the order of hugging_face_views(), as views that live as long as this object. Throws

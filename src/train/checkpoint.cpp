@@ -43,6 +43,28 @@ std::string optimizer_file(const Group& group) {
   return fmt::format("optimizer-{:05}-of-{:05}.safetensors", group.rank() + 1, group.size());
 }
 
+Json json_of(const std::map<std::string, DataFingerprint>& data) {
+  Json json = Json::object();
+  for (const auto& [pattern, fingerprint] : data) {
+    Json shards = Json::array();
+    for (const ShardFingerprint& shard : fingerprint) {
+      shards.push_back({{"path", shard.path}, {"bytes", shard.bytes}, {"checksum", shard.checksum}});
+    }
+    json[pattern] = std::move(shards);
+  }
+  return json;
+}
+
+std::map<std::string, DataFingerprint> data_of(const Json& json) {
+  std::map<std::string, DataFingerprint> data;
+  for (const auto& [pattern, shards] : json.items()) {
+    for (const Json& shard : shards) {
+      data[pattern].push_back({shard.at("path"), shard.at("bytes"), shard.at("checksum")});
+    }
+  }
+  return data;
+}
+
 /// `files`: names and checksums.
 Json state_json(const CheckpointState& state, const Json& files) {
   Json loader = Json::object();
@@ -61,6 +83,7 @@ Json state_json(const CheckpointState& state, const Json& files) {
             {"environment", state.environment},
             {"files", files}};
   if (!state.tokenizer.empty()) json["tokenizer"] = state.tokenizer;
+  if (!state.data.empty()) json["data"] = json_of(state.data);
   return json;
 }
 
@@ -222,6 +245,7 @@ CheckpointState load_state(const fs::path& checkpoint) {
     for (const auto& [path, source] : json.at("loader").items()) {
       state.loader[path] = {source.at("tokens"), source.at("mixed")};
     }
+    if (json.contains("data")) state.data = data_of(json.at("data"));
     state.seed = json.at("random").at("seed");
     state.config = json.at("config");
     state.tokenizer = json.value("tokenizer", "");

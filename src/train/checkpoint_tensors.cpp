@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <optional>
 
@@ -46,6 +47,26 @@ struct Overlap {
   bool empty() const { return begin >= end; }
 };
 
+/// Places of the flat vector that were written, each once.
+class Covered {
+ public:
+  /// Returns whether none of them was there before.
+  bool add(int64_t begin, int64_t end) {
+    if (begin == end) return true;
+    const auto after = end_of_.lower_bound(begin);
+    if (after != end_of_.end() && after->first < end) return false;
+    if (after != end_of_.begin() && std::prev(after)->second > begin) return false;
+    end_of_[begin] = end;
+    count_ += end - begin;
+    return true;
+  }
+  int64_t count() const { return count_; }
+
+ private:
+  std::map<int64_t, int64_t> end_of_;  // of each stretch, by its begin
+  int64_t count_ = 0;
+};
+
 Overlap overlap_of(const ParameterPlace& place, const HeldRange& range) {
   const int64_t begin = std::max(place.begin, range.begin);
   return {begin, std::min(place.end, range.end), range.at + begin - range.begin};
@@ -74,7 +95,7 @@ class MomentReader {
       : prefix_(std::move(prefix)), to_(to), holding_(holding) {
     for (const ParameterPlace& place : places_of(model)) {
       names_.push_back(place.name);
-      places_[prefix_ + place.name] = {place, 0};
+      places_[prefix_ + place.name] = {place, {}};
     }
   }
 
@@ -84,13 +105,17 @@ class MomentReader {
     if (found == places_.end()) return;
     const ParameterPlace& place = found->second.place;
     const bool fits = stretch->whole ? tensor.shape() == place.shape
-                                     : tensor.rank() == 1 && stretch->first + tensor.numel() <= place.end - place.begin;
+                                     : tensor.rank() == 1 && stretch->first <= place.end - place.begin - tensor.numel();
     const bool number = tensor.dtype() == DType::kFloat32 || tensor.dtype() == DType::kBFloat16;
     if (!fits || !number) {
       throw InputError(fmt::format("{}: {} is {} {}, which does not fit the model: there it has {}", file.string(),
                                    name, name_of(tensor.dtype()), to_string(tensor.shape()), to_string(place.shape)));
     }
     const int64_t begin = place.begin + stretch->first;
+    if (!found->second.read.add(begin, begin + tensor.numel())) {
+      throw InputError(fmt::format("{}: {} holds elements that another stretch of {} holds too", file.string(), name,
+                                   stretch->name));
+    }
     const Tensor elements = tensor.view({tensor.numel()});
     const ParameterPlace here{"", {}, begin, begin + tensor.numel()};
     for (const HeldRange& range : holding_.ranges) {
@@ -98,29 +123,24 @@ class MomentReader {
       if (common.empty()) continue;
       copy_elements(to_.slice(0, common.at, common.at + common.end - common.begin),
                     elements.slice(0, common.begin - begin, common.end - begin));
-      found->second.taken += common.end - common.begin;
     }
   }
 
-  /// Throws InputError unless all that is held has come.
+  /// Throws InputError unless all elements were read.
   void check(const std::string& where) const {
     for (const std::string& name : names_) {
       const Entry& entry = places_.at(prefix_ + name);
-      int64_t held = 0;
-      for (const HeldRange& range : holding_.ranges) {
-        const Overlap common = overlap_of(entry.place, range);
-        if (!common.empty()) held += common.end - common.begin;
-      }
-      if (entry.taken == held) continue;
-      throw InputError(
-          fmt::format("{} does not hold all of {}{}: {} elements of {}", where, prefix_, name, entry.taken, held));
+      const int64_t all = entry.place.end - entry.place.begin;
+      if (entry.read.count() == all) continue;
+      throw InputError(fmt::format("{} does not hold all of {}{}: {} elements of {}", where, prefix_, name,
+                                   entry.read.count(), all));
     }
   }
 
  private:
   struct Entry {
     ParameterPlace place;
-    int64_t taken = 0;
+    Covered read;
   };
   std::string prefix_;
   Tensor to_;

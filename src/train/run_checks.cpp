@@ -8,6 +8,7 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/train/checkpoint.h"
 #include "lighthouse/train/data_parallel.h"
+#include "lighthouse/train/data_use.h"
 #include "stage_data.h"
 
 namespace lighthouse {
@@ -20,6 +21,7 @@ void check_on_this_rank(const RunConfig& config, Backend& backend, const Mesh& m
     check_share(stage, mesh);
     check_data(config, stage);
   }
+  check_overlaps(config);
   for (const std::string& checkpoint : {config.run.init_from, config.run.branch_from}) {
     if (!checkpoint.empty()) find_checkpoint(checkpoint);
   }

@@ -42,18 +42,20 @@ bool evaluated_at(const fs::path& metrics, int64_t step) {
 }  // namespace
 
 RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, Group& group, RunMemory& memory,
-                   CheckpointWriter& writer, std::string environment)
+                   CheckpointWriter& writer, const std::map<std::string, DataFingerprint>& data,
+                   std::string environment)
     : config_(config),
       directory_(directory),
       group_(group),
       memory_(memory),
       writer_(writer),
+      data_(data),
       environment_(std::move(environment)) {}
 
 RunPosition RunStart::start(const StartOptions& options) {
   const auto mine = [&] { return group_.leads() ? choose(options).string() : std::string(); };
   const fs::path checkpoint = together(group_, "the choice of a checkpoint", mine).front();
-  if (!checkpoint.empty()) return continue_from(checkpoint);
+  if (!checkpoint.empty()) return continue_from(checkpoint, options.accept_changed_data);
   start_afresh();
   return {};
 }
@@ -126,12 +128,13 @@ void RunStart::set_first_weights(const fs::path& checkpoint) {
   });
 }
 
-RunPosition RunStart::continue_from(const fs::path& checkpoint) {
+RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_changed_data) {
   verify(checkpoint);
   CheckpointState state;
   together(group_, "the reading of a checkpoint", [&] {
     state = load_state(checkpoint);
     check_allowed(state, checkpoint);
+    check_same_data(state, checkpoint, accept_changed_data);
     load(checkpoint, state);
     return std::string();
   });
@@ -161,6 +164,38 @@ void RunStart::check_allowed(const CheckpointState& state, const fs::path& check
   if (config_.total_steps() >= state.step) return;
   throw InputError(fmt::format("{} has {} steps behind it and the stages have only {}; more steps are needed",
                                checkpoint.string(), state.step, config_.total_steps()));
+}
+
+void RunStart::check_same_data(const CheckpointState& state, const fs::path& checkpoint, bool accept) {
+  if (state.data.empty()) {
+    notes_.push_back(
+        "the checkpoint has no fingerprint of its data, as those of older versions: whether the data is still the same "
+        "was not checked");
+  }
+  for (const auto& [pattern, before] : state.data) {
+    const auto now = data_.find(pattern);
+    if (now == data_.end()) continue;
+    const std::string changes = changes_between(before, now->second);
+    if (changes.empty()) continue;
+    const auto drawn = state.loader.find(pattern);
+    if (drawn == state.loader.end() || drawn->second.tokens == 0) {
+      warnings_.push_back(
+          fmt::format("the data of {} is not what it was at {} ({})", pattern, checkpoint.string(), changes));
+      continue;
+    }
+    if (!accept) {
+      throw InputError(fmt::format(
+          "the training data of {} is not what {} was trained on ({}). The order of the windows follows from the "
+          "shards: some would be trained on again, others never. Put the shards back, give new ones a pattern of their "
+          "own in a later stage, or go on all the same with --accept-changed-data",
+          pattern, checkpoint.string(), changes));
+    }
+    warnings_.push_back(
+        fmt::format("the training data of {} has changed since {} ({}): of its {} tokens drawn so far, some windows "
+                    "may come again, "
+                    "and others not at all before the next pass",
+                    pattern, checkpoint.string(), changes, format_count(drawn->second.tokens)));
+  }
 }
 
 void RunStart::load(const fs::path& checkpoint, const CheckpointState& state) {

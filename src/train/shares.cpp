@@ -1,6 +1,7 @@
 #include "lighthouse/train/shares.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "lighthouse/core/arena.h"
 #include "lighthouse/dist/partition.h"
@@ -11,31 +12,25 @@ namespace {
 
 /// Places in the flat vector.
 struct Places {
-  explicit Places(const ModelConfig& model) {
+  explicit Places(const ModelConfig& model) : specs(parameter_specs(model)) {
     Arena measuring;
     const Parameters p = lay_out_parameters(measuring, MemoryUse::kGradients, model);
     total = p.flat.numel();
     matrices = p.matrices.numel();
-    const auto aligned = [](int64_t numel) { return (numel + kAligned - 1) / kAligned * kAligned; };
-    int64_t at = aligned(p.embed_tokens.numel());
-    for (const LayerParameters& layer : p.layers) {
-      layers.push_back(at);
-      for (const Tensor* tensor : {&layer.qkv, &layer.o_proj, &layer.gate_up, &layer.down_proj}) {
-        at += aligned(tensor->numel());
-      }
+  }
+
+  /// The layer at whose announcement a stretch of matrices is complete.
+  int64_t layer_of(int64_t begin, int64_t end) const {
+    int64_t layer = std::numeric_limits<int64_t>::max();
+    for (const ParameterSpec& spec : specs) {
+      if (spec.begin < end && spec.end > begin) layer = std::min(layer, spec.layer);
     }
-    layers.push_back(at);  // of lm_head, if it has one of its own
+    return layer;
   }
 
-  /// The layer whose announcement completes a stretch of matrices that begins here.
-  int64_t layer_at(int64_t place) const {
-    return std::upper_bound(layers.begin(), layers.end(), place) - layers.begin() - 1;
-  }
-
-  static constexpr int64_t kAligned = Arena::kAlignment / size_of(DType::kBFloat16);  // as in parameters.cpp
+  std::vector<ParameterSpec> specs;
   int64_t total = 0;
   int64_t matrices = 0;
-  std::vector<int64_t> layers;
 };
 
 void add(Holding& holding, int64_t begin, int64_t end, bool decays) {
@@ -54,7 +49,7 @@ std::vector<Bucket> plan_buckets(const ModelConfig& model, double bytes, int ran
   std::vector<Bucket> buckets;
   for (int64_t end = places.matrices; end > 0;) {
     const int64_t begin = std::max<int64_t>(0, (end - size + unit - 1) / unit * unit);
-    buckets.push_back({begin, end, true, places.layer_at(begin)});
+    buckets.push_back({begin, end, true, places.layer_of(begin, end)});
     end = begin;
   }
   for (int64_t begin = places.matrices; begin < places.total; begin += size) {

@@ -2,14 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 #include <sstream>
 
-#include "lighthouse/core/checksum.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/core/file.h"
-#include "lighthouse/core/text.h"
 #include "lighthouse/dist/ranks.h"
 
 namespace lighthouse {
@@ -27,23 +23,13 @@ void check_sources(const StageSection& stage) {
   }
 }
 
-/// What a rank trains on: names and sizes of shards, and their first and last tokens.
-std::string data_of(const RunConfig& config) {
+/// A line for each file.
+std::string lines_of(const std::map<std::string, DataFingerprint>& data) {
   std::string text;
-  std::set<std::string> patterns;
-  for (const StageSection& stage : config.stages) {
-    for (const DataSource& source : stage.data.train) patterns.insert(source.path);
-    if (!stage.data.validation.empty()) patterns.insert(stage.data.validation);
-  }
-  for (const std::string& pattern : patterns) {
-    for (const fs::path& path : match_files(pattern)) {
-      const InputFile file(path);
-      std::vector<std::byte> end(static_cast<size_t>(std::min<int64_t>(file.size(), 64 << 10)));
-      file.read(0, end);
-      std::string ends = checksum_of(end);
-      file.read(file.size() - std::ssize(end), end);
-      ends += checksum_of(end);
-      text += fmt::format("{} of {} bytes, {}\n", path.filename().string(), file.size(), checksum_of(ends));
+  for (const auto& [pattern, fingerprint] : data) {
+    for (const ShardFingerprint& shard : fingerprint) {
+      text +=
+          fmt::format("{} of {} bytes, {}\n", fs::path(shard.path).filename().string(), shard.bytes, shard.checksum);
     }
   }
   return text;
@@ -87,8 +73,26 @@ void check_data(const RunConfig& config, const StageSection& stage) {
   open_validation(config, stage);
 }
 
-void check_same_data(Group& group, const RunConfig& config) {
-  if (group.size() > 1) check_same(group, data_of(config), "data", different_line);
+std::map<std::string, DataFingerprint> fingerprint_data(const RunConfig& config) {
+  std::map<std::string, DataFingerprint> data;
+  const auto add = [&](const std::string& pattern) {
+    if (!pattern.empty() && !data.contains(pattern)) data[pattern] = fingerprint_of(pattern);
+  };
+  for (const StageSection& stage : config.stages) {
+    for (const DataSource& source : stage.data.train) add(source.path);
+    add(stage.data.validation);
+  }
+  return data;
+}
+
+std::map<std::string, DataFingerprint> fingerprint_data(Group& group, const RunConfig& config) {
+  std::map<std::string, DataFingerprint> data;
+  together(group, "the fingerprint of the data", [&] {
+    data = fingerprint_data(config);
+    return std::string();
+  });
+  if (group.size() > 1) check_same(group, lines_of(data), "data", different_line);
+  return data;
 }
 
 }  // namespace lighthouse

@@ -1,10 +1,12 @@
 // The data of a run's stages.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/data/fingerprint.h"
 #include "lighthouse/data/loader.h"
 #include "lighthouse/dist/group.h"
 
@@ -19,7 +21,10 @@ std::unique_ptr<WindowedSource> open_validation(const RunConfig& config, const S
 /// Throws InputError if a stage has no training data, names a source twice, or if one of its files cannot be used.
 void check_data(const RunConfig& config, const StageSection& stage);
 
-/// Throws AgreedError unless all ranks see the same data: names and sizes of shards, and their first and last tokens.
-void check_same_data(Group& group, const RunConfig& config);
+/// The fingerprints of a run's training and validation data, by pattern. Throws InputError.
+std::map<std::string, DataFingerprint> fingerprint_data(const RunConfig& config);
+
+/// The same on all ranks together. Throws AgreedError unless all of them see the same data.
+std::map<std::string, DataFingerprint> fingerprint_data(Group& group, const RunConfig& config);
 
 }  // namespace lighthouse

@@ -15,6 +15,7 @@
 #include "lighthouse/dist/partition.h"
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/model/cost.h"
+#include "lighthouse/train/data_use.h"
 #include "lighthouse/train/schedule.h"
 #include "run_checks.h"
 #include "stage_data.h"
@@ -69,17 +70,25 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       environment_(environment_of(backend, ranks)),
       peak_flops_(peak_flops(config, backend) * ranks.mesh.size()) {
   take_memory();
-  check_same_data(group(), config_);
+  data_ = fingerprint_data(group(), config_);
   watch_for_the_end();
-  RunStart how(config_, directory_, group(), memory_, *writer_, environment_);
+  RunStart how(config_, directory_, group(), memory_, *writer_, data_, environment_);
   at_ = how.start(start);
   saved_ = how.saved();
   opening_notes_ = how.notes();
+  opening_warnings_ = how.warnings();
   if (!leads()) return;
+  report_data_use();
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
   directory_.remove_partial_files();
   write_file(directory_.config(), to_yaml(config_));
+}
+
+void Trainer::report_data_use() {
+  for (const SourceUse& source : data_use(config_)) {
+    (source.wastes() ? opening_warnings_ : opening_notes_).push_back(source.str());
+  }
 }
 
 void Trainer::take_memory() {
@@ -112,6 +121,7 @@ void Trainer::warn(const std::string& text) {
 
 void Trainer::run() {
   for (const std::string& text : opening_notes_) note(text);
+  for (const std::string& text : opening_warnings_) warn(text);
   last_finish_ = Clock::now();
   if (leads()) observer_.started(at_.steps, config_.total_steps());
   if (at_.steps == config_.total_steps()) note("all steps are done already");
@@ -346,6 +356,7 @@ CheckpointState Trainer::state() const {
   state.end_of_stage = at_end_of_stage(at_.steps);
   state.evaluation_pending = at_.evaluation_pending;
   state.loader = at_.sources;
+  state.data = data_;
   state.seed = config_.run.seed;
   state.config = to_yaml(config_);
   state.tokenizer = tokenizer_;

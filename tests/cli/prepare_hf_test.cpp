@@ -176,6 +176,59 @@ TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 
+TEST_F(PrepareHf, LeavesByteOrderMarksOut) {
+  write_text(at("book.txt"), "\xEF\xBB\xBFtext");
+  write_text(at("pages.jsonl"), "\xEF\xBB\xBF{\"text\": \"one\"}\n\xEF\xBB\xBF{\"text\": \"two\"}\n");
+  expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt"), path("pages.jsonl")}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"text", "one", "two"}));
+  write_text(at("wide.txt"), std::string("\xFF\xFEt\0e\0", 6));
+  expect_refusal(prepare({"--out", path("data"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
+}
+
+TEST_F(PrepareHf, KnowsFilesByTheirFirstBytes) {
+  write_text(at("pages.txt"), "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+  write_text(at("zipped.txt"), "\x1F\x8B\x08 and so on");
+  expect_refusal(prepare({"--out", path("data"), path("zipped.txt")}), {"zipped.txt", "gzip"});
+  expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("pages.txt")}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
+}
+
+TEST_F(PrepareHf, TakesTextFromInsideOtherKeys) {
+  write_text(at("pages.jsonl"),
+             "{\"page\": {\"text\": \"one\"}}\n{\"page.text\": \"two\"}\n{\"page\": {\"text\": 3}}\n{\"page\": 4}\n");
+  const Arguments arguments{"--out", path("data"), "--field", "page.text", "--validation-share", "0"};
+  Arguments all = arguments;
+  all.push_back(path("pages.jsonl"));
+  expect_refusal(prepare(all), {"pages.jsonl, line 3", "no text under \"page.text\""});
+  all.emplace_back("--skip-broken");
+  expect_done(prepare(all));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
+}
+
+TEST_F(PrepareHf, EncodesALongDocumentInSlicesThatMakeTheSameTokens) {
+  const std::string with_words = sample_text(3 << 20);
+  const std::string without(2 << 20, 'x');
+  write_text(at("a.jsonl"), "{\"text\": \"" + without + "\"}\n");
+  write_text(at("b.txt"), with_words);
+  const Outcome outcome = prepare({"--out", path("data"), "--validation-share", "0", path("a.jsonl"), path("b.txt")});
+  expect_done(outcome);
+  EXPECT_TRUE(tokens_of<uint16_t>("data", "train-") == expected_of({without, with_words}));
+  // The stand-in for the tokenizer refuses texts that are longer than a slice may be.
+}
+
+TEST_F(PrepareHf, ExpandsPathsAsAShellDoes) {
+  write_text(at("home/book.txt"), "text");
+  const Arguments arguments{kSource + "/scripts/prepare_hf.py",
+                            "--tokenizer=~/../tokenizer.json",
+                            "--out=$HOME/data",
+                            "--validation-share",
+                            "0",
+                            "~/book.txt"};
+  expect_done(python(arguments, {"HOME=" + path("home")}));
+  EXPECT_TRUE(fs::exists(at("home/data/train-00000.bin")));
+  expect_refusal(prepare({"--out", "$LH_NOTHING/data", path("home/book.txt")}), {"$LH_NOTHING", "in full"});
+}
+
 TEST_F(PrepareHf, RefusesWhatCannotBe) {
   write_text(at("book.txt"), "text");
   write_text(at("book.txt.gz"), "text");
@@ -277,13 +330,38 @@ TEST_F(PrepareParquet, LeavesOutARowThatIsNotUtf8AndNoOther) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "three", "four"}));
 }
 
+TEST_F(PrepareParquet, TakesColumnsInsideOthers) {
+  write_parquet("a.parquet",
+                "{'page': [{'text': 'one', 'n': 1}, {'text': 'two', 'n': 2}, None], 'list': [['a'], ['b'], ['c']]}");
+  const std::string file = path("a.parquet");
+  expect_refusal(prepare({"--out", path("data"), "--field", "page", file}), {file, "struct", "page.text, page.n"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "page.body", file}),
+                 {"\"page.body\"", "page.text, page.n"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "page.n", file}), {"\"page.n\"", "int64"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "page.text.x", file}), {"\"page.text\"", "string"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "list", file}), {"\"list\"", "list"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "page.text", file}), {"row 3", "is null"});
+  expect_done(
+      prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", "--field", "page.text", file}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
+}
+
+TEST_F(PrepareParquet, ReadsARowGroupInParts) {
+  expect_done(python({"-c",
+                      "import pyarrow, pyarrow.parquet as parquet\n"
+                      "parquet.write_table(pyarrow.table({'text': ['word ' * 2000] * 1000}), '" +
+                          path("a.parquet") + "')"}));
+  expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("a.parquet")}));
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-").size(), 1000U * 10001);
+}
+
 TEST_F(PrepareParquet, RefusesColumnsThatAreNoText) {
   write_parquet("a.parquet", "{'id': [1, 2, 3], 'text': ['one', 'two', None], 'raw': [b'a', b'b', b'c']}");
   const std::string file = path("a.parquet");
   expect_refusal(prepare({"--out", path("data"), "--field", "body", file}), {file, "\"body\"", "id, text, raw"});
-  expect_refusal(prepare({"--out", path("data"), "--field", "id", file}), {file, "row 1", "int"});
-  expect_refusal(prepare({"--out", path("data"), "--field", "raw", file}), {file, "row 1", "bytes"});
-  expect_refusal(prepare({"--out", path("data"), file}), {file, "row 3", "NoneType", "--skip-broken"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "id", file}), {file, "\"id\"", "int"});
+  expect_refusal(prepare({"--out", path("data"), "--field", "raw", file}), {file, "\"raw\"", "binary", "strings"});
+  expect_refusal(prepare({"--out", path("data"), file}), {file, "row 3", "is null", "--skip-broken"});
   const Outcome outcome = prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", file});
   expect_done(outcome);
   EXPECT_NE(outcome.err.find("1 broken documents"), std::string::npos) << outcome.err;

@@ -55,18 +55,24 @@ TEST_F(Prepare, SaysWhatItMadeInPlainLines) {
   EXPECT_EQ(outcome.err.find('\x1b'), std::string::npos);
 }
 
-TEST_F(Prepare, WarnsOfFilesThatAreNoPlainText) {
-  write_text(at("text.txt"), sample_text(4000));
-  write_text(at("pages.jsonl"), sample_text(40));
-  write_text(at("text.gz"), sample_text(40));
-  const Outcome outcome =
-      lighthouse({"prepare", "--out", path("data"), path("text.txt"), path("pages.jsonl"), path("text.gz")});
-  expect_done(outcome);
-  EXPECT_EQ(outcome.err.find(path("text.txt")), std::string::npos) << outcome.err;
-  for (const std::string& word : {path("pages.jsonl") + " is read as plain text", std::string("prepare_hf.py"),
-                                  path("text.gz") + " is read as it is, compressed"}) {
-    EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
-  }
+TEST_F(Prepare, TakesOtherFormatsAsTheyAreIfAsked) {
+  const std::string bytes = "{\"text\": \"one\"}\n\xEF\xBB\xBF";
+  write_text(at("pages.jsonl"), "\xEF\xBB\xBF" + bytes);
+  expect_done(
+      lighthouse({"prepare", "--out", path("data"), "--validation-share", "0", "--as-is", path("pages.jsonl")}));
+  std::vector<int> expected;
+  for (unsigned char c : "\xEF\xBB\xBF" + bytes) expected.push_back(c);
+  expected.push_back(256);
+  EXPECT_EQ(tokens_of(read_text(at("data/train-00000.bin"))), expected);
+}
+
+TEST_F(Prepare, LeavesAByteOrderMarkOut) {
+  write_text(at("one.txt"), "\xEF\xBB\xBFone");
+  write_text(at("two.txt"), "two\xEF\xBB\xBF");  // in the middle it is a character
+  expect_done(
+      lighthouse({"prepare", "--out", path("data"), "--validation-share", "0", path("one.txt"), path("two.txt")}));
+  EXPECT_EQ(tokens_of(read_text(at("data/train-00000.bin"))),
+            (std::vector<int>{'o', 'n', 'e', 256, 't', 'w', 'o', 0xEF, 0xBB, 0xBF, 256}));
 }
 
 /// Input that is refused before anything is written.
@@ -92,6 +98,23 @@ TEST_F(PrepareRefusal, EmptyFile) {
   write_text(at("empty.txt"), "");
   expect_refused({path("text.txt"), path("empty.txt")}, {path("empty.txt"), "is empty"});
   EXPECT_FALSE(std::filesystem::exists(at("data")));
+}
+
+TEST_F(PrepareRefusal, FilesThatAreNoPlainText) {
+  write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n");
+  write_text(at("pages.txt"), "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
+  write_text(at("table.parquet"), "PAR1");
+  write_text(at("text.gz"), "\x1F\x8B\x08 and so on");
+  write_text(at("marked.txt"), std::string("\xFF\xFEt\0e\0", 6));
+  write_text(at("mark.txt"), "\xEF\xBB\xBF");
+  expect_refused({path("text.txt"), path("pages.jsonl")}, {path("pages.jsonl"), "JSON lines", "prepare_hf.py"});
+  expect_refused({path("pages.txt")}, {path("pages.txt"), "JSON lines", "prepare_hf.py", "--as-is"});
+  expect_refused({path("table.parquet")}, {path("table.parquet"), "Parquet", "prepare_hf.py"});
+  expect_refused({path("text.gz")}, {path("text.gz"), "gzip", "zcat"});
+  expect_refused({path("marked.txt")}, {path("marked.txt"), "UTF-16", "iconv"});
+  expect_refused({path("mark.txt")}, {path("mark.txt"), "is empty"});
+  write_data();
+  expect_refused({path("data/val-00000.bin")}, {path("data/val-00000.bin"), "token shard"});
 }
 
 TEST_F(PrepareRefusal, FolderAsFile) {

@@ -186,6 +186,32 @@ TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
   EXPECT_EQ(config.attention.lighthouse.top_k, 32);
 }
 
+TEST_F(ConfigFiles, MergeKeysTakeWhatAMapDoesNotSay) {
+  const auto path = write("merged.yaml", R"(
+run: {name: merged}
+batch: &short {sequence_length: 128, global_batch_size: 4}
+stages:
+  - &first {name: a, steps: 5, rope_theta: 7.0, batch: {<<: *short, sequence_length: 64}}
+  - {<<: *first, name: b}
+  - name: c
+    <<: [{steps: 9}, *first]
+)");
+  const RunConfig config = load_config(path);
+  ASSERT_EQ(config.stages.size(), 3U);
+  EXPECT_EQ(config.stages[0].batch, (BatchSection{64, 1, 4}));
+  EXPECT_EQ(config.stages[1].name, "b");
+  EXPECT_EQ(config.stages[1].steps, 5);
+  EXPECT_EQ(config.stages[1].batch, (BatchSection{64, 1, 4}));
+  EXPECT_EQ(config.stages[2].steps, 9);
+  EXPECT_EQ(config.stages[2].rope_theta, 7);
+}
+
+TEST_F(ConfigFiles, MergeKeysOfNoMapAreRefused) {
+  const auto path = write("merged.yaml", "run: {name: a}\nstages:\n  - {steps: 5, <<: 3}\n");
+  const std::string why = refusal([&] { load_config(path); });
+  EXPECT_NE(why.find("merged.yaml:3: << merges a map"), std::string::npos) << why;
+}
+
 TEST_F(ConfigFiles, SettingsChangeSingleValues) {
   const auto path = write("a.yaml", kExample);
   const RunConfig config =

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "core/temporary_folder.h"
@@ -45,6 +46,28 @@ TEST(HuggingFaceTokenizerTest, EndOfTextIsWhatItsConfigSays) {
   write_file(folder / "tokenizer.json", kByteLevel);
   write_file(folder / "tokenizer_config.json", R"({"eos_token": {"content": "<tool>"}})");
   EXPECT_EQ(make_tokenizer(folder.path().string())->end_of_text(), 4);
+}
+
+TEST(HuggingFaceTokenizerTest, EndOfTextMayBeInTheVocabularyAlone) {
+  const TemporaryFolder folder;
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": "</s>"})");
+  for (const char* vocabulary : {R"({"type": "BPE", "vocab": {"a": 0, "</s>": 1, "b": 2}, "merges": []})",
+                                 R"({"type": "Unigram", "vocab": [["a", 0], ["</s>", 0], ["b", 0]]})"}) {
+    for (const char* added : {"", R"("added_tokens": [{"id": 3, "content": "<|endoftext|>", "special": true}],)"}) {
+      write_file(folder / "tokenizer.json", fmt::format("{{{} \"model\": {}}}", added, vocabulary));
+      const auto tokenizer = make_tokenizer(folder.path().string());
+      EXPECT_EQ(tokenizer->end_of_text(), 1);
+      EXPECT_EQ(tokenizer->decode(1), "");
+      EXPECT_EQ(tokenizer->decode(2), "b");
+    }
+  }
+}
+
+TEST(HuggingFaceTokenizerTest, EndOfTextThatItDoesNotHaveIsRefused) {
+  const TemporaryFolder folder;
+  write_file(folder / "tokenizer.json", kByteLevel);
+  write_file(folder / "tokenizer_config.json", R"({"eos_token": "<eos>"})");
+  EXPECT_TRUE(contains(message_of<InputError>([&] { make_tokenizer(folder.path().string()); }), "<eos>"));
 }
 
 TEST(HuggingFaceTokenizerTest, RefusesWhatIsNoTokenizer) {

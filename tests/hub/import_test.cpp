@@ -147,7 +147,12 @@ TEST_F(ImportTest, RefusesOtherModels) {
            {"hidden_act", "gelu", "\"gelu\""},
            {"head_dim", 16, "head_dim is 16"},
            {"quantization_config", {{"bits", 4}}, "quantised"},
+           {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
            {"rope_scaling", {{"type", "yarn"}, {"factor", 2.0}}, "\"yarn\""},
+           {"rope_scaling", {{"rope_type", "yarn"}, {"factor", 2.0}}, "(rope_scaling) is of type \"yarn\""},
+           {"rope_scaling", {{"type", "dynamic"}, {"factor", 2.0}}, "\"dynamic\""},
+           {"rope_scaling", {{"type", "longrope"}, {"short_factor", {1.0}}, {"long_factor", {1.0}}}, "\"longrope\""},
+           {"rope_parameters", {{"rope_type", "su"}}, "(rope_parameters) is of type \"su\""},
            {"rope_scaling", 3, "rope_scaling is 3"},
            {"vocab_size", "many", "vocab_size is \"many\""},
            {"hidden_size", -32, "hidden_size is -32"},
@@ -226,19 +231,26 @@ TEST_F(ImportTest, RefusesDamagedFiles) {
 
 TEST_F(ImportTest, RefusesAnIndexThatDoesNotFit) {
   const fs::path index = source_.path / "model.safetensors.index.json";
+  fs::rename(source_.path / "model.safetensors", source_.path / "whole.safetensors");
   for (const auto& [text, word] : std::vector<std::pair<std::string, std::string>>{
            {"{", "no weight_map"},
            {R"({"weight_map": {"model.norm.weight": 3}})", "model.norm.weight"},
-           {R"({"weight_map": {"model.norm.weight": "../hf/model.safetensors"}})", "not a file of this folder"},
+           {R"({"weight_map": {"model.norm.weight": "../hf/whole.safetensors"}})", "not a file of this folder"},
            {R"({"weight_map": {"model.norm.weight": "none.safetensors"}})", "none.safetensors"},
-           {R"({"weight_map": {"model.nothing": "model.safetensors"}})", "does not hold it"}}) {
+           {R"({"weight_map": {"model.nothing": "whole.safetensors"}})", "does not hold it"}}) {
     write_file(index, text);
     EXPECT_TRUE(contains(refused(), word)) << text;
   }
-  fs::copy(source_.path / "model.safetensors", source_.path / "again.safetensors");
+  fs::copy(source_.path / "whole.safetensors", source_.path / "again.safetensors");
   write_file(index,
-             R"({"weight_map": {"model.norm.weight": "again.safetensors", "lm_head.weight": "model.safetensors"}})");
+             R"({"weight_map": {"model.norm.weight": "again.safetensors", "lm_head.weight": "whole.safetensors"}})");
   EXPECT_TRUE(contains(refused(), "both hold"));
+}
+
+TEST_F(ImportTest, TakesAWholeFileRatherThanAnIndexAsTransformersDoes) {
+  write_file(source_.path / "model.safetensors.index.json",
+             R"({"weight_map": {"model.norm.weight": "model-00001-of-00002.safetensors"}})");
+  EXPECT_NO_THROW(import_hugging_face(options()));
 }
 
 TEST_F(ImportTest, RefusesATokenizerThatDoesNotFit) {

@@ -118,6 +118,46 @@ TEST_F(CheckpointTest, WeightsOfAnotherShapeAreRefused) {
   EXPECT_TRUE(contains(refusal([&] { load_weights(path, other.all.weights, config); }), "mlp."));
 }
 
+/// Reads moments of which one is `replaced` by others, from a checkpoint made so.
+class CraftedMoments : public CheckpointTest {
+ protected:
+  std::string refused_with(const std::vector<NamedTensor>& instead) {
+    const fs::path file = save(3) / "optimizer.safetensors";
+    const SafetensorsFile sound(file);
+    std::vector<NamedTensor> tensors = instead;
+    for (const auto& [name, tensor] : sound.tensors()) {
+      if (name != "exp_avg.model.norm.weight") tensors.push_back({name, tensor});
+    }
+    write_safetensors(folder_ / "crafted", tensors, {});
+    fs::rename(folder_ / "crafted", file);
+    Tensors read(tensors_.config);
+    const Moments moments{read.all.exp_avg.flat, read.all.exp_avg_sq.flat, hold_all(read.config)};
+    const std::string why = message_of<InputError>([&] { load_moments(file.parent_path(), moments, read.config); });
+    fs::remove_all(file.parent_path());
+    return why;
+  }
+  /// The norm's moment from one place on.
+  NamedTensor stretch(const std::string& first, int64_t elements) {
+    return {"exp_avg.model.norm.weight@" + first, tensors_.all.exp_avg.norm.slice(0, 0, elements)};
+  }
+};
+
+TEST_F(CraftedMoments, StretchesThatOverlapDoNotHideAGap) {
+  const int64_t half = tensors_.config.hidden_size / 2;
+  const std::string why = refused_with({stretch("0", half), stretch(std::to_string(half / 2), half)});
+  EXPECT_TRUE(contains(why, "another stretch")) << why;
+  EXPECT_TRUE(contains(refused_with({stretch("0", half)}), "does not hold all of exp_avg.model.norm.weight"));
+  const std::string twice =
+      refused_with({stretch("0", 2 * half), {"exp_avg.model.norm.weight", tensors_.all.exp_avg.norm}});
+  EXPECT_TRUE(contains(twice, "another stretch")) << twice;
+}
+
+TEST_F(CraftedMoments, StretchBeyondEveryNumberIsRefused) {
+  for (const char* first : {"9223372036854775807", "9223372036854775800", "100"}) {
+    EXPECT_TRUE(contains(refused_with({stretch(first, 8)}), "does not fit the model")) << first;
+  }
+}
+
 TEST_F(CheckpointTest, NothingIsWrittenOver) {
   const fs::path path = save(5);
   tensors_.fill(50);

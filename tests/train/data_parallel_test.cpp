@@ -5,7 +5,9 @@
 
 #include <condition_variable>
 #include <future>
+#include <iterator>
 #include <limits>
+#include <map>
 #include <mutex>
 #include <set>
 
@@ -256,6 +258,29 @@ TEST_F(DataParallelTest, OneVoteStopsAll) {
   for (const Outcome& rank : run(3, 1)) EXPECT_FALSE(rank.results[0].stop);
 }
 
+/// The layer at whose announcement a parameter's gradient is complete, told from its name.
+int64_t layer_of_name(const std::string& name, int64_t layers) {
+  const std::string in_layer = "model.layers.";
+  if (name == "model.embed_tokens.weight") return -1;
+  return name.starts_with(in_layer) ? std::stoi(name.substr(in_layer.size())) : layers;
+}
+
+/// The lowest of those whose parameters, or padding behind them, lie in [begin, end) of the flat vector.
+int64_t lowest_layer(const ModelConfig& model, int64_t begin, int64_t end) {
+  Arena measuring;
+  lay_out_parameters(measuring, MemoryUse::kGradients, model);
+  Arena arena(measuring.used());
+  const Parameters parameters = lay_out_parameters(arena, MemoryUse::kGradients, model);
+  std::map<int64_t, int64_t> layer_at;  // by the place where a parameter begins
+  for (const auto& [name, tensor] : hugging_face_views(parameters, model)) {
+    layer_at[tensor.data<float>() - parameters.flat.data<float>()] = layer_of_name(name, model.num_hidden_layers);
+  }
+  auto place = std::prev(layer_at.upper_bound(begin));
+  int64_t lowest = place->second;
+  for (; place != layer_at.end() && place->first < end; ++place) lowest = std::min(lowest, place->second);
+  return lowest;
+}
+
 TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
   for (const int size : {1, 2, 3, 16}) {
     for (const double bytes : {1.0, 4096.0, 1e9}) {
@@ -265,6 +290,11 @@ TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
       for (const Bucket& bucket : buckets) {
         EXPECT_LE(bucket.layer, layer);
         layer = bucket.layer;
+        if (bucket.decays) {
+          EXPECT_EQ(bucket.layer, lowest_layer(config_.model, bucket.begin, bucket.end));
+        } else {
+          EXPECT_EQ(bucket.layer, -1);
+        }
         for (int64_t i = bucket.begin; i < bucket.end; ++i) ++seen[static_cast<size_t>(i)];
       }
       EXPECT_EQ(std::count(seen.begin(), seen.end(), 1), std::ssize(seen));

@@ -19,6 +19,18 @@ struct DataSource {
   friend bool operator==(const DataSource&, const DataSource&) = default;
 };
 
+/// What windows of N+1 tokens leave of shards.
+struct WindowUse {
+  int64_t files = 0;
+  int64_t unused_files = 0;  // too short for a window
+  int64_t tokens = 0;
+  int64_t unused_tokens = 0;  // in no window: those of such files, and what is left at a shard's end
+  int64_t windows = 0;
+};
+
+/// Of shards of these many tokens.
+WindowUse window_use(std::span<const int64_t> shards, int64_t sequence_length);
+
 /// One source cut into windows of N+1 tokens with stride N, never across shards: window w of a shard begins at w N.
 /// The last token of a window is the first of the next, so every token but each shard's first is a target at most once.
 class WindowedSource {

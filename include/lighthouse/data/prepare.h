@@ -17,6 +17,7 @@ struct PrepareOptions {
   int64_t shard_tokens = 100'000'000;        // the largest shard: 2 to ShardWriter::kMaxTokens
   double validation_share = 0.05;            // of the text, taken from its end: 0 (no validation shard) to 0.5
   bool skip_broken = false;                  // leave out lines that are not UTF-8, where the tokenizer takes text alone
+  bool as_is = false;                        // take files byte by byte, whatever their format
   bool overwrite = false;                    // replace the folder's shards: all its train-*.bin and val-*.bin
 };
 
@@ -36,8 +37,8 @@ using PrepareProgress = std::function<void(int64_t bytes, int64_t of)>;
 /// begins with the next line.
 ///
 /// Throws InputError if text must be UTF-8 and is not, naming file and line; and before anything is written if a file
-/// is missing or empty, if all together are too short to split, if an option is out of range, or if shards are there
-/// already and `overwrite` is false.
+/// is missing, empty or not plain text (begin_of_text()), if all together are too short to split, if an option is out
+/// of range, or if shards are there already and `overwrite` is false.
 ///
 /// Shards are made in a folder of their own inside `directory` and moved up when all are on disk. So if reading or
 /// writing throws, nothing is left and old shards are as they were. A process killed before the moves leaves no new

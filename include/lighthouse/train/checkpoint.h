@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "lighthouse/config/run_config.h"
+#include "lighthouse/data/fingerprint.h"
 #include "lighthouse/dist/group.h"
 #include "lighthouse/io/safetensors.h"
 #include "lighthouse/model/parameters.h"
@@ -37,6 +38,7 @@ struct CheckpointState {
   bool end_of_stage = false;
   bool evaluation_pending = false;               // stopped by a signal before the evaluation that was due at this step
   std::map<std::string, SourceProgress> loader;  // by the source's path
+  std::map<std::string, DataFingerprint> data;   // of training and validation, by pattern; empty: not known
   int64_t seed = 0;                              // of the counter-based random numbers, which have no other state
   std::string config;                            // resolved, as YAML
   std::string tokenizer;                         // its digest; "" in checkpoints that know none

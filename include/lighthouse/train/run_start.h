@@ -17,6 +17,7 @@ namespace lighthouse {
 struct StartOptions {
   bool resume = false;                 // from the newest checkpoint, or afresh if there is none
   std::optional<int64_t> resume_from;  // from the checkpoint of this step
+  bool accept_changed_data = false;    // continue though the training data is not what it was
 };
 
 /// How far a run has come.
@@ -31,9 +32,10 @@ struct RunPosition {
 
 class RunStart {
  public:
-  /// `environment` is what this program would write into a checkpoint (CheckpointState). All must outlive it.
+  /// `data` and `environment` are what this program would write into a checkpoint (CheckpointState). All must outlive
+  /// it.
   RunStart(const RunConfig& config, const RunDirectory& directory, Group& group, RunMemory& memory,
-           CheckpointWriter& writer, std::string environment);
+           CheckpointWriter& writer, const std::map<std::string, DataFingerprint>& data, std::string environment);
 
   /// Sets weights and the optimizer's state, and takes the directory over: what it holds of later steps is set aside.
   /// All ranks together. Throws InputError, with the directory as it was.
@@ -43,6 +45,8 @@ class RunStart {
   int64_t saved() const { return saved_; }
   /// What a user should know of it, in sentences.
   const std::vector<std::string>& notes() const { return notes_; }
+  /// The same, of what somebody should look at.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
   /// The checkpoint to continue from; empty: none.
@@ -53,8 +57,10 @@ class RunStart {
   void start_afresh();
   /// Those of a checkpoint, or if that is empty, random ones.
   void set_first_weights(const std::filesystem::path& checkpoint);
-  RunPosition continue_from(const std::filesystem::path& checkpoint);
+  RunPosition continue_from(const std::filesystem::path& checkpoint, bool accept_changed_data);
   void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
+  /// Throws InputError if a source that was drawn from has other data now, or warns if that is accepted.
+  void check_same_data(const CheckpointState& state, const std::filesystem::path& checkpoint, bool accept);
   void load(const std::filesystem::path& checkpoint, const CheckpointState& state);
   void note_environment(const CheckpointState& state);
   void note_tokenizer(const CheckpointState& state);
@@ -69,9 +75,10 @@ class RunStart {
   Group& group_;
   RunMemory& memory_;
   CheckpointWriter& writer_;
+  const std::map<std::string, DataFingerprint>& data_;
   std::string environment_;
   int64_t saved_ = -1;
-  std::vector<std::string> notes_;
+  std::vector<std::string> notes_, warnings_;
 };
 
 }  // namespace lighthouse

@@ -50,6 +50,7 @@ class Trainer {
 
  private:
   void take_memory();
+  void report_data_use();
   void watch_for_the_end();
   /// All steps that are left.
   void go_on();
@@ -107,11 +108,12 @@ class Trainer {
   RunDirectory directory_;
   std::unique_ptr<CheckpointWriter> writer_;
   MetricsLog metrics_;
-  std::string tokenizer_;  // its digest
+  std::map<std::string, DataFingerprint> data_;  // by pattern
+  std::string tokenizer_;                        // its digest
   std::string environment_;
   double peak_flops_;  // of all ranks; 0: not known
   StopSignal stop_;
-  std::vector<std::string> opening_notes_;
+  std::vector<std::string> opening_notes_, opening_warnings_;
 
   RunPosition at_;
   std::deque<BegunStep> begun_;

@@ -45,6 +45,8 @@ class Tokenizer:
     def encode_batch(self, documents, add_special_tokens):
         if add_special_tokens or not self.encode_special_tokens:
             raise ValueError("documents are text alone")
+        if sum(len(document) for document in documents) > 2 << 20:
+            raise ValueError("more than should be encoded at a time")
         for document in documents:
             if "killed" in document and not os.path.exists(MARK):
                 open(MARK, "w").close()
