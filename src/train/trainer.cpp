@@ -75,6 +75,11 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
   at_ = how.start(start);
   saved_ = how.saved();
   opening_notes_ = how.notes();
+  if (!directory_.why_unlocked().empty()) {
+    opening_warnings_.push_back(fmt::format(
+        "{} cannot be locked ({}), so a second run in the same folder would not be noticed; start one at a time",
+        directory_.path().string(), directory_.why_unlocked()));
+  }
   if (!leads()) return;
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
@@ -111,6 +116,7 @@ void Trainer::warn(const std::string& text) {
 }
 
 void Trainer::run() {
+  for (const std::string& text : opening_warnings_) warn(text);
   for (const std::string& text : opening_notes_) note(text);
   last_finish_ = Clock::now();
   if (leads()) observer_.started(at_.steps, config_.total_steps());
