@@ -18,7 +18,10 @@ constexpr const char* kIntroduction =
     "KEY=VALUE`\n"
     "on the command line changes one value: `--set batch.sequence_length=4096`, or `--set stages.0.steps=100` in a "
     "list,\n"
-    "counted from 0. A key without a default must be given, or is empty.\n";
+    "counted from 0. A key without a default must be given, or is empty. Paths are relative to the working directory; "
+    "a "
+    "value\n"
+    "that begins with `{here}`, in quotes, to the folder of the file that it stands in: `\"{here}/tokenizer\"`.\n";
 
 // What no key's own range says.
 constexpr const char* kCombinations =

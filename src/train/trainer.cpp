@@ -75,6 +75,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
   at_ = how.start(start);
   saved_ = how.saved();
   opening_notes_ = how.notes();
+  opening_warnings_ = how.warnings();
   if (!directory_.why_unlocked().empty()) {
     opening_warnings_.push_back(fmt::format(
         "{} cannot be locked ({}), so a second run in the same folder would not be noticed; start one at a time",

@@ -16,7 +16,11 @@ namespace lighthouse {
 
 struct StartOptions {
   bool resume = false;                 // from the newest checkpoint, or afresh if there is none
+  bool resume_whole = false;           // the same, but passes over checkpoints that are damaged
   std::optional<int64_t> resume_from;  // from the checkpoint of this step
+  std::filesystem::path config;        // the file that the config was read from; empty: none
+
+  bool resumes() const { return resume || resume_whole || resume_from; }
 };
 
 /// How far a run has come.
@@ -43,18 +47,25 @@ class RunStart {
   int64_t saved() const { return saved_; }
   /// What a user should know of it, in sentences.
   const std::vector<std::string>& notes() const { return notes_; }
+  /// The same, but somebody should look.
+  const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  /// The checkpoint to continue from; empty: none.
+  /// The checkpoint to continue from, not verified; empty: none. By rank 0.
   std::filesystem::path choose(const StartOptions& options) const;
-  std::filesystem::path newest_checkpoint() const;
   std::filesystem::path checkpoint_of(int64_t step) const;
+  /// Reads a checkpoint whole, each rank a part of its files. Throws InputError on all ranks if it is damaged.
   void verify(const std::filesystem::path& checkpoint) const;
+  /// The newest checkpoint of this run, verified; with `whole`, the newest that is not damaged.
+  std::filesystem::path verified_newest(bool whole);
+  void warn_of_another_run(const std::filesystem::path& config);
+  void warn_of_learning_rate(const RunConfig& before, int64_t steps);
   void start_afresh();
   /// Those of a checkpoint, or if that is empty, random ones.
   void set_first_weights(const std::filesystem::path& checkpoint);
   RunPosition continue_from(const std::filesystem::path& checkpoint);
-  void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
+  void check_allowed(const RunConfig& before, const CheckpointState& state,
+                     const std::filesystem::path& checkpoint) const;
   void load(const std::filesystem::path& checkpoint, const CheckpointState& state);
   void note_environment(const CheckpointState& state);
   void note_tokenizer(const CheckpointState& state);
@@ -72,6 +83,7 @@ class RunStart {
   std::string environment_;
   int64_t saved_ = -1;
   std::vector<std::string> notes_;
+  std::vector<std::string> warnings_;
 };
 
 }  // namespace lighthouse
