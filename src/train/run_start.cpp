@@ -103,8 +103,9 @@ fs::path RunStart::verified_newest(bool whole) {
             "--resume-from STEP another one ({}){}",
             error.what(), steps_of(entries), entries.empty() ? "; another run.directory starts a new run" : ""));
       }
+      passed_over.push_back(fmt::format("{}: {}", newest.string(), error.what()));
       warnings_.push_back(
-          fmt::format("passing over {}: {}. It is kept in the same folder, under a name that begins with discarded-",
+          fmt::format("passing over {}. It is kept in the same folder, under a name that begins with discarded-",
                       passed_over.back()));
     }
   }
