@@ -40,4 +40,4 @@ threads=${OMP_NUM_THREADS:-$(($(nproc) * $(tr ',' '\n' <<<"$hosts" | wc -l) / ra
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 exec "$root/scripts/run_until_done.sh" mpirun --host "$hosts" -n "$ranks" --bind-to none -x OMP_NUM_THREADS="$threads" \
-    ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} "${network[@]}" "$program" train "$config" --resume "$@"
+    ${LD_LIBRARY_PATH:+-x LD_LIBRARY_PATH} "${network[@]}" "$program" train "$config" --resume-whole "$@"

@@ -7,9 +7,9 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <new>
+#include <system_error>
 
 #include "commands.h"
 #include "lighthouse/core/error.h"
@@ -17,6 +17,7 @@
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/path.h"
 #include "lighthouse/core/text.h"
+#include "standard_output.h"
 #include "world.h"
 
 namespace lighthouse {
@@ -33,10 +34,11 @@ void hold_standard_streams() {
   }
 }
 
-/// What was printed may still wait in a buffer, for a disk that is full.
-void finish_standard_output() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
-  throw RunError("standard output could not be written: what was printed there is not whole");
+/// Failed writes are handled where they are made: a file over its limit, a reader of the log that has exited. Training
+/// goes on without a reader of its log.
+void ignore_signals_of_failed_writes() {
+  std::signal(SIGXFSZ, SIG_IGN);
+  std::signal(SIGPIPE, SIG_IGN);
 }
 
 /// The parser itself would only say that a command is required.
@@ -93,14 +95,14 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (program.exit(error) != 0) return kInputRefused;  // --help is no failure
   }
-  finish_standard_output();
+  flush_standard_output();
   return kDone;
 }
 
 }  // namespace
 
 int run_command_line(int argc, char** argv) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file over its limit is a failed write, and those are handled
+  ignore_signals_of_failed_writes();
   hold_standard_streams();
   raise_limit_of_open_files();
   start_logging();
@@ -131,6 +133,10 @@ int run_command_line(int argc, char** argv) {
     return kInputRefused;
   } catch (const Interrupted& interrupted) {
     return kSignal + interrupted.signal();
+  } catch (const std::system_error& error) {
+    if (error.code() == std::errc::broken_pipe) return kSignal + SIGPIPE;  // the reader of standard output has exited
+    spdlog::error("{}", error.what());
+    return kRunFailed;
   } catch (const std::bad_alloc&) {
     spdlog::error("the system has no more memory to give");
     return kRunFailed;

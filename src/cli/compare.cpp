@@ -14,6 +14,7 @@
 #include "lighthouse/eval/bigram.h"
 #include "lighthouse/report/comparison_page.h"
 #include "lighthouse/report/gnuplot.h"
+#include "lighthouse/train/checkpoint.h"
 
 namespace lighthouse {
 namespace {
@@ -28,7 +29,9 @@ ReportedRun read_run(const std::filesystem::path& directory) {
   if (!std::filesystem::exists(directory / "metrics.jsonl")) {
     throw InputError(fmt::format("{} is not a run's directory: it has no metrics.jsonl", directory.string()));
   }
-  ReportedRun run{"", load_config(directory / "config.yaml"), read_history(directory / "metrics.jsonl")};
+  const std::filesystem::path config = directory / "config.yaml";
+  ReportedRun run{"", parse_config(read_file(config), config.string()), read_history(directory / "metrics.jsonl"),
+                  ranks_of_newest(directory / "checkpoints")};
   run.name = run.config.run.name;
   if (run.history.steps.empty()) throw InputError(fmt::format("{} has no finished step yet", directory.string()));
   return run;

@@ -3,7 +3,6 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
-#include <cstdio>
 
 #include "commands.h"
 #include "lighthouse/core/stop_signal.h"
@@ -11,6 +10,7 @@
 #include "lighthouse/data/tokenizer.h"
 #include "lighthouse/eval/generator.h"
 #include "lighthouse/train/model_tokenizer.h"
+#include "standard_output.h"
 #include "trained_model.h"
 
 namespace lighthouse {
@@ -61,11 +61,11 @@ void run(const Options& options) {
                                            stop.check();
                                            begin();
                                            fmt::print("{}", tokenizer->decode(token));
-                                           std::fflush(stdout);
+                                           flush_standard_output();
                                          });
   begin();
   fmt::print("\n");
-  std::fflush(stdout);
+  flush_standard_output();
   if (times.tokens > 0) {
     spdlog::info("prompt: {} tokens in {}; then {:.1f} tokens/s", format_count(times.prompt_tokens),
                  format_seconds(times.prompt_seconds), static_cast<double>(times.tokens) / times.seconds);

@@ -15,6 +15,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
+const std::string kClearLine = "\r\x1b[K";
+
+/// Writes to standard error. A terminal that was closed is no reason to end the work, so that failures are ignored.
+void put(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 size_t terminal_width() {
   winsize size{};
   return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
@@ -47,14 +55,12 @@ void ProgressLine::draw_bar(double fraction, const std::string& text) const {
   std::string line = fmt::format("[{}{}] {:3.0f}%  {}", std::string(filled, '='), std::string(kBar - filled, ' '),
                                  100 * fraction, text);
   line.resize(std::min(line.size(), terminal_width() - 1));
-  fmt::print(stderr, "\r\x1b[K{}", line);
-  std::fflush(stderr);
+  put(kClearLine + line);
 }
 
 void ProgressLine::clear() {
   if (!drawn_) return;
-  fmt::print(stderr, "\r\x1b[K");
-  std::fflush(stderr);
+  put(kClearLine);
   drawn_ = false;
 }
 

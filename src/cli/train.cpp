@@ -87,7 +87,9 @@ void train(const Options& options, World& world) {
   config = with_recompute_together(config, *backend, world);
   const Ranks ranks = world.ranks(config, *backend);
   TrainingView view;
-  Trainer trainer(config, options.start, *backend, view, ranks);
+  StartOptions start = options.start;
+  start.config = options.config;
+  Trainer trainer(config, start, *backend, view, ranks);
   log_to_file(std::filesystem::path(config.run.directory) / "log.txt", world.rank());
   spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
@@ -111,6 +113,8 @@ void add_train_command(CLI::App& program) {
   add_config_options(*command, options->config, options->settings);
   command->add_flag("--resume", options->start.resume,
                     "Continue from the newest checkpoint, or start if there is none");
+  command->add_flag("--resume-whole", options->start.resume_whole,
+                    "The same, but pass over damaged checkpoints to the newest whole one");
   command->add_option("--resume-from", options->start.resume_from, "Continue from the checkpoint of this step");
   command->add_flag("--accept-changed-data", options->start.accept_changed_data,
                     "Continue though the training data is not what the checkpoint was trained on");

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 
-#include "lighthouse/config/load.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/ops/transfer.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/schedule.h"
 
 namespace lighthouse {
@@ -28,7 +28,7 @@ ModelCard read_model_card(const std::filesystem::path& checkpoint_or_run) {
   card.path = find_checkpoint(checkpoint_or_run);
   verify_checkpoint(card.path);
   card.state = load_state(card.path);
-  card.config = parse_config(card.state.config, (card.path / "state.json").string());
+  card.config = config_of(card.state, card.path);
   card.stage =
       card.config
           .stages[static_cast<size_t>(stage_of_step(card.config, std::max<int64_t>(card.state.step - 1, 0)).stage)];

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include <random>
 #include <set>
+#include <sstream>
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/checksum.h"
@@ -20,24 +22,35 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kRefused = 2;
 
+/// What nobody guesses.
+std::string random_token() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
+}
+
+void warn(const std::string& text) {
+  spdlog::warn("{}", text);
+}
+
 std::unique_ptr<Group> meet_by_mpi(const Launch& launch, MpiSession& mpi, const Timeouts& timeouts) {
   std::unique_ptr<MeetingPlace> place;
   std::string where;
   if (launch.rank == 0) {
-    place = std::make_unique<MeetingPlace>();
-    where = fmt::format("{} {}", place->port(), MeetingPlace::addresses());
+    place = std::make_unique<MeetingPlace>(0, launch.one_host ? kLoopback : "");
+    where = fmt::format("{} {} {}", place->port(), random_token(), place->addresses());
   }
-  where = mpi.broadcast(where);
-  const size_t blank = where.find(' ');
-  return meet(launch.rank, launch.size, where.substr(blank + 1), std::stoi(where.substr(0, blank)), std::move(place),
-              this_process(), timeouts);
+  std::istringstream received(mpi.broadcast(where));
+  Rendezvous rendezvous;
+  received >> rendezvous.port >> rendezvous.token >> rendezvous.addresses;
+  return meet(launch.rank, launch.size, rendezvous, std::move(place), this_process(), timeouts, warn);
 }
 
 std::unique_ptr<Group> meet_at_address(const Launch& launch, const Timeouts& timeouts) {
+  const Rendezvous rendezvous{launch.one_host ? kLoopback : launch.address, launch.port, launch.token};
   std::unique_ptr<MeetingPlace> place;
-  if (launch.rank == 0) place = std::make_unique<MeetingPlace>(launch.port);
+  if (launch.rank == 0) place = std::make_unique<MeetingPlace>(rendezvous.port, rendezvous.addresses);
   try {
-    return meet(launch.rank, launch.size, launch.address, launch.port, std::move(place), this_process(), timeouts);
+    return meet(launch.rank, launch.size, rendezvous, std::move(place), this_process(), timeouts, warn);
   } catch (const PeerError& error) {
     if (error.refused()) throw InputError(error.what());
     throw;

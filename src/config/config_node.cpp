@@ -9,6 +9,7 @@
 #include <set>
 #include <system_error>
 
+#include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/path.h"
@@ -196,6 +197,15 @@ std::string expanded(const ConfigNode& node) {
   }
 }
 
+/// Puts the file's folder where values begin with kConfigFolder.
+void insert_folder(ConfigNode& node, const std::filesystem::path& folder) {
+  for (ConfigNode& child : node.list) insert_folder(child, folder);
+  for (auto& [key, child] : node.map) insert_folder(child, folder);
+  if (!node.scalar.starts_with(kConfigFolder)) return;
+  const std::string rest = node.scalar.substr(std::string_view(kConfigFolder).size());
+  if (rest.empty() || rest.front() == '/') node.scalar = folder.string() + rest;
+}
+
 /// `open` are the files that extend one another down to this one; `prefix` says which line wants it.
 ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::filesystem::path>& open,
                          const std::string& prefix) {
@@ -207,6 +217,7 @@ ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::fil
   }
   ConfigNode node = parse_at(read_config_file(path, prefix), Place::in_file(path.string()));
   expect_sections(node);
+  insert_folder(node, canonical.parent_path());
   const auto extends =
       std::find_if(node.map.begin(), node.map.end(), [](const auto& entry) { return entry.key == "extends"; });
   if (extends == node.map.end()) return node;

@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
+#include <list>
+#include <mutex>
+#include <unordered_map>
 #include <utility>
 
 #include "lighthouse/core/error.h"
@@ -47,13 +51,98 @@ int open_to_read(const std::filesystem::path& path) {
   return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // waits for no pipe's writer
 }
 
-/// Returns the length of a regular file.
-int64_t regular_size(int descriptor, const std::filesystem::path& path) {
+/// Of a regular file.
+struct stat regular_status(int descriptor, const std::filesystem::path& path) {
   struct stat status {};
   if (descriptor < 0 || fstat(descriptor, &status) != 0) fail("cannot read", path);
   if (!S_ISREG(status.st_mode)) throw InputError(fmt::format("{} is not a regular file", path.string()));
-  return status.st_size;
+  return status;
 }
+
+FileIdentity identity_of(const struct stat& status) {
+  constexpr int64_t kNanoseconds = 1'000'000'000;
+  return {status.st_dev, status.st_ino, status.st_mtim.tv_sec * kNanoseconds + status.st_mtim.tv_nsec};
+}
+
+int64_t regular_size(int descriptor, const std::filesystem::path& path) {
+  return regular_status(descriptor, path).st_size;
+}
+
+/// The input files of this process that are open, the one that was read last first.
+class OpenFiles {
+ public:
+  using Opened = std::shared_ptr<const Descriptor>;
+
+  static OpenFiles& instance() {
+    static OpenFiles files;
+    return files;
+  }
+
+  uint64_t new_key() { return ++last_key_; }
+
+  /// A file that was kept, opened again if it was closed since.
+  Opened of(uint64_t key, const std::filesystem::path& path, const FileIdentity& identity) {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(key);
+    if (found != places_.end()) {
+      files_.splice(files_.begin(), files_, found->second);
+      return files_.front().second;
+    }
+    Opened file = open(path);
+    if (identity_of(regular_status(file->get(), path)) != identity) {
+      throw InputError(fmt::format("{} was replaced or changed while it was in use", path.string()));
+    }
+    put_first(key, file);
+    return file;
+  }
+
+  /// Opens a regular file for the first time. Returns what the system says of it.
+  struct stat add(uint64_t key, const std::filesystem::path& path) {
+    const std::lock_guard lock(mutex_);
+    const Opened file = open(path);
+    const struct stat status = regular_status(file->get(), path);
+    put_first(key, file);
+    return status;
+  }
+
+  void forget(uint64_t key) {
+    const std::lock_guard lock(mutex_);
+    const auto found = places_.find(key);
+    if (found == places_.end()) return;
+    files_.erase(found->second);
+    places_.erase(found);
+  }
+
+ private:
+  // Of these the mutex is held.
+
+  /// Closes others where there are too many.
+  Opened open(const std::filesystem::path& path) {
+    while (std::ssize(files_) >= InputFile::most_open()) close_one();
+    int descriptor = open_to_read(path);
+    while (descriptor < 0 && (errno == EMFILE || errno == ENFILE) && !files_.empty()) {
+      close_one();
+      descriptor = open_to_read(path);
+    }
+    if (descriptor < 0) fail("cannot read", path);
+    return std::make_shared<const Descriptor>(descriptor);
+  }
+
+  void put_first(uint64_t key, const Opened& file) {
+    files_.emplace_front(key, file);
+    places_[key] = files_.begin();
+  }
+
+  void close_one() {
+    places_.erase(files_.back().first);
+    files_.pop_back();
+  }
+
+  std::atomic<uint64_t> last_key_ = 0;
+  std::mutex mutex_;
+  std::list<std::pair<uint64_t, Opened>> files_;
+  std::unordered_map<uint64_t, std::list<std::pair<uint64_t, Opened>>::iterator> places_;
+};
 
 }  // namespace
 
@@ -188,26 +277,39 @@ void sync_directory(const std::filesystem::path& path) {
 }
 
 InputFile::InputFile(std::filesystem::path path) : path_(std::move(path)) {
-  Descriptor descriptor(open_to_read(path_));
-  size_ = regular_size(descriptor.get(), path_);
-  descriptor_ = descriptor.release();
+  OpenFiles& files = OpenFiles::instance();
+  const uint64_t key = files.new_key();
+  const struct stat status = files.add(key, path_);
+  size_ = status.st_size;
+  identity_ = identity_of(status);
+  key_ = key;
 }
 
 InputFile::InputFile(InputFile&& other) noexcept
-    : path_(std::move(other.path_)), descriptor_(std::exchange(other.descriptor_, -1)), size_(other.size_) {}
+    : path_(std::move(other.path_)),
+      key_(std::exchange(other.key_, 0)),
+      size_(other.size_),
+      identity_(other.identity_) {}
 
 InputFile::~InputFile() {
-  if (descriptor_ >= 0) close(descriptor_);
+  if (key_ != 0) OpenFiles::instance().forget(key_);
+}
+
+int64_t InputFile::most_open() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = RLIM_INFINITY;
+  return static_cast<int64_t>(std::clamp(limit.rlim_cur / 8, rlim_t{4}, rlim_t{4096}));
 }
 
 void InputFile::read(int64_t offset, std::span<std::byte> out) const {
+  const OpenFiles::Opened file = OpenFiles::instance().of(key_, path_, identity_);
   while (!out.empty()) {
-    const ssize_t count = pread(descriptor_, out.data(), out.size(), offset);
+    const ssize_t count = pread(file->get(), out.data(), out.size(), offset);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("cannot read", path_);
     if (count == 0) {
       throw InputError(fmt::format("{} was cut short while it was in use: it had {} bytes and has {}", path_.string(),
-                                   size_, regular_size(descriptor_, path_)));
+                                   size_, regular_size(file->get(), path_)));
     }
     offset += count;
     out = out.subspan(static_cast<size_t>(count));

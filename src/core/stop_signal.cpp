@@ -2,7 +2,7 @@
 
 #include <atomic>
 #include <csignal>
-#include <initializer_list>
+#include <span>
 
 #include "lighthouse/core/error.h"
 
@@ -17,8 +17,10 @@ void note_signal(int signal) {
   pending_signal.store(signal == SIGUSR1 ? SIGTERM : signal);
 }
 
-/// What the terminal, a scheduler or a launcher sends.
-sigset_t stop_signals(std::initializer_list<int> signals) {
+/// What a scheduler or a launcher sends, to one rank or to all.
+constexpr std::array kDeferred{SIGTERM, SIGHUP, SIGUSR1};
+
+sigset_t set_of(std::span<const int> signals) {
   sigset_t set;
   sigemptyset(&set);
   for (const int signal : signals) sigaddset(&set, signal);
@@ -32,18 +34,18 @@ StopSignal::StopSignal() {
   struct sigaction action {};
   action.sa_handler = note_signal;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, &old_interrupt_);
-  sigaction(SIGTERM, &action, &old_terminate_);
-  sigaction(SIGUSR1, &action, &old_user_);
-  const sigset_t all = stop_signals({SIGINT, SIGTERM, SIGUSR1});
+  for (size_t i = 0; i < kSignals.size(); ++i) {
+    sigaction(kSignals[i], nullptr, &old_actions_[i]);
+    const bool under_nohup = kSignals[i] == SIGHUP && old_actions_[i].sa_handler == SIG_IGN;
+    if (!under_nohup) sigaction(kSignals[i], &action, nullptr);
+  }
+  const sigset_t all = set_of(kSignals);
   pthread_sigmask(SIG_UNBLOCK, &all, &old_mask_);
 }
 
 StopSignal::~StopSignal() {
   pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
-  sigaction(SIGINT, &old_interrupt_, nullptr);
-  sigaction(SIGTERM, &old_terminate_, nullptr);
-  sigaction(SIGUSR1, &old_user_, nullptr);
+  for (size_t i = 0; i < kSignals.size(); ++i) sigaction(kSignals[i], &old_actions_[i], nullptr);
 }
 
 int StopSignal::pending() const {
@@ -55,7 +57,7 @@ void StopSignal::check() const {
 }
 
 DeferredSignals::DeferredSignals() {
-  const sigset_t deferred = stop_signals({SIGTERM, SIGUSR1});
+  const sigset_t deferred = set_of(kDeferred);
   pthread_sigmask(SIG_BLOCK, &deferred, &old_mask_);
 }
 
@@ -66,7 +68,7 @@ void keep_signals_from_this_thread() {
 }
 
 DeferredSignals::~DeferredSignals() {
-  const sigset_t deferred = stop_signals({SIGTERM, SIGUSR1});
+  const sigset_t deferred = set_of(kDeferred);
   constexpr timespec kNow{};
   while (sigtimedwait(&deferred, nullptr, &kNow) > 0) {  // what came late has nothing more to stop
   }

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <climits>
 #include <stdexcept>
 #include <thread>
 
+#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/dist/partition.h"
 
 namespace lighthouse::dist {
@@ -24,6 +26,22 @@ MPI_Datatype type_of(const Tensor& x) {
     default:
       return MPI_BYTE;
   }
+}
+
+template <typename T>
+double to_double(T value) {
+  return static_cast<double>(value);
+}
+double to_double(BFloat16 value) {
+  return static_cast<float>(value);
+}
+
+template <typename T>
+void round_to(T& out, double value) {
+  out = static_cast<T>(value);
+}
+void round_to(BFloat16& out, double value) {
+  out = to_bfloat16(static_cast<float>(value));
 }
 
 /// MPI counts in int.
@@ -76,12 +94,12 @@ void HostCollectives::sum_into(T* piece, int64_t numel) const {
   std::array<double, kBlock> sums;
   for (int64_t begin = 0; begin < numel; begin += kBlock) {
     const int64_t count = std::min(kBlock, numel - begin);
-    std::copy_n(versions + begin, count, sums.begin());
+    std::transform(versions + begin, versions + begin + count, sums.begin(), [](T x) { return to_double(x); });
     for (int r = 1; r < size_; ++r) {
       const T* version = versions + r * numel + begin;
-      for (int64_t i = 0; i < count; ++i) sums[static_cast<size_t>(i)] += static_cast<double>(version[i]);
+      for (int64_t i = 0; i < count; ++i) sums[static_cast<size_t>(i)] += to_double(version[i]);
     }
-    for (int64_t i = 0; i < count; ++i) piece[begin + i] = static_cast<T>(sums[static_cast<size_t>(i)]);
+    for (int64_t i = 0; i < count; ++i) round_to(piece[begin + i], sums[static_cast<size_t>(i)]);
   }
 }
 
@@ -97,8 +115,14 @@ void HostCollectives::reduce_scatter(const Tensor& x) {
   LIGHTHOUSE_MPI(MPI_Ialltoallv(x.raw(), pieces.counts.data(), pieces.places.data(), type_of(x), received_.data(),
                                 counts.data(), places.data(), type_of(x), world_, &request));
   wait(request);
-  if (x.dtype() == DType::kFloat64) return sum_into(x.data<double>() + mine.begin, mine.size());
-  sum_into(x.data<float>() + mine.begin, mine.size());
+  switch (x.dtype()) {
+    case DType::kFloat64:
+      return sum_into(x.data<double>() + mine.begin, mine.size());
+    case DType::kBFloat16:
+      return sum_into(x.data<BFloat16>() + mine.begin, mine.size());
+    default:
+      return sum_into(x.data<float>() + mine.begin, mine.size());
+  }
 }
 
 void HostCollectives::all_gather(const Tensor& x) {

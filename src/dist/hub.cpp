@@ -6,6 +6,11 @@
 #include <cstring>
 
 namespace lighthouse::dist {
+namespace {
+
+constexpr uint32_t kLongestHello = 4096;  // of those who are not admitted yet
+
+}  // namespace
 
 std::chrono::milliseconds heartbeat_of(const Timeouts& timeouts) {
   return std::clamp(timeouts.silence / 10, std::chrono::milliseconds(20), std::chrono::milliseconds(1000));
@@ -27,47 +32,74 @@ std::vector<std::string> unpack(const std::string& packed) {
     uint64_t length = 0;
     std::memcpy(&length, packed.data() + at, sizeof(length));
     at += sizeof(length);
+    if (length > packed.size() - at) break;
     parts.push_back(packed.substr(at, length));
     at += length;
   }
   return parts;
 }
 
-Hub::Hub(asio::io_context& io, asio::ip::tcp::acceptor& acceptor, int size, const Timeouts& timeouts)
-    : acceptor_(acceptor), timer_(io), timeouts_(timeouts), begin_(Clock::now()), members_(static_cast<size_t>(size)) {}
+Hub::Hub(asio::io_context& io, std::vector<asio::ip::tcp::acceptor>& acceptors, int size, std::string token,
+         const Timeouts& timeouts, Notice notice)
+    : acceptors_(acceptors),
+      timer_(io),
+      token_(std::move(token)),
+      notice_(std::move(notice)),
+      timeouts_(timeouts),
+      begin_(Clock::now()),
+      members_(static_cast<size_t>(size)) {}
 
 void Hub::start() {
-  accept();
+  for (auto& acceptor : acceptors_) accept(acceptor);
   tick();
 }
 
-void Hub::accept() {
-  acceptor_.async_accept([this](const asio::error_code& error, asio::ip::tcp::socket socket) {
-    if (error) return;
+void Hub::accept(asio::ip::tcp::acceptor& acceptor) {
+  acceptor.async_accept([this, &acceptor](const asio::error_code& error, asio::ip::tcp::socket socket) {
+    if (error == asio::error::operation_aborted) return;
+    if (error) return accept_later(acceptor);
     auto line = std::make_shared<Line>(std::move(socket));
+    line->limit_messages(kLongestHello);
     line->set_listener(
         [this, weak = std::weak_ptr(line)](const Message& hello) {
           if (const auto caller = weak.lock()) greet(caller, hello);
         },
         [] {});
     line->start();
-    accept();
+    accept(acceptor);
   });
 }
 
-void Hub::greet(const std::shared_ptr<Line>& line, const Message& hello) {
+/// A caller that hung up, or too many open files: the next one may be admitted.
+void Hub::accept_later(asio::ip::tcp::acceptor& acceptor) {
+  auto pause = std::make_shared<asio::steady_timer>(acceptor.get_executor(), std::chrono::milliseconds(100));
+  pause->async_wait([this, &acceptor, pause](const asio::error_code& error) {
+    if (!error) accept(acceptor);
+  });
+}
+
+std::string Hub::why_not(const Message& hello, const std::string& token) const {
   const auto size = static_cast<int32_t>(members_.size());
-  const bool fits = hello.kind == Kind::kHello && hello.rank >= 0 && hello.rank < size &&
-                    hello.round == members_.size() && !members_[static_cast<size_t>(hello.rank)].line;
-  if (!fits && hello.kind == Kind::kHello) {  // it closes the connection when it has heard why
-    const std::string why = fmt::format("has no place for rank {} of {}: it has {} ranks, each once", hello.rank,
-                                        hello.round, members_.size());
-    line->set_listener({}, {});
+  if (token != token_) {
+    return fmt::format("does not admit rank {}: its token is another one; set LIGHTHOUSE_TOKEN alike for all ranks",
+                       hello.rank);
+  }
+  const bool fits = hello.rank >= 0 && hello.rank < size && hello.round == members_.size() &&
+                    !members_[static_cast<size_t>(hello.rank)].line;
+  if (fits) return "";
+  return fmt::format("has no place for rank {} of {}: it has {} ranks, each once", hello.rank, hello.round, size);
+}
+
+void Hub::greet(const std::shared_ptr<Line>& line, const Message& hello) {
+  const std::vector<std::string> said = unpack(hello.body);  // the token, and who it is
+  if (hello.kind != Kind::kHello || said.size() != 2) return line->close();
+  if (const std::string why = why_not(hello, said[0]); !why.empty()) {
+    line->set_listener({}, {});  // it closes the connection when it has heard why
     return line->send({Kind::kGone, 1, 0, 0, name_of(0) + " " + why});
   }
-  if (!fits) return line->close();
   const int rank = hello.rank;
-  members_[static_cast<size_t>(rank)] = {line, hello.body, Clock::now(), false};
+  line->limit_messages(Line::kLongest);
+  members_[static_cast<size_t>(rank)] = {line, said[1], Clock::now(), false};
   const auto closed = [this, rank] {
     Member& member = members_[static_cast<size_t>(rank)];
     if (!member.left) tell_gone(rank, "is gone: its connection closed, as it does when a process is killed", false);
@@ -118,10 +150,26 @@ void Hub::tick() {
     if (now - member.heard <= timeouts_.silence) continue;
     tell_gone(rank, fmt::format("is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000), false);
   }
+  notice_missing();
   timer_.expires_after(heartbeat_of(timeouts_));
   timer_.async_wait([this](const asio::error_code& error) {
     if (!error) tick();
   });
+}
+
+void Hub::notice_missing() {
+  constexpr std::chrono::seconds kPatience{10};
+  if (noticed_ || Clock::now() - begin_ < kPatience) return;
+  noticed_ = true;
+  int64_t missing = 0;
+  std::string first;
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (members_[i].line) continue;
+    if (missing++ == 0) first = name_of(static_cast<int>(i));
+  }
+  if (missing == 0) return;
+  notice_(fmt::format("{} of {} ranks have not joined yet, the first of them {}; they are waited for up to {} s",
+                      missing, members_.size(), first, timeouts_.start.count() / 1000));
 }
 
 void Hub::tell_gone(int rank, const std::string& why, bool refused) {

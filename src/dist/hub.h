@@ -14,7 +14,10 @@ namespace lighthouse::dist {
 /// Lives in the thread of its io_context.
 class Hub {
  public:
-  Hub(asio::io_context& io, asio::ip::tcp::acceptor& acceptor, int size, const Timeouts& timeouts);
+  /// `token`: what a rank must show to be admitted. `notice` hears of ranks that are waited for. `acceptors` must
+  /// outlive it.
+  Hub(asio::io_context& io, std::vector<asio::ip::tcp::acceptor>& acceptors, int size, std::string token,
+      const Timeouts& timeouts, Notice notice);
 
   void start();
   /// Whether every rank has parted or lost its connection, and all that was sent is on its way.
@@ -31,17 +34,24 @@ class Hub {
   };
   using Round = std::vector<std::optional<std::string>>;
 
-  void accept();
+  void accept(asio::ip::tcp::acceptor& acceptor);
+  void accept_later(asio::ip::tcp::acceptor& acceptor);
+  /// Why a rank is not admitted; empty if it is.
+  std::string why_not(const Message& hello, const std::string& token) const;
   void greet(const std::shared_ptr<Line>& line, const Message& hello);
   void hear(int rank, Message message);
   void take_share(int rank, Message message);
   void tick();
+  void notice_missing();
   /// The first one that is gone is told to all.
   void tell_gone(int rank, const std::string& why, bool refused);
   std::string name_of(int rank) const;
 
-  asio::ip::tcp::acceptor& acceptor_;
+  std::vector<asio::ip::tcp::acceptor>& acceptors_;
   asio::steady_timer timer_;
+  std::string token_;
+  Notice notice_;
+  bool noticed_ = false;
   Timeouts timeouts_;
   Clock::time_point begin_;
   std::vector<Member> members_;
@@ -52,7 +62,7 @@ class Hub {
 /// How often a rank says that it lives.
 std::chrono::milliseconds heartbeat_of(const Timeouts& timeouts);
 
-/// Texts in one: each with its length before it.
+/// Texts in one: each with its length before it. unpack() ends at a length that leads beyond the end.
 std::string pack(const std::vector<std::string>& parts);
 std::vector<std::string> unpack(const std::string& packed);
 

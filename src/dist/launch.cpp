@@ -27,7 +27,14 @@ int wanted(const Environment& environment, const std::string& name, const char* 
   throw InputError(fmt::format("the environment has {} without {}; a launcher sets both", beside, name));
 }
 
-/// A variable that says nothing counts as none.
+/// `environment`, where a variable that is set but empty counts as not set: manifests and scripts leave such variables.
+Environment without_empty(const Environment& environment) {
+  return [environment](const std::string& name) {
+    std::optional<std::string> text = environment(name);
+    return text && text->empty() ? std::nullopt : text;
+  };
+}
+
 std::string text_of(const Environment& environment, const std::string& name) {
   return environment(name).value_or("");
 }
@@ -44,7 +51,9 @@ Launch of_mpi(const Environment& environment) {
             *size,
             number(environment, "OMPI_COMM_WORLD_LOCAL_RANK").value_or(0),
             "",
-            0};
+            0,
+            number(environment, "OMPI_COMM_WORLD_LOCAL_SIZE") == size,
+            ""};
   }
   const bool slurm = environment("SLURM_STEP_NUM_TASKS").has_value();
   if (slurm && environment("PMIX_RANK")) {  // srun --mpi=pmix
@@ -53,12 +62,15 @@ Launch of_mpi(const Environment& environment) {
             wanted(environment, "SLURM_STEP_NUM_TASKS", "PMIX_RANK"),
             number(environment, "SLURM_LOCALID").value_or(0),
             "",
-            0};
+            0,
+            number(environment, "SLURM_STEP_NUM_NODES") == 1,
+            ""};
   }
   const auto rank = number(environment, "PMI_RANK");
   const auto size = number(environment, "PMI_SIZE");
   if (slurm || !rank || !size) return {};
-  return {Launcher::kMpi, *rank, *size, number(environment, "MPI_LOCALRANKID").value_or(0), "", 0};
+  const bool one_host = number(environment, "MPI_LOCALNRANKS") == size;
+  return {Launcher::kMpi, *rank, *size, number(environment, "MPI_LOCALRANKID").value_or(0), "", 0, one_host, ""};
 }
 
 Launch of_torchrun(const Environment& environment) {
@@ -71,12 +83,13 @@ Launch of_torchrun(const Environment& environment) {
     if (size && *size > 1) throw InputError("the environment has WORLD_SIZE without RANK; a launcher sets both");
     return {};
   }
-  Launch launch{Launcher::kTorchrun, *rank, *size, wanted(environment, "LOCAL_RANK", "RANK"), "", 0};
+  Launch launch{Launcher::kTorchrun, *rank, *size, wanted(environment, "LOCAL_RANK", "RANK"), "", 0, false, ""};
   if (launch.size == 1) return launch;
   launch.address = text_of(environment, "MASTER_ADDR");
   if (launch.address.empty()) {
     throw InputError("the environment has WORLD_SIZE without MASTER_ADDR; a launcher sets both");
   }
+  launch.one_host = number(environment, "LOCAL_WORLD_SIZE") == size;
   launch.port = wanted(environment, "MASTER_PORT", "MASTER_ADDR");
   // There torchrun itself listens.
   if (text_of(environment, "TORCHELASTIC_USE_AGENT_STORE") == "True") ++launch.port;
@@ -89,13 +102,14 @@ Launch of_slurm(const Environment& environment) {
   const auto size = number(environment, "SLURM_STEP_NUM_TASKS");
   const auto rank = number(environment, "SLURM_PROCID");
   if (!size || !rank) return {};
-  Launch launch{Launcher::kSlurm, *rank, *size, number(environment, "SLURM_LOCALID").value_or(0), "", 0};
+  Launch launch{Launcher::kSlurm, *rank, *size, number(environment, "SLURM_LOCALID").value_or(0), "", 0, false, ""};
   if (launch.size == 1) return launch;
   launch.address = text_of(environment, "MASTER_ADDR");
   if (launch.address.empty()) launch.address = first_host(text_of(environment, "SLURM_STEP_NODELIST"));
   if (launch.address.empty()) {
     throw InputError("the environment has SLURM_PROCID without SLURM_STEP_NODELIST; srun sets both");
   }
+  launch.one_host = number(environment, "SLURM_STEP_NUM_NODES") == 1;
   const auto port = number(environment, "MASTER_PORT");
   launch.port = port ? *port : kFirstPort + wanted(environment, "SLURM_JOB_ID", "SLURM_PROCID") % kPorts;
   check_port(launch.port);
@@ -109,7 +123,8 @@ std::optional<std::string> environment_variable(const std::string& name) {
   return value == nullptr ? std::nullopt : std::optional<std::string>(value);
 }
 
-Launch detect_launch(const Environment& environment, bool even_alone) {
+Launch detect_launch(const Environment& given, bool even_alone) {
+  const Environment environment = without_empty(given);
   Launch launch = of_mpi(environment);
   if (launch.launcher == Launcher::kNone) launch = of_torchrun(environment);
   if (launch.launcher == Launcher::kNone) launch = of_slurm(environment);
@@ -118,6 +133,7 @@ Launch detect_launch(const Environment& environment, bool even_alone) {
     throw InputError(
         fmt::format("the environment says that this is rank {} of {} ranks, counted from 0", launch.rank, launch.size));
   }
+  launch.token = text_of(environment, "LIGHTHOUSE_TOKEN");
   return launch.size > 1 || even_alone ? launch : Launch{};
 }
 

@@ -18,7 +18,7 @@ void Line::set_listener(OnMessage message, OnClosed closed) {
 void Line::read_header() {
   asio::async_read(socket_, asio::buffer(&header_, sizeof(header_)),
                    [self = shared_from_this()](const asio::error_code& error, size_t) {
-                     const bool sound = self->header_.magic == kMagic && self->header_.length <= kLongest;
+                     const bool sound = self->header_.magic == kMagic && self->header_.length <= self->longest_;
                      if (error || !sound) return self->fail();
                      self->body_.resize(self->header_.length);
                      self->read_body();

@@ -26,6 +26,7 @@ class Line : public std::enable_shared_from_this<Line> {
  public:
   using OnMessage = std::function<void(Message)>;
   using OnClosed = std::function<void()>;
+  static constexpr uint32_t kLongest = uint32_t{1} << 30;
 
   explicit Line(asio::ip::tcp::socket socket);
 
@@ -34,6 +35,8 @@ class Line : public std::enable_shared_from_this<Line> {
   /// Begins to listen. Once.
   void start() { read_header(); }
   void send(const Message& message);
+  /// Closes the connection at a longer message from now on.
+  void limit_messages(uint32_t bytes) { longest_ = bytes; }
   void close();
   /// Whether all that was sent is on its way.
   bool idle() const { return waiting_.empty(); }
@@ -49,7 +52,6 @@ class Line : public std::enable_shared_from_this<Line> {
     uint64_t round = 0;
   };
   static constexpr uint16_t kMagic = 0x4c48;
-  static constexpr uint32_t kLongest = uint32_t{1} << 30;
 
   void read_header();
   void read_body();
@@ -59,6 +61,7 @@ class Line : public std::enable_shared_from_this<Line> {
   asio::ip::tcp::socket socket_;
   OnMessage message_;
   OnClosed closed_;
+  uint32_t longest_ = kLongest;
   Header header_;
   std::string body_;
   std::deque<std::string> waiting_;

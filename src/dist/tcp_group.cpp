@@ -5,45 +5,15 @@
 #include <array>
 #include <condition_variable>
 #include <mutex>
-#include <sstream>
 #include <thread>
 
 #include "hub.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/group.h"
+#include "rendezvous.h"
 
 namespace lighthouse {
-
-using asio::ip::tcp;
-
-struct MeetingPlace::Listener {
-  explicit Listener(int port) : acceptor(io) {
-    const tcp::endpoint endpoint(tcp::v4(), static_cast<uint16_t>(port));
-    acceptor.open(endpoint.protocol());
-    acceptor.set_option(tcp::acceptor::reuse_address(true));
-    acceptor.bind(endpoint);
-    acceptor.listen(4096);
-  }
-  asio::io_context io;
-  tcp::acceptor acceptor;
-};
-
-MeetingPlace::MeetingPlace(int port) {
-  try {
-    listener = std::make_unique<Listener>(port);
-  } catch (const std::system_error& error) {
-    throw InputError(
-        fmt::format("rank 0 cannot listen on port {}: {}; set MASTER_PORT to one that is free", port, error.what()));
-  }
-}
-
-MeetingPlace::~MeetingPlace() = default;
-MeetingPlace::MeetingPlace(MeetingPlace&&) noexcept = default;
-
-int MeetingPlace::port() const {
-  return listener->acceptor.local_endpoint().port();
-}
 
 namespace dist {
 namespace {
@@ -59,9 +29,7 @@ class TcpGroup final : public Group {
         place_(std::move(place)),
         timeouts_(timeouts),
         io_(place_ ? place_->listener->io : own_io_),
-        timer_(io_) {
-    if (place_) hub_.emplace(io_, place_->listener->acceptor, size, timeouts);
-  }
+        timer_(io_) {}
   ~TcpGroup() override {
     if (thread_.joinable()) {
       wait_in_thread(3s, [this] { return !hub_ || !gone_now() || hub_->all_have_left(); });
@@ -75,7 +43,7 @@ class TcpGroup final : public Group {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
-  void join(const std::string& addresses, int port, const std::string& about);
+  void join(const Rendezvous& rendezvous, const std::string& about, const Notice& notice);
   std::vector<std::string> gather(const std::string& mine, const std::string& what, Channel channel) override;
   void check(const std::string& what, Clock::duration waited) override {
     const std::lock_guard lock(mutex_);
@@ -92,9 +60,6 @@ class TcpGroup final : public Group {
     bool refused;
   };
 
-  /// These leave in `why_not_` what was wrong.
-  std::optional<tcp::socket> connect(const tcp::endpoint& endpoint);
-  std::optional<tcp::socket> connect_to_any(const std::string& addresses, int port);
   void hear(Message message);
   void tick();
   void note_gone(const Gone& gone);
@@ -119,7 +84,6 @@ class TcpGroup final : public Group {
   asio::io_context& io_;
   asio::steady_timer timer_;
   std::optional<Hub> hub_;
-  std::string why_not_;
   std::shared_ptr<Line> line_;
   Clock::time_point heard_;
   bool parted_ = false;  // these two in the thread
@@ -135,56 +99,14 @@ class TcpGroup final : public Group {
   std::thread thread_;
 };
 
-std::optional<tcp::socket> TcpGroup::connect(const tcp::endpoint& endpoint) {
-  tcp::socket socket(io_);
-  io_.restart();  // without work it stops
-  bool done = false;
-  asio::error_code result;
-  socket.async_connect(endpoint, [&](const asio::error_code& error) {
-    done = true;
-    result = error;
-  });
-  const auto end = Clock::now() + 2s;
-  while (!done && Clock::now() < end) io_.run_one_for(50ms);
-  if (!done) {
-    socket.close();
-    while (!done) io_.run_one_for(50ms);
-    why_not_ = "no answer";
-    return std::nullopt;
+void TcpGroup::join(const Rendezvous& rendezvous, const std::string& about, const Notice& notice) {
+  if (place_) {
+    hub_.emplace(io_, place_->listener->acceptors, size_, rendezvous.token, timeouts_, notice);
+    hub_->start();
   }
-  if (!result) return socket;
-  why_not_ = result.message();
-  return std::nullopt;
-}
-
-std::optional<tcp::socket> TcpGroup::connect_to_any(const std::string& addresses, int port) {
-  tcp::resolver resolver(io_);
-  std::istringstream list(addresses);
-  for (std::string address; std::getline(list, address, ',');) {
-    asio::error_code unknown;
-    for (const auto& found : resolver.resolve(tcp::v4(), address, std::to_string(port), unknown)) {
-      auto socket = connect(found.endpoint());
-      if (socket) return socket;
-    }
-    if (unknown) why_not_ = unknown.message();
-  }
-  return std::nullopt;
-}
-
-void TcpGroup::join(const std::string& addresses, int port, const std::string& about) {
-  if (hub_) hub_->start();
-  const auto end = Clock::now() + timeouts_.start;
-  std::optional<tcp::socket> socket;
-  while (!socket && Clock::now() < end) {
-    socket = connect_to_any(place_ ? "127.0.0.1" : addresses, port);
-    if (!socket) std::this_thread::sleep_for(100ms);
-  }
-  if (!socket) {
-    throw PeerError(fmt::format("rank 0 does not answer at {}, port {}, within {} s: {}", addresses, port,
-                                timeouts_.start.count() / 1000, why_not_),
-                    0, false);
-  }
-  line_ = std::make_shared<Line>(std::move(*socket));
+  Rendezvous reachable = rendezvous;
+  if (place_) reachable.addresses = place_->own_address();
+  line_ = std::make_shared<Line>(connect_to_rank0(io_, reachable, timeouts_.start, notice));
   heard_ = Clock::now();
   const auto closed = [this] {
     closed_ = true;
@@ -193,7 +115,7 @@ void TcpGroup::join(const std::string& addresses, int port, const std::string& a
   };
   line_->set_listener([this](Message message) { hear(std::move(message)); }, closed);
   line_->start();
-  line_->send({Kind::kHello, 0, rank_, static_cast<uint64_t>(size_), about});
+  line_->send({Kind::kHello, 0, rank_, static_cast<uint64_t>(size_), pack({rendezvous.token, about})});
   tick();
   io_.restart();
   thread_ = std::thread([this] {
@@ -318,9 +240,9 @@ namespace {
 
 /// Rank 0 has a connection to each rank.
 void allow_connections(int size) {
-  constexpr int64_t kOthers = 64;  // data, logs, the libraries' own
+  constexpr int64_t kOthers = 64;  // logs, the libraries' own
   const int64_t most = raise_limit_of_open_files();
-  if (most > size + kOthers) return;
+  if (most > size + kOthers + InputFile::most_open()) return;
   throw InputError(
       fmt::format("rank 0 has a connection to each of {} ranks, and may have {} open files; raise that limit on its "
                   "host (ulimit -Hn)",
@@ -329,11 +251,11 @@ void allow_connections(int size) {
 
 }  // namespace
 
-std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
-                            std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts) {
+std::unique_ptr<Group> meet(int rank, int size, const Rendezvous& rendezvous, std::unique_ptr<MeetingPlace> place,
+                            const std::string& about, const Timeouts& timeouts, const Notice& notice) {
   if (place) allow_connections(size);
   auto group = std::make_unique<dist::TcpGroup>(rank, size, std::move(place), timeouts);
-  group->join(addresses, port, about);
+  group->join(rendezvous, about, notice);
   return group;
 }
 

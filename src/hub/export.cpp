@@ -110,7 +110,7 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   const fs::path checkpoint = find_checkpoint(options.checkpoint);
   verify_checkpoint(checkpoint);
   const CheckpointState state = load_state(checkpoint);
-  const RunConfig run = parse_config(state.config, (checkpoint / "state.json").string());
+  const RunConfig run = config_of(state, checkpoint);
   const StageSection& stage = run.stages[static_cast<size_t>(stage_of_step(run, state.step - 1).stage)];
   HuggingFaceConfig config{run.model, stage.batch.sequence_length};
   config.model.rope_theta = stage.rope_theta;

@@ -10,14 +10,13 @@
 #include "lighthouse/hub/hugging_face_config.h"
 #include "lighthouse/hub/tokenizer_files.h"
 #include "lighthouse/train/checkpoint.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "weight_files.h"
 
 namespace lighthouse {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kTokenizerFolder = "tokenizer";
 
 /// Sets the tokenizer and how many rows of the vocabulary it does not use. Returns whether its files are copied.
 bool choose_tokenizer(const ImportOptions& options, const fs::path& checkpoint, ModelConfig& model) {
@@ -57,9 +56,12 @@ RunConfig run_of(const HuggingFaceConfig& config, const ImportOptions& options) 
   return checked_config(run, fmt::format("the model of {}", options.folder.string()));
 }
 
-/// The `model` section of a whole config's text, and where its weights come from.
+/// The `model` section of a whole config's text, and where its weights come from. What lies in the checkpoint is named
+/// relative to it.
 std::string model_yaml(RunConfig run, const fs::path& checkpoint) {
-  run.run.init_from = checkpoint.string();
+  run.run.init_from = kConfigFolder;
+  const std::string inside = (checkpoint / kTokenizerFolder).string();
+  if (run.model.tokenizer == inside) run.model.tokenizer = fmt::format("{}/{}", kConfigFolder, kTokenizerFolder);
   const std::string yaml = to_yaml(run);
   const size_t weights = yaml.find("  init_from:");
   const size_t begin = yaml.find("\nmodel:") + 1;

@@ -256,6 +256,20 @@ CheckpointState load_state(const fs::path& checkpoint) {
   }
 }
 
+int ranks_of_newest(const fs::path& directory) {
+  auto entries = list_checkpoints(directory);
+  for (; !entries.empty(); entries.pop_back()) {
+    const fs::path& checkpoint = entries.back().path;
+    try {
+      const auto files = files_of(checkpoint, read_state(checkpoint));
+      return static_cast<int>(std::ssize(files)) - 1;  // each rank writes its moments, and rank 0 the weights
+    } catch (const InputError&) {
+      continue;
+    }
+  }
+  return 1;
+}
+
 void verify_checkpoint(const fs::path& checkpoint, int part, int parts) {
   int index = 0;
   for (const auto& [name, checksum] : files_of(checkpoint, read_state(checkpoint))) {

@@ -2,10 +2,18 @@
 
 #include <fmt/format.h>
 
+#include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 
 namespace lighthouse {
+
+RunConfig config_of(const CheckpointState& state, const std::filesystem::path& checkpoint) {
+  RunConfig config = parse_config(state.config, (checkpoint / "state.json").string());
+  const std::filesystem::path inside = std::filesystem::absolute(checkpoint) / kTokenizerFolder;
+  if (std::filesystem::is_directory(inside)) config.model.tokenizer = inside.string();
+  return config;
+}
 
 std::unique_ptr<Tokenizer> load_tokenizer(const CheckpointState& state, const ModelConfig& model,
                                           const std::string& moved) {

@@ -25,10 +25,13 @@ RunDirectory::RunDirectory(std::filesystem::path path) : path_(std::move(path)) 
     throw InputError(
         fmt::format("cannot write in {}: {}; choose another run.directory", path_.string(), std::strerror(errno)));
   }
-  if (flock(lock_, LOCK_EX | LOCK_NB) != 0) {
-    close(lock_);
-    throw InputError(fmt::format("another process is training in {}; choose another run.directory", path_.string()));
+  if (flock(lock_, LOCK_EX | LOCK_NB) == 0) return;
+  if (errno != EWOULDBLOCK) {
+    why_unlocked_ = std::strerror(errno);
+    return;
   }
+  close(lock_);
+  throw InputError(fmt::format("another process is training in {}; choose another run.directory", path_.string()));
 }
 
 std::string RunDirectory::mark() const {

@@ -2,13 +2,16 @@
 
 #include <fmt/format.h>
 
-#include "lighthouse/config/load.h"
+#include <cmath>
+
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/tokenizer.h"
 #include "lighthouse/dist/ranks.h"
 #include "lighthouse/train/compatibility.h"
 #include "lighthouse/train/metrics.h"
+#include "lighthouse/train/model_tokenizer.h"
+#include "lighthouse/train/schedule.h"
 
 namespace lighthouse {
 namespace {
@@ -53,17 +56,29 @@ RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, Group
       environment_(std::move(environment)) {}
 
 RunPosition RunStart::start(const StartOptions& options) {
+  if (group_.leads() && options.resumes()) warn_of_another_run(options.config);
   const auto mine = [&] { return group_.leads() ? choose(options).string() : std::string(); };
-  const fs::path checkpoint = together(group_, "the choice of a checkpoint", mine).front();
-  if (!checkpoint.empty()) return continue_from(checkpoint, options.accept_changed_data);
-  start_afresh();
-  return {};
+  const fs::path chosen = together(group_, "the choice of a checkpoint", mine).front();
+  if (chosen.empty()) {
+    if (options.resumes()) {
+      notes_.push_back(
+          fmt::format("there is no checkpoint in {}: the run starts at step 0", directory_.checkpoints().string()));
+    }
+    start_afresh();
+    return {};
+  }
+  if (options.resume_from || !is_own(chosen)) {
+    verify(chosen);
+    return continue_from(chosen, options.accept_changed_data);
+  }
+  return continue_from(verified_newest(options.resume_whole), options.accept_changed_data);
 }
 
 fs::path RunStart::choose(const StartOptions& options) const {
   if (options.resume_from) return checkpoint_of(*options.resume_from);
-  if (options.resume && !list_checkpoints(directory_.checkpoints()).empty()) return newest_checkpoint();
-  if (!options.resume && directory_.holds_a_run()) {
+  const auto own = list_checkpoints(directory_.checkpoints());
+  if (options.resumes() && !own.empty()) return own.back().path;
+  if (!options.resumes() && directory_.holds_a_run()) {
     throw InputError(
         fmt::format("{} holds a run already; --resume continues it, another run.directory starts a new one",
                     directory_.path().string()));
@@ -71,20 +86,33 @@ fs::path RunStart::choose(const StartOptions& options) const {
   return config_.run.branch_from.empty() ? fs::path() : find_checkpoint(config_.run.branch_from);
 }
 
-fs::path RunStart::newest_checkpoint() const {
-  const auto entries = list_checkpoints(directory_.checkpoints());
-  try {
-    load_state(entries.back().path);
-    // Of several ranks each looks at a part of the files, later.
-    if (group_.size() == 1) verify_checkpoint(entries.back().path);
-  } catch (const InputError& error) {
-    const std::vector<CheckpointEntry> others{entries.begin(), entries.end() - 1};
-    throw InputError(
-        fmt::format("the newest checkpoint cannot be used: {}. --resume-from STEP starts from another one "
-                    "({}){}",
-                    error.what(), steps_of(others), others.empty() ? "; another run.directory starts a new run" : ""));
+fs::path RunStart::verified_newest(bool whole) {
+  auto entries = list_checkpoints(directory_.checkpoints());
+  std::vector<std::string> passed_over;
+  while (true) {
+    // Rank 0's list: another host may see a folder later.
+    const fs::path newest =
+        group_.of_leader(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
+    if (newest.empty()) break;
+    try {
+      verify(newest);
+      return newest;
+    } catch (const InputError& error) {  // on all ranks
+      if (!entries.empty()) entries.pop_back();
+      if (!whole) {
+        throw AgreedError(fmt::format(
+            "the newest checkpoint cannot be used: {}. --resume-whole takes the newest one that is whole, "
+            "--resume-from STEP another one ({}){}",
+            error.what(), steps_of(entries), entries.empty() ? "; another run.directory starts a new run" : ""));
+      }
+      passed_over.push_back(fmt::format("{}: {}", newest.string(), error.what()));
+      warnings_.push_back(
+          fmt::format("passing over {}. It is kept in the same folder, under a name that begins with discarded-",
+                      passed_over.back()));
+    }
   }
-  return entries.back().path;
+  throw AgreedError(fmt::format("none of the checkpoints in {} can be used: {}; another run.directory starts a new run",
+                                directory_.checkpoints().string(), join(passed_over, "; ")));
 }
 
 fs::path RunStart::checkpoint_of(int64_t step) const {
@@ -98,6 +126,7 @@ fs::path RunStart::checkpoint_of(int64_t step) const {
 
 void RunStart::verify(const fs::path& checkpoint) const {
   together(group_, "the verification of a checkpoint", [&] {
+    load_state(checkpoint);  // its form
     verify_checkpoint(checkpoint, group_.rank(), group_.size());
     return std::string();
   });
@@ -119,7 +148,7 @@ void RunStart::start_afresh() {
 void RunStart::set_first_weights(const fs::path& checkpoint) {
   if (!checkpoint.empty()) {
     const CheckpointState state = load_state(checkpoint);
-    check_same_model(parse_config(state.config, checkpoint.string()), config_, checkpoint.string());
+    check_same_model(config_of(state, checkpoint), config_, checkpoint.string());
     note_tokenizer(state);
   }
   writer_.set_weights([&](const Parameters& weights) {
@@ -129,11 +158,12 @@ void RunStart::set_first_weights(const fs::path& checkpoint) {
 }
 
 RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_changed_data) {
-  verify(checkpoint);
   CheckpointState state;
+  RunConfig before;
   together(group_, "the reading of a checkpoint", [&] {
     state = load_state(checkpoint);
-    check_allowed(state, checkpoint);
+    before = config_of(state, checkpoint);
+    check_allowed(before, state, checkpoint);
     check_same_data(state, checkpoint, accept_changed_data);
     load(checkpoint, state);
     return std::string();
@@ -144,6 +174,7 @@ RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_chan
                                format_count(position.steps), format_count(position.tokens)));
   note_environment(state);
   note_tokenizer(state);
+  if (is_own(checkpoint)) warn_of_learning_rate(before, position.steps);
   bool pending = false;
   if (group_.leads() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
   if (group_.leads() && is_own(checkpoint)) {
@@ -154,8 +185,7 @@ RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_chan
   return position;
 }
 
-void RunStart::check_allowed(const CheckpointState& state, const fs::path& checkpoint) const {
-  const RunConfig before = parse_config(state.config, (checkpoint / "state.json").string());
+void RunStart::check_allowed(const RunConfig& before, const CheckpointState& state, const fs::path& checkpoint) const {
   if (is_own(checkpoint)) {
     check_resumable(before, config_, state.step, checkpoint.string());
   } else {
@@ -202,6 +232,30 @@ void RunStart::load(const fs::path& checkpoint, const CheckpointState& state) {
   writer_.set_weights([&](const Parameters& weights) { load_weights(checkpoint, weights, config_.model); });
   writer_.set_moments([&](const Moments& moments) { load_moments(checkpoint, moments, config_.model); });
   memory_.optimizer().set_updates(state.optimizer_updates);
+}
+
+void RunStart::warn_of_another_run(const fs::path& config) {
+  const fs::path folder = config.parent_path();
+  if (config.empty() || !(fs::exists(folder / "checkpoints") || fs::exists(folder / "metrics.jsonl"))) return;
+  std::error_code unlike;
+  if (fs::equivalent(folder.empty() ? "." : folder, directory_.path(), unlike)) return;
+  warnings_.push_back(fmt::format(
+      "{0} lies in the folder of another run than run.directory, {1}: the run in {1} goes on, or starts there; to "
+      "continue the run in {2}, add --set run.directory={2}",
+      config.string(), directory_.path().string(), folder.empty() ? "." : folder.string()));
+}
+
+void RunStart::warn_of_learning_rate(const RunConfig& before, int64_t steps) {
+  constexpr double kSame = 0.01;  // steps that follow each other differ, too
+  if (steps < 1 || steps >= config_.total_steps() || steps > before.total_steps()) return;
+  const double last = learning_rate_of_step(before, steps - 1);
+  const double last_now = learning_rate_of_step(config_, steps - 1);
+  if (std::abs(last_now - last) <= kSame * std::max(last, last_now)) return;
+  warnings_.push_back(
+      fmt::format("the learning rate leaps from {:.4g} at step {} to {:.4g} at step {}: the schedule is now one of {} "
+                  "steps instead of {}",
+                  last, steps, learning_rate_of_step(config_, steps), steps + 1, format_count(config_.total_steps()),
+                  format_count(before.total_steps())));
 }
 
 void RunStart::note_environment(const CheckpointState& state) {

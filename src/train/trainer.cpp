@@ -77,6 +77,11 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
   saved_ = how.saved();
   opening_notes_ = how.notes();
   opening_warnings_ = how.warnings();
+  if (!directory_.why_unlocked().empty()) {
+    opening_warnings_.push_back(fmt::format(
+        "{} cannot be locked ({}), so a second run in the same folder would not be noticed; start one at a time",
+        directory_.path().string(), directory_.why_unlocked()));
+  }
   if (!leads()) return;
   report_data_use();
   make_directories(directory_.checkpoints());
@@ -120,8 +125,8 @@ void Trainer::warn(const std::string& text) {
 }
 
 void Trainer::run() {
-  for (const std::string& text : opening_notes_) note(text);
   for (const std::string& text : opening_warnings_) warn(text);
+  for (const std::string& text : opening_notes_) note(text);
   last_finish_ = Clock::now();
   if (leads()) observer_.started(at_.steps, config_.total_steps());
   if (at_.steps == config_.total_steps()) note("all steps are done already");

@@ -27,6 +27,16 @@ TEST_F(Compare, WritesAPageIntoTheFirstRun) {
   expect_done(train("one", {"--resume"}));  // the report is nothing that a run stumbles over
 }
 
+TEST_F(Compare, ReadsARunWhoseTokenizerHasMoved) {
+  write_text(at("tokenizer.json"),
+             R"({"decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 256, "content": "</s>"}],
+    "model": {"type": "BPE", "vocab": {"a": 97, "b": 98}, "merges": []}})");
+  expect_done(train(
+      "two", {"--set", "model.tokenizer=" + path("tokenizer.json"), "--set", "stages.1.data.document_mask=attention"}));
+  fs::remove(at("tokenizer.json"));
+  expect_done(lighthouse({"compare", path("runs/two"), path("runs/one"), "--page", path("page.html")}));
+}
+
 TEST_F(Compare, ReadsARunThatIsGoingOn) {
   if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
   const fs::path metrics = run_folder("one") / "metrics.jsonl";

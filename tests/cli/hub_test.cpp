@@ -71,6 +71,36 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_refusal(lighthouse({"export", path("imported"), path("again")}), {"was trained with"});
 }
 
+TEST_F(Hub, AnImportThatIsMovedTakesItsTokenizerAlong) {
+  const std::string tokenizer = R"({"decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 256, "content": "</s>"}],
+    "model": {"type": "BPE", "vocab": {"a": 97, "b": 98}, "merges": []}})";
+  write_text(at("tokenizer.json"), tokenizer);
+  write_data();
+  write_config();
+  expect_done(train("run", {"--set", "model.tokenizer=" + path("tokenizer.json")}));
+  expect_done(lighthouse({"export", path("runs/run"), path("hf")}));
+  expect_done(lighthouse({"import", path("hf"), path("imported")}));
+  std::filesystem::create_directory(at("deep"));
+  std::filesystem::rename(at("imported"), at("deep/moved"));
+  for (const char* run : {"generate deep/moved --prompt-tokens 97,98 --max-tokens 3", "export deep/moved out"}) {
+    expect_done(shell("'" + lighthouse_program() + "' " + run));
+  }
+  EXPECT_TRUE(std::filesystem::exists(at("out/tokenizer.json")));
+  write_text(at("further.yaml"), R"(extends: deep/moved/model.yaml
+run: {name: further, device: cpu}
+data: {train: data/train-*.bin}
+batch: {sequence_length: 64}
+stages: [{attention: dense, steps: 2}]
+)");
+  const Outcome further = shell("'" + lighthouse_program() + "' train further.yaml");
+  expect_done(further);
+  EXPECT_NE(further.err.find("starting from the weights of " + path("deep/moved")), std::string::npos) << further.err;
+  // A copy beside another: each has its own.
+  std::filesystem::copy(at("deep/moved"), at("copy"), std::filesystem::copy_options::recursive);
+  std::filesystem::remove_all(at("deep/moved/tokenizer"));
+  expect_done(shell("'" + lighthouse_program() + "' export copy out2"));
+}
+
 TEST_F(Hub, InspectShowsCountsAndSamples) {
   write_text(at("a.bin"), shard_of_text("hello hello\n"));
   const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});

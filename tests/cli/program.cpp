@@ -44,6 +44,7 @@ std::vector<char*> pointers(const std::string& program, const Arguments& argumen
 /// In the child. Tiny products gain nothing from threads, and tests run beside each other.
 [[noreturn]] void become(const std::string& program, char* const* argv) {
   setenv("OMP_NUM_THREADS", "1", 0);
+  signal(SIGHUP, SIG_DFL);  // the tests themselves may run under nohup
   execv(program.c_str(), argv);
   _exit(127);
 }

@@ -204,5 +204,12 @@ TEST_F(Ranks, MoreRanksThanMicroBatchesAreRefused) {
   EXPECT_NE(outcome.err.find("use at most 2 ranks"), std::string::npos) << outcome.err;
 }
 
+/// As a manifest leaves them.
+TEST_F(Ranks, VariablesThatAreSetButEmptyAreNoLauncher) {
+  write_config();
+  expect_done(shell("RANK= WORLD_SIZE= LOCAL_RANK= MASTER_ADDR= MASTER_PORT= OMPI_COMM_WORLD_SIZE= SLURM_PROCID= '" +
+                    lighthouse_program() + "' train run.yaml"));
+}
+
 }  // namespace
 }  // namespace lighthouse::test

@@ -49,6 +49,35 @@ TEST_F(Resume, MovesLaterLinesToTheDiscarded) {
   EXPECT_EQ(read_text(run_folder("run") / "metrics.discarded.jsonl"), before.substr(kept));
 }
 
+TEST_F(Resume, AMovedRunIsNotStartedAnewWithoutAWord) {
+  train_whole("old");
+  fs::rename(run_folder("old"), run_folder("new"));
+  const std::string config = (run_folder("new") / "config.yaml").string();
+  const Outcome anew = lighthouse({"train", config, "--set", "stages.1.steps=5", "--resume"});
+  expect_done(anew);
+  for (const std::string& words : {"there is no checkpoint in " + run_folder("old").string(), std::string("step 0"),
+                                   "--set run.directory=" + run_folder("new").string()}) {
+    EXPECT_NE(anew.err.find(words), std::string::npos) << words << " in\n" << anew.err;
+  }
+  const Outcome further = lighthouse({"train", config, "--set", "stages.1.steps=5", "--resume", "--set",
+                                      "run.directory=" + run_folder("new").string()});
+  expect_done(further);
+  EXPECT_NE(further.err.find("continuing from"), std::string::npos) << further.err;
+  EXPECT_EQ(further.err.find("another run"), std::string::npos) << further.err;
+}
+
+TEST_F(Resume, RunUntilDonePassesOverADamagedCheckpoint) {
+  train_whole("run");
+  flip_bit(checkpoint("run", 10) / "model.safetensors", 5000);
+  expect_refusal(train("run", {"--resume"}), {"--resume-whole", "model.safetensors"});
+  Arguments arguments{LIGHTHOUSE_SOURCE_DIR "/scripts/run_until_done.sh", lighthouse_program()};
+  for (const std::string& argument : train_arguments("run", {"--resume"})) arguments.push_back(argument);
+  const Outcome outcome = Process("/bin/bash", arguments).wait();
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("passing over"), std::string::npos) << outcome.err;
+  EXPECT_TRUE(fs::exists(run_folder("run") / "checkpoints/discarded-1-step-00000010"));
+}
+
 TEST_F(Resume, StartsAfreshWhereThereIsNoCheckpoint) {
   expect_done(train("run", {"--resume"}));
   EXPECT_EQ(losses_and_norms(metrics("run")), train_whole("plain"));

@@ -1,4 +1,4 @@
-// Runs that are told to stop: SIGTERM, SIGINT.
+// Runs that are told to stop: SIGTERM, SIGINT, SIGHUP.
 #include <csignal>
 #include <thread>
 
@@ -95,8 +95,21 @@ TEST_P(Signal, StopsGenerate) {
   EXPECT_EQ(generate.wait().exit_code, expected_exit());
 }
 
-INSTANTIATE_TEST_SUITE_P(Stop, Signal, ::testing::Values(SIGTERM, SIGINT),
-                         [](const auto& test) { return test.param == SIGTERM ? "Term" : "Int"; });
+INSTANTIATE_TEST_SUITE_P(Stop, Signal, ::testing::Values(SIGTERM, SIGINT, SIGHUP), [](const auto& test) {
+  return test.param == SIGTERM ? "Term" : test.param == SIGINT ? "Int" : "Hup";
+});
+
+using HangUp = Signal;
+
+TEST_F(HangUp, IsIgnoredUnderNohup) {
+  write_config();
+  Process run("/bin/sh", {"-c", "trap '' HUP; exec '" + lighthouse_program() + "' train '" + path("run.yaml") +
+                                    "' --set stages.0.steps=400"});
+  const fs::path metrics = run_folder("tiny") / "metrics.jsonl";
+  ASSERT_TRUE(wait_until(20s, [&] { return steps_in(metrics) > 10; }));
+  run.send(SIGHUP);
+  expect_done(run.wait());
+}
 
 }  // namespace
 }  // namespace lighthouse::test

@@ -150,6 +150,10 @@ Outcome Workspace::train(const std::string& run, const Arguments& more) const {
   return lighthouse(train_arguments(run, more));
 }
 
+Outcome Workspace::shell(const std::string& command) const {
+  return Process("/bin/sh", {"-c", "cd '" + folder_.string() + "' && " + command}).wait();
+}
+
 fs::path Workspace::checkpoint(const std::string& run, int64_t step) const {
   std::string digits = std::to_string(step);
   digits.insert(0, 8 - digits.size(), '0');

@@ -53,6 +53,9 @@ class Workspace : public ::testing::Test {
   std::filesystem::path run_folder(const std::string& run) const { return at("runs") / run; }
   std::filesystem::path checkpoint(const std::string& run, int64_t step) const;
 
+  /// A shell's command in the folder.
+  Outcome shell(const std::string& command) const;
+
   /// Every file below the folder with its bytes; but for run locks, which tell of processes.
   std::map<std::string, std::string> snapshot() const;
 

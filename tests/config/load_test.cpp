@@ -287,5 +287,15 @@ TEST_F(ConfigFiles, TokenizerThatIsMissing) {
   EXPECT_EQ(parse_config(text, "").model.tokenizer, "none.model");
 }
 
+TEST_F(ConfigFiles, HereIsTheFolderOfTheFile) {
+  write("base/base.yaml",
+        "run: {name: x, init_from: \"{here}\"}\ndata: {train: \"{here}/a-*.bin\", validation: \"{herein}\"}\n");
+  write("run.yaml", "extends: base/base.yaml\nstages: [{attention: dense, steps: 1}]\n");
+  const RunConfig config = load_config(folder_ / "run.yaml");
+  EXPECT_EQ(config.run.init_from, (folder_ / "base").string());
+  EXPECT_EQ(config.data.train.at(0).path, (folder_ / "base/a-*.bin").string());
+  EXPECT_EQ(config.data.validation, "{herein}");
+}
+
 }  // namespace
 }  // namespace lighthouse

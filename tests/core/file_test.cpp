@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <fstream>
+#include <future>
 #include <string>
 #include <vector>
 
@@ -211,22 +213,78 @@ TEST(InputFileTest, SaysWhatIsWrongWithAFileInUse) {
   EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(broken, 0, 1); }), "cannot read /proc/self/mem: Input/"));
 }
 
-TEST(InputFileTest, OpensMoreFilesThanAShellsLimitWhenItIsRaised) {
-  rlimit before{};
-  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
-  const rlimit low{32, before.rlim_max};
-  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+/// While one lives, the process may open few files.
+class FewFiles {
+ public:
+  explicit FewFiles(rlim_t files) {
+    EXPECT_EQ(getrlimit(RLIMIT_NOFILE, &before_), 0);
+    const rlimit low{files, before_.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &low), 0);
+  }
+  ~FewFiles() { EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before_), 0); }
+  FewFiles(const FewFiles&) = delete;
+  FewFiles& operator=(const FewFiles&) = delete;
+
+  const rlimit& before() const { return before_; }
+
+ private:
+  rlimit before_{};
+};
+
+TEST(InputFileTest, ThereCanBeMoreThanMayBeOpen) {
+  const FewFiles few(40);
+  EXPECT_EQ(InputFile::most_open(), 5);
+  const TemporaryFolder folder;
+  std::vector<InputFile> files;
+  for (int i = 0; i < 100; ++i) {
+    write_file(folder / std::to_string(i), "text " + std::to_string(1000 + i));
+    files.emplace_back(folder / std::to_string(i));
+  }
+  std::vector<std::future<void>> readers;
+  for (int step : {1, 7, 33}) {
+    readers.push_back(std::async(std::launch::async, [&files, step] {
+      for (int i = 0; i < 1000; i += step) {
+        EXPECT_EQ(read_at(files[static_cast<size_t>(i % 100)], 5, 4), std::to_string(1000 + i % 100));
+      }
+    }));
+  }
+  for (auto& reader : readers) reader.get();
+}
+
+TEST(InputFileTest, OthersThatTheProcessHasOpenLeaveRoomForOne) {
+  const FewFiles few(40);
   const TemporaryFolder folder;
   write_file(folder / "a", "text");
   std::vector<InputFile> files;
-  EXPECT_TRUE(contains(message_of<InputError>([&] {
-                         for (int i = 0; i < 40; ++i) files.emplace_back(folder / "a");
-                       }),
-                       "raise the limit on open files"));
-  files.clear();
-  EXPECT_EQ(raise_limit_of_open_files(), static_cast<int64_t>(before.rlim_max));
-  EXPECT_NO_THROW(for (int i = 0; i < 40; ++i) files.emplace_back(folder / "a"));
-  EXPECT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  for (int i = 0; i < 3; ++i) files.emplace_back(folder / "a");
+  std::vector<int> others;
+  for (int other = dup(0); other >= 0; other = dup(0)) others.push_back(other);
+  EXPECT_NO_THROW(files.emplace_back(folder / "a"));
+  for (const InputFile& file : files) EXPECT_EQ(read_at(file, 0, 4), "text");
+  for (const int other : others) close(other);
+}
+
+TEST(InputFileTest, OneThatWasReplacedWhileItWasClosedIsRefused) {
+  const FewFiles few(40);
+  const TemporaryFolder folder;
+  for (const char* name : {"same", "replaced", "changed", "removed", "other"}) write_file(folder / name, "text");
+  const InputFile same(folder / "same"), replaced(folder / "replaced"), changed(folder / "changed"),
+      removed(folder / "removed");
+  std::vector<InputFile> others;
+  for (int i = 0; i < 10; ++i) others.emplace_back(folder / "other");
+  write_file(folder / "replaced", "TEXT");
+  std::ofstream(folder / "changed") << "TEXT";
+  fs::remove(folder / "removed");
+  EXPECT_EQ(read_at(same, 0, 4), "text");
+  for (const InputFile* file : {&replaced, &changed}) {
+    EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(*file, 0, 4); }), "was replaced or changed"));
+  }
+  EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(removed, 0, 4); }), "No such file"));
+}
+
+TEST(InputFileTest, TheLimitOnOpenFilesIsRaised) {
+  const FewFiles few(32);
+  EXPECT_EQ(raise_limit_of_open_files(), static_cast<int64_t>(few.before().rlim_max));
 }
 
 TEST(DirectoryTest, MakesFoldersAndSaysWhyNot) {

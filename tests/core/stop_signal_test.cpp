@@ -10,7 +10,8 @@ namespace lighthouse {
 namespace {
 
 TEST(StopSignalTest, NotesTheSignal) {
-  for (int signal : {SIGTERM, SIGINT}) {
+  std::signal(SIGHUP, SIG_DFL);
+  for (int signal : {SIGTERM, SIGINT, SIGHUP}) {
     const StopSignal stop;
     EXPECT_EQ(stop.pending(), 0);
     EXPECT_NO_THROW(stop.check());
@@ -33,6 +34,16 @@ TEST(StopSignalTest, ForgetsWhatCameBeforeIt) {
   EXPECT_EQ(StopSignal().pending(), 0);
 }
 
+TEST(StopSignalTest, AHangUpThatWasIgnoredStaysIgnored) {
+  std::signal(SIGHUP, SIG_IGN);
+  {
+    const StopSignal stop;
+    raise(SIGHUP);
+    EXPECT_EQ(stop.pending(), 0);
+  }
+  EXPECT_EQ(std::signal(SIGHUP, SIG_DFL), SIG_IGN);
+}
+
 TEST(StopSignalTest, OneThatComesAfterTheWorkDoesNotEndTheProcess) {
   const DeferredSignals deferred;
   {
@@ -42,6 +53,7 @@ TEST(StopSignalTest, OneThatComesAfterTheWorkDoesNotEndTheProcess) {
   }
   raise(SIGUSR1);
   raise(SIGTERM);
+  raise(SIGHUP);
 }
 
 TEST(StopSignalDeathTest, SignalsEndTheProcessAgainAfterwards) {

@@ -65,6 +65,74 @@ TEST(LaunchTest, SrunStepsAndNotItsBatchScripts) {
   EXPECT_EQ(launch.size, 4);
 }
 
+TEST(LaunchTest, VariablesThatAreSetButEmptyCountAsNotSet) {
+  std::map<std::string, std::string> empty;
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE",
+                           "OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_LOCAL_RANK",
+                           "PMIX_RANK",
+                           "PMI_RANK",
+                           "PMI_SIZE",
+                           "MPI_LOCALRANKID",
+                           "RANK",
+                           "WORLD_SIZE",
+                           "LOCAL_RANK",
+                           "MASTER_ADDR",
+                           "MASTER_PORT",
+                           "TORCHELASTIC_USE_AGENT_STORE",
+                           "SLURM_STEP_NUM_TASKS",
+                           "SLURM_PROCID",
+                           "SLURM_LOCALID",
+                           "SLURM_STEP_NODELIST",
+                           "SLURM_JOB_ID",
+                           "SLURM_STEP_NUM_NODES",
+                           "LOCAL_WORLD_SIZE",
+                           "OMPI_COMM_WORLD_LOCAL_SIZE",
+                           "MPI_LOCALNRANKS",
+                           "LIGHTHOUSE_TOKEN"}) {
+    empty[name] = "";
+  }
+  EXPECT_EQ(detect_launch(of(empty), true).launcher, Launcher::kNone);
+  const auto launch = [&](const std::map<std::string, std::string>& set) {
+    std::map<std::string, std::string> all = set;
+    all.insert(empty.begin(), empty.end());
+    return detect_launch(of(all));
+  };
+  EXPECT_EQ(launch({{"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "1"}}).rank, 1);
+  EXPECT_EQ(launch({{"PMI_SIZE", "2"}, {"PMI_RANK", "1"}}).launcher, Launcher::kMpi);
+  EXPECT_EQ(
+      launch(
+          {{"RANK", "1"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "here"}, {"MASTER_PORT", "29500"}})
+          .launcher,
+      Launcher::kTorchrun);
+  EXPECT_EQ(
+      launch(
+          {{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"}, {"SLURM_JOB_ID", "1"}, {"SLURM_STEP_NODELIST", "a"}})
+          .port,
+      20001);
+  EXPECT_THROW(launch({{"RANK", "1"}}), InputError);
+  EXPECT_THROW(launch({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_PORT", "1"}}), InputError);
+}
+
+TEST(LaunchTest, LaunchersSayWhetherAllRanksAreOnOneHost) {
+  std::map<std::string, std::string> torchrun{
+      {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "29500"}};
+  EXPECT_FALSE(detect_launch(of(torchrun)).one_host);
+  torchrun["LOCAL_WORLD_SIZE"] = "2";
+  EXPECT_TRUE(detect_launch(of(torchrun)).one_host);
+  torchrun["LOCAL_WORLD_SIZE"] = "1";
+  EXPECT_FALSE(detect_launch(of(torchrun)).one_host);
+  std::map<std::string, std::string> mpi{{"OMPI_COMM_WORLD_SIZE", "2"}, {"OMPI_COMM_WORLD_RANK", "0"}};
+  EXPECT_FALSE(detect_launch(of(mpi)).one_host);
+  mpi["OMPI_COMM_WORLD_LOCAL_SIZE"] = "2";
+  EXPECT_TRUE(detect_launch(of(mpi)).one_host);
+  std::map<std::string, std::string> slurm{{"SLURM_STEP_NUM_TASKS", "2"}, {"SLURM_PROCID", "1"},
+                                           {"SLURM_JOB_ID", "1"},         {"SLURM_STEP_NODELIST", "a"},
+                                           {"SLURM_STEP_NUM_NODES", "1"}, {"LIGHTHOUSE_TOKEN", "secret"}};
+  EXPECT_TRUE(detect_launch(of(slurm)).one_host);
+  EXPECT_EQ(detect_launch(of(slurm)).token, "secret");
+}
+
 TEST(LaunchTest, FirstHosts) {
   EXPECT_EQ(first_host("node7"), "node7");
   EXPECT_EQ(first_host("a1,b2"), "a1");

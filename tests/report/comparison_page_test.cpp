@@ -98,7 +98,23 @@ TEST_F(ComparisonPage, MemoryIsThatOfThePlan) {
   int64_t sum = 0;
   for (const auto& [use, bytes] : memory_of(run)) sum += bytes;
   EXPECT_GE(sum, planned_bytes(run.config, *backend));
-  EXPECT_EQ(memory_table({run}).rows[0].size(), 7U);
+  EXPECT_EQ(memory_table({run}).rows[0].size(), 8U);
+}
+
+TEST_F(ComparisonPage, MemoryOfSeveralRanksIsThatOfOneOfThem) {
+  ReportedRun run = run_of(folder_, "run", 1);
+  run.config.distributed.shard_optimizer = true;
+  run.config.model.tokenizer = (folder_ / "moved/tokenizer.json").string();
+  run.config.stages[1].data.document_mask = DocumentMask::kAttention;
+  const auto optimizer_of = [&](int ranks) {
+    run.ranks = ranks;
+    for (const auto& [use, bytes] : memory_of(run)) {
+      if (use == name_of(MemoryUse::kOptimizer)) return bytes;
+    }
+    return int64_t{0};
+  };
+  EXPECT_LT(optimizer_of(4), optimizer_of(1));
+  EXPECT_EQ(memory_table({run}).rows[0][1], "4");
 }
 
 }  // namespace

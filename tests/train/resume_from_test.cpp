@@ -1,7 +1,11 @@
 // Which checkpoint a run goes on from, and what becomes of what came after it.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/inotify.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <array>
 
 #include "tiny_run.h"
 
@@ -70,6 +74,86 @@ TEST_F(ResumeFrom, ADamagedNewestIsNamedAndAnotherWorks) {
   train(config_, recorder, resuming_from(6));
   EXPECT_EQ(recorder.steps.size(), 3U);
   EXPECT_NO_THROW(verify_checkpoint(checkpoint_of(config_, 9)));
+}
+
+StartOptions resuming_whole() {
+  StartOptions start;
+  start.resume_whole = true;
+  return start;
+}
+
+TEST_F(ResumeFrom, DamagedOnesArePassedOverKeptAndNamed) {
+  const std::vector<std::string> curve = curve_of(config_);
+  flip_bit(checkpoint_of(config_, 9) / "optimizer.safetensors", 5000, 3);
+  fs::remove(checkpoint_of(config_, 6) / "state.json");
+  const std::string damaged = read_file(checkpoint_of(config_, 9) / "optimizer.safetensors");
+  Recorder recorder;
+  train(config_, recorder, resuming_whole());
+  EXPECT_EQ(recorder.first, 5);
+  ASSERT_EQ(recorder.warnings.size(), 2U);
+  EXPECT_TRUE(contains(recorder.warnings[0], "step-00000009") && contains(recorder.warnings[0], "checksum"))
+      << recorder.warnings[0];
+  EXPECT_TRUE(contains(recorder.warnings[1], "step-00000006") && contains(recorder.warnings[1], "state.json"))
+      << recorder.warnings[1];
+  EXPECT_EQ(curve_of(config_), curve);
+  EXPECT_EQ(set_aside(), 2);
+  EXPECT_EQ(read_file(in_run(config_, "checkpoints") / "discarded-1-step-00000009/optimizer.safetensors"), damaged);
+}
+
+TEST_F(ResumeFrom, WhereAllAreDamagedNothingStarts) {
+  for (const int64_t step : checkpoints_of(config_))
+    flip_bit(checkpoint_of(config_, step) / "model.safetensors", 900, 1);
+  const std::string metrics = read_file(in_run(config_, "metrics.jsonl"));
+  const std::string message = refusal([&] { train(config_, resuming_whole()); });
+  for (const char* part : {"none of the checkpoints", "step-00000003", "step-00000009"}) {
+    EXPECT_TRUE(contains(message, part)) << message;
+  }
+  EXPECT_EQ(read_file(in_run(config_, "metrics.jsonl")), metrics);
+  EXPECT_EQ(checkpoints_of(config_), (std::vector<int64_t>{3, 5, 6, 9}));
+}
+
+TEST_F(ResumeFrom, AWholeOneIsVerifiedOnceAndLoadedOnce) {
+  const int events = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  ASSERT_GE(inotify_add_watch(events, (checkpoint_of(config_, 9) / "model.safetensors").c_str(), IN_OPEN), 0);
+  train(config_, resuming());
+  std::array<char, 4096> buffer{};
+  const ssize_t bytes = read(events, buffer.data(), buffer.size());
+  close(events);
+  ASSERT_GT(bytes, 0);
+  // The system counts what follows the same event at once as one: opening and opening again are never in a row alone.
+  EXPECT_LE(bytes / static_cast<ssize_t>(sizeof(inotify_event)), 2);
+}
+
+TEST_F(ResumeFrom, AScheduleThatLeapsIsSaid) {
+  config_.stages[1].steps += 40;
+  Recorder recorder;
+  recorder.on_step = raise_at(12);
+  EXPECT_THROW(train(config_, recorder, resuming()), Interrupted);
+  ASSERT_EQ(recorder.warnings.size(), 1U);
+  const std::string& warning = recorder.warnings[0];
+  EXPECT_TRUE(contains(warning, fmt::format("from {:.4g} at step 9", 0.5 * 0.02 * 0.1))) << warning;
+  EXPECT_TRUE(contains(warning, fmt::format("to {:.4g} at step 10", recorder.steps.at(0).learning_rate))) << warning;
+  EXPECT_TRUE(contains(warning, "49 steps instead of 9")) << warning;
+  Recorder again;
+  again.on_step = raise_at(14);
+  EXPECT_THROW(train(config_, again, resuming()), Interrupted);
+  EXPECT_TRUE(again.warnings.empty()) << again.warnings[0];
+}
+
+TEST_F(ResumeFrom, AConfigInAnotherRunsFolderIsSaid) {
+  StartOptions start = resuming();
+  start.config = in_run(config_, "config.yaml");
+  RunConfig elsewhere = config_;
+  elsewhere.run.directory = (folder_ / "elsewhere").string();
+  Recorder recorder;
+  train(elsewhere, recorder, start);
+  ASSERT_EQ(recorder.warnings.size(), 1U);
+  EXPECT_TRUE(contains(recorder.warnings[0], "run.directory=" + config_.run.directory)) << recorder.warnings[0];
+  ASSERT_FALSE(recorder.notes.empty());
+  EXPECT_TRUE(contains(recorder.notes[0], "no checkpoint in " + elsewhere.run.directory)) << recorder.notes[0];
+  Recorder own;
+  train(config_, own, start);
+  EXPECT_TRUE(own.warnings.empty()) << own.warnings[0];
 }
 
 TEST_F(ResumeFrom, WithoutACheckpointItStartsAfresh) {

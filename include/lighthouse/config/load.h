@@ -9,6 +9,9 @@
 
 namespace lighthouse {
 
+/// Stands, at the beginning of a value, for the folder of the file that the value is written in.
+inline constexpr const char* kConfigFolder = "{here}";
+
 /// Reads a config file and those it extends, applies "key.path=value" settings in order, fills in defaults and presets,
 /// and checks everything that can be checked without looking at data: types, ranges, settings that must fit together.
 /// Throws InputError; the message names the file, line and key (or the --set), what was expected, and the nearest

@@ -77,8 +77,19 @@ void make_directories(const std::filesystem::path& path);
 /// Flushes a folder's entries to disk, so that a rename in it survives a power cut. Throws InputError.
 void sync_directory(const std::filesystem::path& path);
 
+/// Which file it is, as the system knows it, and in which state.
+struct FileIdentity {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  int64_t modified = 0;  // nanoseconds
+
+  friend bool operator==(const FileIdentity&, const FileIdentity&) = default;
+};
+
 /// A regular file to read by place. What is wrong with it or its disk later comes as an exception, where a mapped
-/// file's would end the process: for files that are in use for days.
+/// file's would end the process: for files that are in use for days. There can be more of them than the process may
+/// have open at once: those that were not read for longest are closed, and opened again when they are read. Threads may
+/// read at the same time.
 class InputFile {
  public:
   /// Throws InputError if it cannot be opened.
@@ -87,17 +98,21 @@ class InputFile {
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&&) = delete;
 
+  /// How many of this process stay open: an eighth of the limit on open files, from 4 to 4096.
+  static int64_t most_open();
+
   const std::filesystem::path& path() const { return path_; }
   /// Bytes, when it was opened.
   int64_t size() const { return size_; }
-  /// The bytes from `offset` on, as many as `out` holds. Throws InputError if they cannot be read, or if the file ends
-  /// before them.
+  /// The bytes from `offset` on, as many as `out` holds. Throws InputError if they cannot be read, if the file ends
+  /// before them, or if it was closed meanwhile and its name now stands for another file or for a changed one.
   void read(int64_t offset, std::span<std::byte> out) const;
 
  private:
   std::filesystem::path path_;
-  int descriptor_ = -1;
+  uint64_t key_ = 0;  // in the table of open files; 0: moved from
   int64_t size_ = 0;
+  FileIdentity identity_;
 };
 
 /// A file mapped read-only. Throws InputError if it cannot be opened or mapped. An empty file maps to an empty span.

@@ -1,13 +1,14 @@
-// SIGINT, SIGTERM and SIGUSR1, turned into a question that long work asks now and then.
+// SIGINT, SIGTERM, SIGHUP and SIGUSR1, turned into a question that long work asks now and then.
 #pragma once
 
+#include <array>
 #include <csignal>
 
 namespace lighthouse {
 
-/// While one lives, SIGINT, SIGTERM and SIGUSR1 (which schedulers send early; it counts as SIGTERM) are noted instead
-/// of doing what they did before, and let through to the thread that made it where they were held back
-/// (DeferredSignals). One at a time.
+/// While one lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which schedulers send early; it counts as SIGTERM) are noted
+/// instead of doing what they did before, and let through to the thread that made it where they were held back
+/// (DeferredSignals). A SIGHUP that the process was started to ignore (nohup) stays ignored. One at a time.
 class StopSignal {
  public:
   StopSignal();
@@ -21,14 +22,14 @@ class StopSignal {
   void check() const;
 
  private:
-  struct sigaction old_interrupt_ {};
-  struct sigaction old_terminate_ {};
-  struct sigaction old_user_ {};
+  static constexpr std::array kSignals{SIGINT, SIGTERM, SIGHUP, SIGUSR1};
+
+  std::array<struct sigaction, kSignals.size()> old_actions_{};
   sigset_t old_mask_{};
 };
 
-/// While one lives, SIGTERM and SIGUSR1 wait for the next StopSignal: a launcher that ends all ranks because of one
-/// gives the others the time to say why. Those that come after the last one are dropped: the work is done, and its
+/// While one lives, SIGTERM, SIGHUP and SIGUSR1 wait for the next StopSignal: a launcher that ends all ranks because of
+/// one gives the others the time to say why. Those that come after the last one are dropped: the work is done, and its
 /// exit code stands. Threads that are started meanwhile inherit it. To be made in the main thread.
 class DeferredSignals {
  public:

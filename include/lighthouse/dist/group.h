@@ -65,28 +65,47 @@ struct Timeouts {
   std::chrono::milliseconds start{300'000};    // for all ranks to be there
 };
 
+/// This host alone.
+inline constexpr const char* kLoopback = "127.0.0.1,::1";
+
+/// Where the other ranks find rank 0, and what they show there.
+struct Rendezvous {
+  std::string addresses;  // names or numbers, IPv4 or IPv6, separated by commas: the first that answers
+  int port = 0;
+  std::string token;  // rank 0 admits only ranks that bring its own; kept from those who must not join
+};
+
+/// Says to the user what is waited for. Called from any thread.
+using Notice = std::function<void(const std::string& text)>;
+
 /// Where rank 0 listens: a port open for the others, before it is known who they are.
 class MeetingPlace {
  public:
-  /// Port 0: any that is free. Throws InputError if the port is taken.
-  explicit MeetingPlace(int port = 0);
+  /// Listens at those of `addresses` (as in Rendezvous) that are this host's; on all addresses if there are none, as
+  /// with a name that another machine translates, or one that only this host takes for its loopback. Port 0: any that
+  /// is free. Throws InputError if the port is taken, or if for some seconds none of `addresses` resolves.
+  explicit MeetingPlace(int port = 0, const std::string& addresses = "");
   ~MeetingPlace();
   MeetingPlace(MeetingPlace&&) noexcept;
 
   int port() const;
-  /// This host's addresses, the loopback last, separated by commas.
-  static std::string addresses();
+  /// Where others reach it, separated by commas: if it listens on all addresses, those of this host, the loopback last.
+  std::string addresses() const;
+  /// Where this process reaches it.
+  std::string own_address() const;
 
   struct Listener;
   std::unique_ptr<Listener> listener;
 };
 
-/// Meets the other ranks over TCP, at rank 0's `addresses` (names or numbers, separated by commas: the first that
-/// answers) and `port`. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host and
-/// process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system closes
-/// it, and the end of a host when its heartbeats stop. Throws PeerError if not all come in time.
-std::unique_ptr<Group> meet(int rank, int size, const std::string& addresses, int port,
-                            std::unique_ptr<MeetingPlace> place, const std::string& about, const Timeouts& timeouts);
+/// Joins the other ranks over TCP. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host
+/// and process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system
+/// closes it, and the end of a host when its heartbeats stop. Throws PeerError if rank 0 is not reached (after seconds,
+/// long before Timeouts::start, if its name does not resolve or its host does not answer), if it does not admit this
+/// rank, or if not all ranks join within Timeouts::start. `notice` hears of a wait of more than some seconds.
+std::unique_ptr<Group> meet(
+    int rank, int size, const Rendezvous& rendezvous, std::unique_ptr<MeetingPlace> place, const std::string& about,
+    const Timeouts& timeouts, const Notice& notice = [](const std::string&) {});
 
 /// "host 12345": this process, for `about`.
 std::string this_process();

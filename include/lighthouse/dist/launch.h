@@ -18,6 +18,8 @@ struct Launch {
   // Where rank 0 listens, but for kMpi, where MPI carries it.
   std::string address;
   int port = 0;
+  bool one_host = false;  // the launcher says that all ranks are on this host
+  std::string token;      // LIGHTHOUSE_TOKEN: what a rank must show to rank 0
 };
 
 /// Reads one environment variable.
@@ -27,7 +29,8 @@ std::optional<std::string> environment_variable(const std::string& name);
 
 /// mpirun (OMPI_COMM_WORLD_*, or PMIX_RANK and PMI_RANK with their sizes), torchrun (RANK, WORLD_SIZE, LOCAL_RANK,
 /// MASTER_ADDR, MASTER_PORT), or srun (SLURM_PROCID and SLURM_STEP_NUM_TASKS, the first host of SLURM_STEP_NODELIST). A
-/// world of one is kNone, unless `even_alone`. Throws InputError for variables that contradict each other.
+/// world of one is kNone, unless `even_alone`. LIGHTHOUSE_TOKEN may be set beside them. A variable that is set but
+/// empty counts as not set. Throws InputError for variables that contradict each other.
 Launch detect_launch(const Environment& environment, bool even_alone = false);
 
 /// The first host of a SLURM list: "node[08-11,20],other" -> "node08".

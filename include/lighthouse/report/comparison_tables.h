@@ -15,6 +15,7 @@ struct ReportedRun {
   std::string name;  // different for each
   RunConfig config;
   RunHistory history;  // of at least one step
+  int ranks = 1;
 };
 
 struct ReportTable {
@@ -30,7 +31,7 @@ struct ReportTable {
 /// At the end; at equal tokens; at equal time; stages; switches, if there are any.
 std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs);
 
-/// Device memory in bytes by what it is for, laid out again from a run's config.
+/// The memory of rank 0's device in bytes by what it is for, laid out again from a run's config.
 std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run);
 ReportTable memory_table(const std::vector<ReportedRun>& runs);
 

@@ -92,6 +92,9 @@ std::filesystem::path find_checkpoint(const std::filesystem::path& path);
 /// Reads state.json. Throws InputError if it is missing, damaged or of a version that this program does not know.
 CheckpointState load_state(const std::filesystem::path& checkpoint);
 
+/// How many ranks wrote the newest checkpoint of `directory` whose state can be read; 1 if there is none.
+int ranks_of_newest(const std::filesystem::path& directory);
+
 /// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged. Of `parts` parties
 /// each looks at other files.
 void verify_checkpoint(const std::filesystem::path& checkpoint, int part = 0, int parts = 1);

@@ -16,8 +16,12 @@ namespace lighthouse {
 
 struct StartOptions {
   bool resume = false;                 // from the newest checkpoint, or afresh if there is none
+  bool resume_whole = false;           // the same, but passes over checkpoints that are damaged
   std::optional<int64_t> resume_from;  // from the checkpoint of this step
   bool accept_changed_data = false;    // continue though the training data is not what it was
+  std::filesystem::path config;        // the file that the config was read from; empty: none
+
+  bool resumes() const { return resume || resume_whole || resume_from; }
 };
 
 /// How far a run has come.
@@ -49,16 +53,22 @@ class RunStart {
   const std::vector<std::string>& warnings() const { return warnings_; }
 
  private:
-  /// The checkpoint to continue from; empty: none.
+  /// The checkpoint to continue from, not verified; empty: none. By rank 0.
   std::filesystem::path choose(const StartOptions& options) const;
-  std::filesystem::path newest_checkpoint() const;
   std::filesystem::path checkpoint_of(int64_t step) const;
+  /// Reads a checkpoint whole, each rank a part of its files. Throws InputError on all ranks if it is damaged.
   void verify(const std::filesystem::path& checkpoint) const;
+  /// The newest checkpoint of this run, verified; with `whole`, the newest that is not damaged.
+  std::filesystem::path verified_newest(bool whole);
+  void warn_of_another_run(const std::filesystem::path& config);
+  void warn_of_learning_rate(const RunConfig& before, int64_t steps);
   void start_afresh();
   /// Those of a checkpoint, or if that is empty, random ones.
   void set_first_weights(const std::filesystem::path& checkpoint);
+  /// The checkpoint's bytes have been verified before.
   RunPosition continue_from(const std::filesystem::path& checkpoint, bool accept_changed_data);
-  void check_allowed(const CheckpointState& state, const std::filesystem::path& checkpoint) const;
+  void check_allowed(const RunConfig& before, const CheckpointState& state,
+                     const std::filesystem::path& checkpoint) const;
   /// Throws InputError if a source that was drawn from has other data now, or warns if that is accepted.
   void check_same_data(const CheckpointState& state, const std::filesystem::path& checkpoint, bool accept);
   void load(const std::filesystem::path& checkpoint, const CheckpointState& state);

@@ -39,9 +39,9 @@ class Trainer {
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Trains to the end. SIGINT and SIGTERM: the step in progress is dropped, the last finished one saved, Interrupted
-  /// thrown; of several ranks all finish the step in which the first of them counts the signal. Data that cannot be
-  /// used, on whichever rank: the last finished step is saved, InputError thrown. Throws RunError after
+  /// Trains to the end. SIGINT, SIGTERM and SIGHUP: the step in progress is dropped, the last finished one saved,
+  /// Interrupted thrown; of several ranks all finish the step in which the first of them counts the signal. Data that
+  /// cannot be used, on whichever rank: the last finished step is saved, InputError thrown. Throws RunError after
   /// train.max_skipped_steps skipped steps in a row, PeerError when another rank is gone.
   void run();
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <vector>
 
+#include "lighthouse/core/bfloat16.h"
 #include "lighthouse/dist/mpi.h"
 #include "lighthouse/dist/partition.h"
 
@@ -87,6 +88,24 @@ TEST_F(Collectives, SumsOfFloat64KeepTheirDigits) {
   for (int r = 0; r < size(); ++r) expected += 1.0 / 3 * (r + 1);
   EXPECT_EQ(x[0], expected);
   EXPECT_TRUE(std::isnan(x[1])) << "on every rank";
+}
+
+TEST_F(Collectives, SumsOfBFloat16AreRoundedOnce) {
+  for (const int64_t numel : kSizes) {
+    // Next to 256 a bfloat16 has no odd numbers: a sum that was rounded after each rank would lose the ones.
+    const auto brings = [](int r, int64_t i) {
+      return static_cast<float>(r == 0 ? 256 : 1) + static_cast<float>(i % 2);
+    };
+    std::vector<BFloat16> x(static_cast<size_t>(numel));
+    for (int64_t i = 0; i < numel; ++i) x[static_cast<size_t>(i)] = to_bfloat16(brings(rank(), i));
+    ranks().all_reduce(stream(), view(x, DType::kBFloat16));
+    ranks().join(stream());
+    for (int64_t i = 0; i < numel; ++i) {
+      float total = 0;
+      for (int r = 0; r < size(); ++r) total += static_cast<float>(to_bfloat16(brings(r, i)));
+      ASSERT_EQ(x[static_cast<size_t>(i)].bits, to_bfloat16(total).bits) << i << " of " << numel;
+    }
+  }
 }
 
 TEST_F(Collectives, ReduceScatterSumsThisRanksPiece) {
