@@ -62,20 +62,20 @@ TEST_F(Experiment, WritesATableOfAllRuns) {
 }
 
 TEST_F(Experiment, GoesOnWhereItWasStopped) {
-  const Arguments arms{path("run.yaml@1e-3"), "--steps", "400"};
+  const Arguments arms{path("run.yaml@1e-3"), "--steps", "1000"};
   Process stopped("/usr/bin/env", call(arms));
-  const std::filesystem::path metrics = at("out/run-300+100-lr0.001-seed42/metrics.jsonl");
+  const std::filesystem::path metrics = at("out/run-750+250-lr0.001-seed42/metrics.jsonl");
   EXPECT_TRUE(wait_until(std::chrono::seconds(60), [&] { return std::filesystem::exists(metrics); }));
   stopped.send(SIGTERM);
   EXPECT_EQ(stopped.wait().exit_code, 3);
   EXPECT_FALSE(results()[0]["done"].get<bool>());
   expect_done(experiment(arms));
   EXPECT_TRUE(results()[0]["done"].get<bool>());
-  EXPECT_EQ(losses_and_norms(metrics).back().substr(0, 8), "step 400");
+  EXPECT_EQ(losses_and_norms(metrics).back().substr(0, 9), "step 1000");
 }
 
 TEST_F(Experiment, EndsWithinItsTimeLimit) {
-  const Outcome outcome = experiment({path("run.yaml@1e-3"), "--steps", "1000000", "--time-limit", "4"});
+  const Outcome outcome = experiment({path("run.yaml@1e-3"), "--steps", "1000000", "--time-limit", "8"});
   EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
   EXPECT_NE(outcome.out.find("to go on"), std::string::npos) << outcome.out;
 }
