@@ -8,6 +8,7 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
+#include "lighthouse/ops/attention_types.h"
 #include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
 #include "profile_range.h"
@@ -25,6 +26,7 @@ void check_shapes(const char* operation, const Tensor& q, const Tensor& k, const
               out.shape() == q.shape() && has_heads(out) && lse.shape() == Shape({q.size(0), q.size(2), q.size(1)}) &&
               contiguous(lse),
           operation, {&q, &k, &v, &out, &lse});
+  require_attention_types(operation, q, k, v, out, lse);
 }
 
 /// The mask with no window where it would hide nothing.
@@ -193,6 +195,7 @@ void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, con
   const ProfileRange range("attention_backward");
   check_shapes("attention_backward", q, k, v, out, lse);
   check_shapes("attention_backward", dq, dk, dv, dout, lse);
+  require(have_dtype(q.dtype(), dq), "attention_backward", {&q, &dq});
   const AttentionMask mask = narrowed(given, q.size(1));
   if (q.dtype() == DType::kFloat32) {
     return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask);

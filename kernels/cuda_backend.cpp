@@ -12,6 +12,7 @@
 #include "cuda_check.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/ops/gpu_sheets.h"
 #include "linear.h"
 
 namespace lighthouse {
@@ -55,25 +56,6 @@ int attribute(cudaDeviceAttr name, int device) {
   return value;
 }
 
-/// Operations of one multiprocessor in a clock, in matrix products: of bfloat16 by tensor cores (dense), or of float32.
-double flops_per_clock(int major, int minor, DType dtype) {
-  if (dtype == DType::kFloat32) return major == 8 && minor == 0 ? 128 : 256;
-  if (major >= 10) return major == 10 ? 8192 : 1024;
-  if (major == 9) return 4096;
-  return minor == 0 ? 2048 : minor == 9 ? 1024 : 512;
-}
-
-/// By the data sheet, whose clock is below the highest that the driver names.
-double peak_flops(const cudaDeviceProp& properties, int device, DType dtype) {
-  const std::string_view name = properties.name;
-  const bool hopper = properties.major == 9;
-  if (dtype == DType::kBFloat16 && hopper && name.find("PCIe") != name.npos) return 756e12;
-  if (dtype == DType::kBFloat16 && hopper && name.find("NVL") == name.npos) return 989e12;
-  if (dtype == DType::kBFloat16 && properties.major == 8 && properties.minor == 0) return 312e12;
-  const double clock = 1e3 * attribute(cudaDevAttrClockRate, device);
-  return properties.multiProcessorCount * clock * flops_per_clock(properties.major, properties.minor, dtype);
-}
-
 cudaStream_t make_stream() {
   cudaStream_t stream = nullptr;
   LIGHTHOUSE_CUDA(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
@@ -103,7 +85,7 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), proper
   if (options.dtype != DType::kBFloat16 && options.dtype != DType::kFloat32) {
     throw std::logic_error("the CUDA backend computes in bfloat16 or float32");
   }
-  LIGHTHOUSE_CUDA(cudaSetDevice(options.device));
+  use_device();
   compute_.reset(make_stream());
   upload_.reset(make_stream());
   download_.reset(make_stream());
@@ -113,6 +95,10 @@ CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), proper
 }
 
 CudaBackend::~CudaBackend() = default;
+
+void CudaBackend::use_device() const {
+  LIGHTHOUSE_CUDA(cudaSetDevice(options_.device));
+}
 
 std::string CudaBackend::description() const {
   int driver = 0;
@@ -124,17 +110,20 @@ std::string CudaBackend::description() const {
 }
 
 Hardware CudaBackend::hardware() const {
+  use_device();
   size_t free = 0, total = 0;
   LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
   const double transfers = 2e3 * attribute(cudaDevAttrMemoryClockRate, options_.device);  // per second and pin
+  const GpuTraits gpu{properties_.name, properties_.major, properties_.minor, properties_.multiProcessorCount,
+                      1e3 * attribute(cudaDevAttrClockRate, options_.device)};
   // What the libraries load later is left to them.
   constexpr int64_t kForLibraries = int64_t{1} << 30;
   return {properties_.name, std::max<int64_t>(0, static_cast<int64_t>(free) - kForLibraries),
-          peak_flops(properties_, options_.device, options_.dtype),
-          transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
+          peak_flops(gpu, options_.dtype), transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
 }
 
 int64_t CudaBackend::memory_in_use() const {
+  use_device();
   size_t free = 0, total = 0;
   LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
   return static_cast<int64_t>(total - free);
@@ -143,6 +132,7 @@ int64_t CudaBackend::memory_in_use() const {
 // ---- Memory ----
 
 Memory CudaBackend::allocate(int64_t bytes) {
+  use_device();
   void* address = nullptr;
   const cudaError_t status = cudaMalloc(&address, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
@@ -153,13 +143,17 @@ Memory CudaBackend::allocate(int64_t bytes) {
         properties_.name, format_bytes(hardware().memory_bytes), format_bytes(bytes)));
   }
   check(status, "cudaMalloc");
-  Memory memory(static_cast<std::byte*>(address), bytes, device(), [](std::byte* begin) { cudaFree(begin); });
+  Memory memory(static_cast<std::byte*>(address), bytes, device(), [device = options_.device](std::byte* begin) {
+    cudaSetDevice(device);
+    cudaFree(begin);
+  });
   LIGHTHOUSE_CUDA(cudaMemset(address, 0, static_cast<size_t>(bytes)));
   LIGHTHOUSE_CUDA(cudaDeviceSynchronize());  // our streams do not wait for the default one
   return memory;
 }
 
 Memory CudaBackend::allocate_host(int64_t bytes) {
+  use_device();
   void* address = nullptr;
   const cudaError_t status = cudaMallocHost(&address, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
@@ -168,35 +162,45 @@ Memory CudaBackend::allocate_host(int64_t bytes) {
   }
   check(status, "cudaMallocHost");
   std::memset(address, 0, static_cast<size_t>(bytes));
-  return {static_cast<std::byte*>(address), bytes, Device{}, [](std::byte* begin) { cudaFreeHost(begin); }};
+  return {static_cast<std::byte*>(address), bytes, Device{}, [device = options_.device](std::byte* begin) {
+            cudaSetDevice(device);
+            cudaFreeHost(begin);
+          }};
 }
 
 // ---- Order ----
 
 Event CudaBackend::record(const Stream& stream) {
-  LIGHTHOUSE_CUDA(cudaSetDevice(options_.device));  // in whichever thread
+  use_device();
   cudaEvent_t event = nullptr;
   LIGHTHOUSE_CUDA(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
-  const std::shared_ptr<void> owner(event, [](void* handle) { cudaEventDestroy(static_cast<cudaEvent_t>(handle)); });
+  const std::shared_ptr<void> owner(event, [device = options_.device](void* handle) {
+    cudaSetDevice(device);
+    cudaEventDestroy(static_cast<cudaEvent_t>(handle));
+  });
   LIGHTHOUSE_CUDA(cudaEventRecord(event, native(stream)));
   return Event(owner);
 }
 
 void CudaBackend::wait(const Stream& stream, const Event& event) {
   if (event.handle() == nullptr) return;
+  use_device();
   LIGHTHOUSE_CUDA(cudaStreamWaitEvent(native(stream), static_cast<cudaEvent_t>(event.handle())));
 }
 
 void CudaBackend::wait(const Event& event) {
   if (event.handle() == nullptr) return;
+  use_device();
   LIGHTHOUSE_CUDA(cudaEventSynchronize(static_cast<cudaEvent_t>(event.handle())));
 }
 
 void CudaBackend::wait(const Stream& stream) {
+  use_device();
   LIGHTHOUSE_CUDA(cudaStreamSynchronize(native(stream)));
 }
 
 std::unique_ptr<Graph> CudaBackend::capture(const Stream& stream, const std::function<void()>& work) {
+  use_device();
   // Of this thread alone: a checkpoint may be on its way to the disk in another.
   LIGHTHOUSE_CUDA(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;

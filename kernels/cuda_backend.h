@@ -147,6 +147,9 @@ class CudaBackend final : public Backend {
   };
   using OwnedStream = std::unique_ptr<CUstream_st, DestroyStream>;
 
+  /// Makes this backend's GPU the calling thread's current device: a thread begins with GPU 0, and a call made there
+  /// would create a context on it. Whatever other threads than the run's own may call does this first.
+  void use_device() const;
   bool launches_early() const { return properties_.major >= 9; }
 
   CudaOptions options_;

@@ -202,11 +202,6 @@ void with_float_pack(const Tensor& tensor, bool packed, const Function& function
   });
 }
 
-template <typename... Tensors>
-bool have_dtype(DType dtype, const Tensors&... tensors) {
-  return ((tensors.dtype() == dtype) && ...);
-}
-
 constexpr int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }

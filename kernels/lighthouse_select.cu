@@ -4,6 +4,7 @@
 // are expanded is a bit each; from these, with a running count, follow the candidates of the level below (the p
 // children of the t-th expanded one), and the place of every gathered entry in causal order, without a sort.
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "cuda_backend.h"

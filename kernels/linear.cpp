@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "cuda_backend.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/ops/check.h"
 #include "lighthouse/ops/cuda_scratch.h"
+#include "lighthouse/ops/linear_shapes.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -20,7 +21,9 @@ void check(cublasStatus_t status, const Product& p, const char* call) {
 }
 
 cudaDataType_t type_of(DType dtype) {
-  return dtype == DType::kBFloat16 ? CUDA_R_16BF : CUDA_R_32F;
+  if (dtype == DType::kBFloat16) return CUDA_R_16BF;
+  if (dtype == DType::kFloat32) return CUDA_R_32F;
+  throw std::logic_error("a product is of float32 or bfloat16");
 }
 
 struct Layout {
@@ -38,14 +41,6 @@ template <typename... Addresses>
 uint32_t common_alignment(const Addresses*... addresses) {
   const uint64_t bits = (uint64_t{256} | ... | reinterpret_cast<uint64_t>(addresses));
   return static_cast<uint32_t>(bits & (~bits + 1));
-}
-
-// out [T, O], x [T, I], weight [O, I], or their gradients.
-void check_shapes(const char* operation, const Tensor& out, const Tensor& x, const Tensor& weight) {
-  require(out.rank() == 2 && x.rank() == 2 && weight.rank() == 2 && out.size(0) == x.size(0) &&
-              out.size(1) == weight.size(0) && x.size(1) == weight.size(1) && contiguous(out, x, weight) &&
-              out.dtype() == x.dtype(),
-          operation, {&out, &x, &weight});
 }
 
 }  // namespace
@@ -121,7 +116,7 @@ void LinearPlans::run(const Stream& stream, const Product& product, const void* 
 void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const Tensor& scratch, const Tensor& x,
                                  const Tensor& weight) {
   const ProfileRange range("linear_forward");
-  check_shapes("linear_forward", out, x, weight);
+  require_linear("linear_forward", out, x, weight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = out.size(1);
   const Product product{outputs, tokens,    inputs,      true,
                         false,   inputs,    inputs,      outputs,
@@ -132,7 +127,7 @@ void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const 
 void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, const Tensor& scratch,
                                         const Tensor& dout, const Tensor& weight) {
   const ProfileRange range("linear_backward_input");
-  check_shapes("linear_backward_input", dout, dx, weight);
+  require_linear("linear_backward_input", dout, dx, weight);
   const int64_t tokens = dx.size(0), inputs = dx.size(1), outputs = dout.size(1);
   const Product product{inputs, tokens,       outputs,    false,
                         false,  inputs,       outputs,    inputs,
@@ -143,7 +138,7 @@ void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, 
 void CudaBackend::linear_backward_weight(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
                                          const Tensor& dout, const Tensor& x) {
   const ProfileRange range("linear_backward_weight");
-  check_shapes("linear_backward_weight", dout, x, dweight);
+  require_linear_weight_gradient("linear_backward_weight", dout, x, dweight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = dout.size(1);
   const Product product{inputs, outputs,   tokens,          false,
                         true,   inputs,    outputs,         inputs,

@@ -87,6 +87,7 @@ void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
   const ProfileRange range("fill");
   require(contiguous(out), "fill", {&out});
   if (out.numel() == 0) return;
+  use_device();
   if (value == 0 && !std::signbit(value)) {
     LIGHTHOUSE_CUDA(cudaMemsetAsync(out.raw(), 0, static_cast<size_t>(out.bytes()), native(stream)));
     return;
@@ -113,6 +114,7 @@ void CudaBackend::copy(const Stream& stream, const Tensor& out, const Tensor& in
   const ProfileRange range("copy");
   require(contiguous(out, in) && out.numel() == in.numel(), "copy", {&out, &in});
   if (out.numel() == 0) return;
+  use_device();
   if (out.dtype() == in.dtype()) {
     LIGHTHOUSE_CUDA(
         cudaMemcpyAsync(out.raw(), in.raw(), static_cast<size_t>(out.bytes()), cudaMemcpyDefault, native(stream)));

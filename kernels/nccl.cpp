@@ -7,13 +7,18 @@
 #include <fmt/format.h>
 #include <nccl.h>
 
+#include <algorithm>
 #include <chrono>
+#include <stdexcept>
+#include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "lighthouse/dist/partition.h"
+#include "nccl_comm.h"
 #endif
 
 namespace lighthouse {
@@ -56,30 +61,23 @@ float milliseconds(const OwnedEvent& begin, const OwnedEvent& end) {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Group& group, Backend& backend) : group_(group), backend_(backend) {
+  NcclCommunicator(Group& group, Backend& backend) : group_(group), backend_(backend), comm_(group) {
     stream_ = native(backend.communication_stream());
     begin();
   }
-  ~NcclCommunicator() override {
-    if (comm_ == nullptr) return;
-    // In peace this waits for nobody: all that was begun has been joined.
-    ncclCommAbort(comm_);
-  }
-  NcclCommunicator(const NcclCommunicator&) = delete;
-  NcclCommunicator& operator=(const NcclCommunicator&) = delete;
 
   int rank() const override { return group_.rank(); }
   int size() const override { return group_.size(); }
   std::string description() const override {
     int version = 0;
-    check_call(ncclGetVersion(&version), "ncclGetVersion");
+    if (ncclGetVersion(&version) != ncclSuccess) return "NCCL";
     return fmt::format("NCCL {}.{}.{}", version / 10000, version / 100 % 100, version % 100);
   }
 
   void all_reduce(const Stream& after, const Tensor& x) override {
     const size_t count = size_of_call(x);
     collect(after, 2 * others(x), "an all-reduce",
-            [&] { return ncclAllReduce(x.raw(), x.raw(), count, type_of(x), ncclSum, comm_, stream_); });
+            [&] { return ncclAllReduce(x.raw(), x.raw(), count, type_of(x), ncclSum, comm_.get(), stream_); });
   }
   void reduce_scatter(const Stream& after, const Tensor& x) override;
   void all_gather(const Stream& after, const Tensor& x) override;
@@ -87,7 +85,7 @@ class NcclCommunicator final : public Communicator {
   void broadcast(const Stream& after, const Tensor& x, int root) override {
     const size_t count = size_of_call(x);
     collect(after, root == rank() ? x.bytes() : 0, "a broadcast",
-            [&] { return ncclBroadcast(x.raw(), x.raw(), count, type_of(x), root, comm_, stream_); });
+            [&] { return ncclBroadcast(x.raw(), x.raw(), count, type_of(x), root, comm_.get(), stream_); });
   }
 
   void join(const Stream& stream) override;
@@ -108,14 +106,9 @@ class NcclCommunicator final : public Communicator {
   void begin();
   template <typename Call>
   void collect(const Stream& after, int64_t bytes, const char* what, const Call& call);
-  /// Each rank's piece by a call of its own: pieces that are not equal.
+  /// Each rank's piece by a call of its own, for pieces that are not equal. Returns the first failure.
   template <typename Call>
   ncclResult_t for_each_piece(const Tensor& x, const Call& call);
-  /// Waits until NCCL has taken what it was given; throws if it or another rank failed.
-  void settle(ncclResult_t result, const char* what);
-  void watch(const char* what, std::chrono::steady_clock::duration waited = {});
-  void check_call(ncclResult_t result, const char* what) const;
-  void abort();
   size_t size_of_call(const Tensor& x) const {
     if (!x.is_contiguous()) throw std::logic_error("a tensor that is not contiguous");
     return static_cast<size_t>(x.numel());
@@ -126,7 +119,7 @@ class NcclCommunicator final : public Communicator {
   Group& group_;
   Backend& backend_;
   cudaStream_t stream_ = nullptr;
-  ncclComm_t comm_ = nullptr;
+  NcclComm comm_;
   bool measuring_ = false;
   CommunicationCost cost_;
   std::vector<Span> busy_, joins_;
@@ -134,13 +127,13 @@ class NcclCommunicator final : public Communicator {
 
 void NcclCommunicator::begin() {
   ncclUniqueId id{};
-  if (group_.leads()) check_call(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  if (group_.leads()) comm_.settle(ncclGetUniqueId(&id), "ncclGetUniqueId");
   const std::string bytes = group_.of_leader({id.internal, sizeof(id.internal)}, "NCCL's id");
   std::copy(bytes.begin(), bytes.end(), id.internal);
   LIGHTHOUSE_CUDA(cudaSetDevice(backend_.device().index));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a rank that dies meanwhile is noticed
-  settle(ncclCommInitRankConfig(&comm_, group_.size(), id, group_.rank(), &config), "the start of NCCL");
+  comm_.settle(ncclCommInitRankConfig(comm_.address(), group_.size(), id, group_.rank(), &config), "the start of NCCL");
 }
 
 void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
@@ -148,12 +141,12 @@ void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
   collect(after, others(x), "a reduce-scatter", [&] {
     if (!equal_pieces(x)) {
       return for_each_piece(x, [&](void* piece, size_t count, int owner) {
-        return ncclReduce(piece, piece, count, type_of(x), ncclSum, owner, comm_, stream_);
+        return ncclReduce(piece, piece, count, type_of(x), ncclSum, owner, comm_.get(), stream_);
       });
     }
     const Piece piece = piece_of(x.numel(), size(), rank());
     return ncclReduceScatter(x.raw(), x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()),
-                             type_of(x), ncclSum, comm_, stream_);
+                             type_of(x), ncclSum, comm_.get(), stream_);
   });
 }
 
@@ -162,12 +155,12 @@ void NcclCommunicator::all_gather(const Stream& after, const Tensor& x) {
   collect(after, others(x), "an all-gather", [&] {
     if (!equal_pieces(x)) {
       return for_each_piece(x, [&](void* piece, size_t count, int owner) {
-        return ncclBroadcast(piece, piece, count, type_of(x), owner, comm_, stream_);
+        return ncclBroadcast(piece, piece, count, type_of(x), owner, comm_.get(), stream_);
       });
     }
     const Piece piece = piece_of(x.numel(), size(), rank());
     return ncclAllGather(x.slice(0, piece.begin, piece.end).raw(), x.raw(), static_cast<size_t>(piece.size()),
-                         type_of(x), comm_, stream_);
+                         type_of(x), comm_.get(), stream_);
   });
 }
 
@@ -177,36 +170,41 @@ void NcclCommunicator::all_to_all(const Stream& after, const Tensor& out, const 
     return static_cast<std::byte*>(x.raw()) + static_cast<int64_t>(count) * r * size_of(x.dtype());
   };
   collect(after, others(in), "an all-to-all", [&] {
-    ncclGroupStart();
-    for (int r = 0; r < size(); ++r) {
-      check_call(ncclSend(row(in, r), count, type_of(in), r, comm_, stream_), "ncclSend");
-      check_call(ncclRecv(row(out, r), count, type_of(out), r, comm_, stream_), "ncclRecv");
-    }
-    return ncclGroupEnd();
+    return comm_.grouped([&] {
+      ncclResult_t result = ncclSuccess;
+      for (int r = 0; r < size() && !NcclComm::is_failure(result); ++r) {
+        result = ncclSend(row(in, r), count, type_of(in), r, comm_.get(), stream_);
+        if (NcclComm::is_failure(result)) break;
+        result = ncclRecv(row(out, r), count, type_of(out), r, comm_.get(), stream_);
+      }
+      return result;
+    });
   });
 }
 
 template <typename Call>
 ncclResult_t NcclCommunicator::for_each_piece(const Tensor& x, const Call& call) {
-  ncclGroupStart();
-  for (int r = 0; r < size(); ++r) {
-    const Piece piece = piece_of(x.numel(), size(), r);
-    if (piece.size() == 0) continue;
-    check_call(call(x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()), r), "a piece");
-  }
-  return ncclGroupEnd();
+  return comm_.grouped([&] {
+    ncclResult_t result = ncclSuccess;
+    for (int r = 0; r < size() && !NcclComm::is_failure(result); ++r) {
+      const Piece piece = piece_of(x.numel(), size(), r);
+      if (piece.size() == 0) continue;
+      result = call(x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()), r);
+    }
+    return result;
+  });
 }
 
 template <typename Call>
 void NcclCommunicator::collect(const Stream& after, int64_t bytes, const char* what, const Call& call) {
-  watch(what);
+  comm_.watch(what);
   backend_.wait(Stream(stream_), backend_.record(after));
   Span span;
   if (measuring_) {
     span.begin = make_event(cudaEventDefault);
     LIGHTHOUSE_CUDA(cudaEventRecord(span.begin.get(), stream_));
   }
-  settle(call(), what);
+  comm_.settle(call(), what);
   cost_.bytes += bytes;
   if (!measuring_) return;
   span.end = make_event(cudaEventDefault);
@@ -227,12 +225,14 @@ void NcclCommunicator::join(const Stream& stream) {
 void NcclCommunicator::wait(const Event& event) {
   if (event.handle() == nullptr) return;
   const auto native_event = static_cast<cudaEvent_t>(event.handle());
+  constexpr const char* kResult = "a step's result";
   const auto begin = std::chrono::steady_clock::now();
   for (int turn = 0;; ++turn) {
     const cudaError_t status = cudaEventQuery(native_event);
-    if (status == cudaSuccess) return;
+    // NCCL ends its kernels where it fails, so an event that was reached does not say that sums are whole.
+    if (status == cudaSuccess) return comm_.watch(kResult);
     if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
-    if (turn % 20 == 0) watch("a step's result", std::chrono::steady_clock::now() - begin);
+    if (turn % 20 == 0) comm_.watch(kResult, std::chrono::steady_clock::now() - begin);
     std::this_thread::sleep_for(50us);
   }
 }
@@ -248,40 +248,6 @@ CommunicationCost NcclCommunicator::cost() {
   busy_.clear();
   joins_.clear();
   return std::exchange(cost_, {});
-}
-
-void NcclCommunicator::settle(ncclResult_t result, const char* what) {
-  const auto begin = std::chrono::steady_clock::now();
-  while (result == ncclInProgress) {
-    watch(what, std::chrono::steady_clock::now() - begin);
-    std::this_thread::sleep_for(20us);
-    if (ncclCommGetAsyncError(comm_, &result) != ncclSuccess) break;
-  }
-  if (result == ncclSuccess) return;
-  abort();
-  check_call(result, what);
-}
-
-void NcclCommunicator::watch(const char* what, std::chrono::steady_clock::duration waited) {
-  try {
-    group_.check(what, waited);
-    ncclResult_t result = ncclSuccess;
-    if (comm_ != nullptr) check_call(ncclCommGetAsyncError(comm_, &result), "ncclCommGetAsyncError");
-    if (result != ncclInProgress) check_call(result, what);
-  } catch (...) {
-    abort();
-    throw;
-  }
-}
-
-void NcclCommunicator::check_call(ncclResult_t result, const char* what) const {
-  if (result == ncclSuccess || result == ncclInProgress) return;
-  throw RunError(fmt::format("NCCL failed in {}: {} ({}); NCCL_DEBUG=INFO tells more", what, ncclGetErrorString(result),
-                             comm_ == nullptr ? "" : ncclGetLastError(comm_)));
-}
-
-void NcclCommunicator::abort() {
-  if (comm_ != nullptr) ncclCommAbort(std::exchange(comm_, nullptr));
 }
 
 }  // namespace

@@ -17,8 +17,11 @@ else()
       set(CMAKE_CUDA_COMPILER ${LIGHTHOUSE_NVCC})
     endif()
   endif()
-  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-  find_library(CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_ROOT}/lib)
+  # Where nvcc lies too: CUDAToolkit_LIBRARY_DIR is not in every toolkit what holds the libraries (CMake 4).
+  set(LIGHTHOUSE_CUDA_HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_ROOT} ${CUDAToolkit_TARGET_DIR}
+    ${CUDAToolkit_BIN_DIR}/..)
+  find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES include)
+  find_library(CUDNN_LIBRARY cudnn HINTS ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES lib64 lib)
   if(NOT CUDAToolkit_FOUND OR NOT CMAKE_CUDA_COMPILER)
     set(LIGHTHOUSE_NO_CUDA "no CUDA toolkit with nvcc was found (set CUDAToolkit_ROOT)")
   elseif(NOT CUDNN_INCLUDE_DIR OR NOT CUDNN_LIBRARY)

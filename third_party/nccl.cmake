@@ -1,7 +1,7 @@
 # Finds NCCL, which comes apart from the CUDA toolkit: where NCCL_INCLUDE_DIR and NCCL_LIBRARY say, beside the toolkit, on
 # the system. Without it several GPUs work too, by MPI through host memory. Sets LIGHTHOUSE_HAS_NCCL.
-find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_ROOT}/lib)
+find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES include)
+find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 HINTS ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES lib64 lib)
 set(LIGHTHOUSE_HAS_NCCL OFF)
 if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
   set(LIGHTHOUSE_HAS_NCCL ON)

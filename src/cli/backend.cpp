@@ -59,6 +59,11 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
   return make_cpu_backend();
 }
 
+std::optional<Hardware> gpu_here(const RunConfig& config) {
+  if (!gpu_is_there()) return std::nullopt;
+  return make_gpu_backend(config, 0)->hardware();
+}
+
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype) {
   command.add_option("--device", device, "auto, cpu or cuda")->check(CLI::IsMember({"auto", "cpu", "cuda"}));
   command.add_option("--dtype", dtype, "auto, float32 or bfloat16")

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,9 @@ RunConfig with_device(RunConfig config);
 /// The backend that a config asks for, its `auto`s replaced as above, on the GPU of this rank of a host. Throws
 /// InputError for a device that this build or machine does not have, and for what the device cannot do.
 std::unique_ptr<Backend> make_backend(const RunConfig& config, int local_rank = 0);
+
+/// What the first GPU of this machine has, as make_backend() would use it for this config; nothing without one.
+std::optional<Hardware> gpu_here(const RunConfig& config);
 
 /// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype);

@@ -114,7 +114,7 @@ void print(const EvalOptions& options, const std::vector<Evaluation>& evaluation
   }
 }
 
-Json to_json(const EvalOptions& options, const std::vector<Evaluation>& evaluations, const Backend& backend) {
+Json results_json(const EvalOptions& options, const std::vector<Evaluation>& evaluations, const Backend& backend) {
   Json json{{"test", "loss"}, {"attention", options.attention}, {"backend", backend.description()}};
   for (const Evaluation& e : evaluations) {
     Json ranges = Json::array();
@@ -167,7 +167,7 @@ std::string plot_of(const EvalOptions& options, const std::vector<Evaluation>& e
 
 void write(const EvalOptions& options, const std::vector<Evaluation>& evaluations, const Backend& backend) {
   make_directories(options.out);
-  write_file(options.out / "loss.json", to_json(options, evaluations, backend).dump(2) + '\n');
+  write_file(options.out / "loss.json", results_json(options, evaluations, backend).dump(2) + '\n');
   write_file(options.out / "loss_by_position.csv", to_csv(evaluations));
   if (gnuplot_is_there()) {
     write_file(options.out / "loss_by_position.svg", plot_of(options, evaluations));

@@ -102,7 +102,7 @@ void print(const EvalOptions& options, const Tested& tested) {
              accuracy(tested.cells), options.attention, options.trials, table.str());
 }
 
-Json to_json(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
+Json results_json(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
   Json json{{"test", "retrieval"}, {"attention", options.attention}, {"backend", backend.description()}};
   json["trials"] = options.trials;
   json["seed"] = options.seed;
@@ -146,7 +146,7 @@ void write_plots(const EvalOptions& options, const std::vector<Tested>& all) {
 
 void write(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
   make_directories(options.out);
-  write_file(options.out / "retrieval.json", to_json(options, all, backend).dump(2) + '\n');
+  write_file(options.out / "retrieval.json", results_json(options, all, backend).dump(2) + '\n');
   write_plots(options, all);
   spdlog::info("the numbers are in {}: retrieval.json", options.out.string());
 }

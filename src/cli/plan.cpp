@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <utility>
 
 #include "commands.h"
 #include "lighthouse/config/load.h"
@@ -9,6 +10,7 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/batch.h"
 #include "lighthouse/model/cost.h"
+#include "lighthouse/ops/gpu_sheets.h"
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/scaling.h"
@@ -21,6 +23,7 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> settings;
+  std::string gpu;  // by name; empty: the one that is here
   int ranks = 1;
   double step_seconds = 0;  // 0: not measured
 };
@@ -32,29 +35,43 @@ struct Target {
   std::unique_ptr<Backend> cpu;  // behind `counting`, on the CPU
   std::unique_ptr<MeteredBackend> counting;
   Rates rates;
+  std::string device, why;  // "an H100", and why this one
   std::string rates_from;
 };
 
-/// An H100 with 80 GB, by its data sheet, less what the driver and the libraries take; or what `hardware` says.
-Hardware planned_hardware(const HardwareSection& section) {
-  Hardware hardware{"an H100", static_cast<int64_t>(78 * kGibibyte), 989e12, 3.35e12};
-  if (section.peak_tflops > 0) hardware.flops = 1e12 * section.peak_tflops;
-  if (section.bandwidth > 0) hardware.bytes_per_second = 1e12 * section.bandwidth;
-  return hardware;
+/// The GPU to plan for, and why this one: the one that is named, the one that is here, or an H100.
+std::pair<Hardware, std::string> planned_gpu(const RunConfig& config, const std::string& name, DType dtype) {
+  if (!name.empty()) return {gpu_by_name(name, dtype), "as --gpu says"};
+  if (const auto here = gpu_here(config)) return {*here, "which is here; --gpu NAME plans for another"};
+  return {gpu_by_name("H100", dtype), "no GPU is here; --gpu NAME plans for another"};
 }
 
-Target gpu_target(const RunConfig& config) {
+/// With what the config says about it.
+Hardware with_settings(Hardware hardware, const HardwareSection& section) {
+  if (section.peak_tflops > 0) hardware.flops = 1e12 * section.peak_tflops;
+  if (section.bandwidth > 0) hardware.bytes_per_second = 1e12 * section.bandwidth;
+  if (hardware.flops > 0 && hardware.bytes_per_second > 0) return hardware;
+  throw InputError(
+      fmt::format("what {} reaches is not known; set hardware.peak_tflops and hardware.bandwidth", hardware.name));
+}
+
+Target gpu_target(const RunConfig& config, const std::string& name) {
   PlannedCuda planned;
   planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   planned.deterministic = config.run.deterministic;
   planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
-  planned.hardware = planned_hardware(config.hardware);
+  const auto [gpu, why] = planned_gpu(config, name, planned.dtype);
+  planned.hardware = with_settings(gpu, config.hardware);
   planned.rates = planned_rates(planned.hardware);
-  const bool given = config.hardware.peak_tflops > 0;
-  return {nullptr, make_planned_cuda_backend(planned), planned.rates,
-          fmt::format("what training reaches of {}FLOP/s and {}B/s ({})", format_si(planned.hardware.flops),
-                      format_si(planned.hardware.bytes_per_second),
-                      given ? "hardware.peak_tflops" : "an H100; set hardware.peak_tflops and bandwidth for another")};
+  const bool given = config.hardware.peak_tflops > 0 || config.hardware.bandwidth > 0;
+  return {
+      nullptr,
+      make_planned_cuda_backend(planned),
+      planned.rates,
+      gpu.name,
+      fmt::format(" ({})", why),
+      fmt::format("what training reaches of {}FLOP/s and {}B/s ({}{})", format_si(planned.hardware.flops),
+                  format_si(planned.hardware.bytes_per_second), gpu.name, given ? ", with what hardware.* says" : "")};
 }
 
 Target cpu_target(const RunConfig& config) {
@@ -67,7 +84,7 @@ Target cpu_target(const RunConfig& config) {
     from = "hardware.peak_tflops";
   }
   auto counting = std::make_unique<MeteredBackend>(*cpu, MeteredBackend::Mode::kCount, rates);
-  return {std::move(cpu), std::move(counting), rates, from};
+  return {std::move(cpu), std::move(counting), rates, "the CPU", "", from};
 }
 
 void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
@@ -155,22 +172,24 @@ void print_ranks(const RunConfig& config, Target& target, const Options& options
 }
 
 void plan(const Options& options) {
-  RunConfig config = with_device(load_config(options.config, options.settings));
+  RunConfig config = load_config(options.config, options.settings);
+  if (!options.gpu.empty()) config.run.device = DeviceChoice::kCuda;
+  config = with_device(config);
   const Mesh mesh(0, options.ranks);
   for (const StageSection& stage : config.stages) check_share(stage, mesh);
   const bool gpu = config.run.device == DeviceChoice::kCuda;
-  Target target = gpu ? gpu_target(config) : cpu_target(config);
+  Target target = gpu ? gpu_target(config, options.gpu) : cpu_target(config);
   const int64_t available = available_bytes(config, *target.counting);
   config = with_recompute(config, *target.counting, available, mesh);
   int64_t tokens = 0;
   for (const StageSection& stage : config.stages) tokens += stage.steps * stage.batch.tokens_per_step();
-  fmt::print("{}: {} parameters, {} steps, {} tokens, on {} in {}\n\n", config.run.name,
+  fmt::print("{}: {} parameters, {} steps, {} tokens, on {} in {}{}\n\n", config.run.name,
              format_count(parameter_count(config.model)), format_count(config.total_steps()), format_count(tokens),
-             gpu ? "a GPU" : "the CPU", name_of(target.counting->dtype()));
+             target.device, name_of(target.counting->dtype()), target.why);
   print_memory(config, *target.counting, mesh);
   print_operations(config, target);
   if (options.ranks > 1) print_ranks(config, target, options);
-  const char* whose = config.hardware.memory > 0 ? "hardware.memory is" : gpu ? "an H100 has" : "this machine has";
+  const std::string whose = config.hardware.memory > 0 ? "hardware.memory is" : target.device + " has";
   try {
     check_memory(config, *target.counting, available, mesh);
     fmt::print("\nIt fits: {} {}.\n", whose, format_bytes(available));
@@ -185,6 +204,8 @@ void add_plan_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("plan", "Show memory, operations and time of a run; run nothing");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
+  command->add_option("--gpu", options->gpu,
+                      fmt::format("Plan for this GPU ({}); else for the one that is here", join(known_gpus(), ", ")));
   CLI::Option* ranks = command->add_option("--ranks", options->ranks, "Plan for so many processes");
   ranks->check(CLI::Range(1, 1 << 20));
   command

@@ -1,5 +1,6 @@
 #include "line.h"
 
+#include <cstdint>
 #include <cstring>
 
 namespace lighthouse::dist {

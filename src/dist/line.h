@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio.hpp>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>

@@ -1,6 +1,7 @@
 #ifdef LIGHTHOUSE_HAS_MPI
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <condition_variable>

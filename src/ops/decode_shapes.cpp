@@ -30,7 +30,9 @@ void require_decode(const Tensor& out, const Tensor& k_cache, const Tensor& v_ca
               out.size(1) == k_cache.size(2) && out.size(1) % 2 == 0 &&
               have_shape({out.size(0) + 2 * k_cache.size(1), out.size(1)}, qkv) &&
               have_shape({k_cache.size(0), out.size(1) / 2}, cos, sin) && position.numel() == 1 &&
-              contiguous(out, k_cache, v_cache, qkv, cos, sin),
+              contiguous(out, k_cache, v_cache, qkv, cos, sin) && is_activation_type(out.dtype()) &&
+              have_dtype(out.dtype(), k_cache, v_cache, qkv) && have_dtype(DType::kFloat32, cos, sin) &&
+              have_dtype(DType::kInt32, position),
           "attention_decode", {&out, &k_cache, &v_cache, &qkv, &cos, &sin, &position});
 }
 

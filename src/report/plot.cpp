@@ -12,7 +12,7 @@ namespace lighthouse {
 namespace {
 
 /// In single quotes gnuplot takes everything as it is but the quote itself.
-std::string quoted(const std::string& text) {
+std::string gnuplot_string(const std::string& text) {
   std::string result = "'";
   for (char c : text) {
     if (c == '\'') result += '\'';
@@ -25,7 +25,7 @@ std::string quoted(const std::string& text) {
 std::string quoted_tic(const std::string& text) {
   std::string doubled;
   for (char c : text) doubled += c == '%' ? "%%" : std::string(1, c);
-  return quoted(doubled);
+  return gnuplot_string(doubled);
 }
 
 std::string header(const std::string& id, int width, int height, const std::string& x_label,
@@ -36,7 +36,8 @@ std::string header(const std::string& id, int width, int height, const std::stri
       "set tics nomirror textcolor rgb '{}' scale 0.6\n"
       "set xlabel {} textcolor rgb '{}'\n"
       "set ylabel {} textcolor rgb '{}' offset 0.5,0\n",
-      width, height, quoted(id), kTextMark, quoted(x_label), kTextMark, quoted(y_label), kTextMark);
+      width, height, gnuplot_string(id), kTextMark, gnuplot_string(x_label), kTextMark, gnuplot_string(y_label),
+      kTextMark);
 }
 
 bool shows(const Plot& plot, const std::pair<double, double>& point) {
@@ -60,7 +61,7 @@ std::string marks_of(const Plot& plot) {
                           curve_mark(mark.colour));
     script +=
         fmt::format("set label {} at {},graph 0.98 right rotate by 90 offset -0.7,0 font ',11' textcolor rgb '{}'\n",
-                    quoted(mark.label), mark.x, curve_mark(mark.colour));
+                    gnuplot_string(mark.label), mark.x, curve_mark(mark.colour));
   }
   return script;
 }
@@ -106,7 +107,7 @@ std::string plot_command(const std::vector<Curve>& curves) {
     command +=
         fmt::format("{}$curve{} with {} lw {} {}lc rgb '{}' {}", i == 0 ? "" : ", ", i, dots ? "linespoints" : "lines",
                     curve.faint ? 1 : 2, dots ? "pt 7 ps 0.45 " : "", curve.faint ? "#b8" + mark.substr(1) : mark,
-                    curve.name.empty() ? "notitle" : "title " + quoted(curve.name));
+                    curve.name.empty() ? "notitle" : "title " + gnuplot_string(curve.name));
   }
   return command + "\n";
 }
@@ -169,7 +170,7 @@ std::string draw(const StackedBars& bars) {
   script += ")\nplot ";
   for (size_t part = 0; part < bars.parts.size(); ++part) {
     script += fmt::format("{}$bars using {} lc rgb '{}' title {}", part ? ", " : "", part + 1,
-                          curve_mark(static_cast<int>(part)), quoted(bars.parts[part]));
+                          curve_mark(static_cast<int>(part)), gnuplot_string(bars.parts[part]));
   }
   return themed(run_gnuplot(script + "\n"), bars.id);
 }

@@ -44,7 +44,7 @@ std::string optimizer_file(const Group& group) {
 }
 
 /// `files`: names and checksums.
-Json to_json(const CheckpointState& state, const Json& files) {
+Json state_json(const CheckpointState& state, const Json& files) {
   Json loader = Json::object();
   for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
   Json json{{"step", state.step},
@@ -120,7 +120,7 @@ void begin_folder(const fs::path& partial, const fs::path& final_path) {
 void write_state(const fs::path& folder, const CheckpointState& state, const std::vector<std::string>& lists) {
   Json files = Json::object();
   for (const std::string& list : lists) files.update(Json::parse(list));
-  const Json body = to_json(state, files);
+  const Json body = state_json(state, files);
   const Json json{{"format", kFormat},
                   {"version", lists.size() == 1 ? kVersion : kVersionOfParts},
                   {"checksum", checksum_of(body.dump())},

@@ -1,6 +1,8 @@
 // Times of single operations of the CPU backend: build/bin/lighthouse-benchmarks [--benchmark_filter=...].
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+
 #include "lighthouse/core/arena.h"
 #include "lighthouse/core/random.h"
 #include "lighthouse/ops/backend.h"

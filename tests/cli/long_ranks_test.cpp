@@ -139,14 +139,8 @@ class RanksWithDisks : public LongRanks {
     Arguments settings = endless();
     settings.insert(settings.end(), {"--set", "data.train=t.bin", "--set", "data.validation="});
     settings.insert(settings.end(), more.begin(), more.end());
-    Arguments arguments{"--oversubscribe"};
-    for (const char* host : {"a", "b"}) {
-      if (arguments.size() > 1) arguments.emplace_back(":");
-      arguments.insert(arguments.end(), {"-n", "1", "-wdir", path(host), lighthouse_program()});
-      const Arguments rest = train_arguments("run", settings);
-      arguments.insert(arguments.end(), rest.begin(), rest.end());
-    }
-    return arguments;
+    const Arguments arguments = train_arguments("run", settings);
+    return under_mpirun({{lighthouse_program(), arguments, at("a")}, {lighthouse_program(), arguments, at("b")}});
   }
 
   /// The run ends, with its last step saved, as `spoil` damages the data of rank 1.

@@ -1,4 +1,5 @@
 // Plans of GPU runs, made where there need not be a GPU, and a training step timed.
+#include <cstdlib>
 #include <regex>
 
 #include "workspace.h"
@@ -19,10 +20,48 @@ std::string recompute_within(const std::string& gibibytes) {
 }
 
 TEST(Plan, OfAGpuRunNeedsNoGpu) {
-  const Outcome plan = lighthouse({"plan", kPaper});
+  const Outcome plan = lighthouse({"plan", kPaper, "--gpu", "H100"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
-  for (const char* part : {"on a GPU in bfloat16", "recompute", "recovery", "pinned", "an H100", "It fits"}) {
+  for (const char* part : {"on H100 in bfloat16", "recompute", "recovery", "pinned", "It fits: H100 has"}) {
     EXPECT_NE(plan.out.find(part), std::string::npos) << part << " in\n" << plan.out;
+  }
+}
+
+bool gpu_is_here() {
+  return std::system("nvidia-smi -L >/dev/null 2>&1") == 0;
+}
+
+TEST(Plan, SaysWhichGpuItIsFor) {
+  const std::string out = lighthouse({"plan", kPaper}).out;
+  if (gpu_is_here()) {
+    EXPECT_NE(out.find("which is here"), std::string::npos) << out;
+  } else {
+    EXPECT_NE(out.find("on H100 in bfloat16 (no GPU is here; --gpu NAME plans for another)"), std::string::npos) << out;
+  }
+}
+
+TEST(Plan, ForAnotherGpuByName) {
+  const auto plan_of = [](const Arguments& more) {
+    Arguments all{"plan", kPaper, "--set", "stages.0.attention=dense"};
+    all.insert(all.end(), more.begin(), more.end());
+    return lighthouse(all);
+  };
+  // The memory decides what is computed again.
+  EXPECT_NE(plan_of({"--gpu", "h200"}).out.find("pretrain               none"), std::string::npos)
+      << plan_of({"--gpu", "h200"}).out;
+  EXPECT_NE(plan_of({"--gpu", "RTX 5090"}).out.find("pretrain               block"), std::string::npos)
+      << plan_of({"--gpu", "RTX 5090"}).out;
+  EXPECT_NE(plan_of({"--gpu", "RTX 4090"}).out.find("RTX-4090"), std::string::npos);
+  const std::string settled = plan_of({"--gpu", "h200", "--set", "hardware.memory=25", "--set",
+                                       "hardware.peak_tflops=100", "--set", "hardware.bandwidth=1"})
+                                  .out;
+  for (const char* part : {"pretrain               block", "100 TFLOP/s and 1 TB/s", "hardware.memory is 25"}) {
+    EXPECT_NE(settled.find(part), std::string::npos) << part << " in\n" << settled;
+  }
+  const Outcome unknown = plan_of({"--gpu", "toaster"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  for (const char* word : {"no GPU toaster is known", "A100-80GB", "hardware.peak_tflops"}) {
+    EXPECT_NE(unknown.err.find(word), std::string::npos) << word << " in\n" << unknown.err;
   }
 }
 

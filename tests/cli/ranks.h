@@ -7,6 +7,8 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
 #include "workspace.h"
 
@@ -54,6 +56,33 @@ class Ranks : public Workspace {
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
   }
+
+  /// What one rank runs, and in which folder; in this one if it is empty.
+  struct RankCommand {
+    std::string program;
+    Arguments arguments;
+    std::filesystem::path folder = {};
+  };
+
+  /// mpirun's arguments for ranks that differ: a shell for each, which becomes what its rank runs. (Programs divided by
+  /// ":" crash the mpirun of Open MPI 5 as Debian and Ubuntu have it, open-mpi/ompi#13303.)
+  static Arguments under_mpirun(const std::vector<RankCommand>& ranks) {
+    std::string script = "case $OMPI_COMM_WORLD_RANK in\n";
+    for (size_t rank = 0; rank < ranks.size(); ++rank) {
+      script += std::to_string(rank) + ") ";
+      if (!ranks[rank].folder.empty()) script += "cd " + shell_quoted(ranks[rank].folder.string()) + " && ";
+      script += "exec " + shell_quoted(ranks[rank].program);
+      for (const std::string& argument : ranks[rank].arguments) script += ' ' + shell_quoted(argument);
+      script += ";;\n";
+    }
+    return {"--oversubscribe", "-n", std::to_string(ranks.size()), "/bin/sh", "-c", script + "esac"};
+  }
+  static std::string shell_quoted(const std::string& text) {
+    std::string quoted = "'";
+    for (const char c : text) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+  }
+
   Outcome train_on(int ranks, const std::string& run, const Arguments& settings) const {
     return Process(mpirun(), under_mpirun(ranks, train_arguments(run, settings))).wait();
   }

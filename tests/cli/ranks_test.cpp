@@ -67,11 +67,9 @@ TEST_F(Ranks, CheckpointsResumeOnAnyNumberOfRanks) {
 }
 
 TEST_F(Ranks, DifferentConfigsAreRefused) {
-  Arguments arguments = under_mpirun(1, train_arguments("run", dense()));
-  const Arguments other = train_arguments("run", dense({"--set", "optimizer.beta1=0.5"}));
-  arguments.insert(arguments.end(), {":", "-n", "2", lighthouse_program()});
-  arguments.insert(arguments.end(), other.begin(), other.end());
-  const Outcome outcome = Process(mpirun(), arguments).wait();
+  const RankCommand first{lighthouse_program(), train_arguments("run", dense())};
+  const RankCommand other{lighthouse_program(), train_arguments("run", dense({"--set", "optimizer.beta1=0.5"}))};
+  const Outcome outcome = Process(mpirun(), under_mpirun({first, other, other})).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   for (const char* word : {"ranks 1 and 2", "optimizer.beta1 0.5 instead of 0.9"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
@@ -85,14 +83,10 @@ TEST_F(Ranks, DifferentDataIsRefused) {
   write_text(at("a/t.bin"), shard_of_text(sample_text(16000)));
   write_text(at("b/t.bin"), shard_of_text("Not so: " + sample_text(16000)));
   const Arguments relative{"--set", "data.train=t.bin", "--set", "data.validation="};
-  Arguments arguments{"--oversubscribe"};
-  for (const char* folder : {"a", "b"}) {
-    if (arguments.size() > 1) arguments.emplace_back(":");
-    arguments.insert(arguments.end(), {"-n", "1", "-wdir", path(folder), lighthouse_program()});
-    const Arguments rest = train_arguments("run", dense(relative));
-    arguments.insert(arguments.end(), rest.begin(), rest.end());
-  }
-  const Outcome outcome = Process(mpirun(), arguments).wait();
+  const Arguments arguments = train_arguments("run", dense(relative));
+  const std::vector<RankCommand> ranks{{lighthouse_program(), arguments, at("a")},
+                                       {lighthouse_program(), arguments, at("b")}};
+  const Outcome outcome = Process(mpirun(), under_mpirun(ranks)).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   for (const char* word : {"not the same data", "rank 1: t.bin"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
@@ -102,11 +96,9 @@ TEST_F(Ranks, DifferentDataIsRefused) {
 TEST_F(Ranks, DifferentProgramsAreRefused) {
   fs::copy_file(lighthouse_program(), at("other"));
   std::ofstream(at("other"), std::ios::app) << "another build";
-  Arguments arguments = under_mpirun(1, train_arguments("run", dense()));
-  arguments.insert(arguments.end(), {":", "-n", "1", path("other")});
-  const Arguments rest = train_arguments("run", dense());
-  arguments.insert(arguments.end(), rest.begin(), rest.end());
-  const Outcome outcome = Process(mpirun(), arguments).wait();
+  const Arguments arguments = train_arguments("run", dense());
+  const std::vector<RankCommand> ranks{{lighthouse_program(), arguments}, {path("other"), arguments}};
+  const Outcome outcome = Process(mpirun(), under_mpirun(ranks)).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   for (const char* word : {"not the same program", "rank 1: checksum"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
@@ -115,27 +107,25 @@ TEST_F(Ranks, DifferentProgramsAreRefused) {
 }
 
 TEST_F(Ranks, DifferentCommandsAreRefused) {
-  Arguments arguments = under_mpirun(1, train_arguments("run", dense()));
-  Arguments other = train_arguments("run", dense());
-  other.erase(other.begin());
-  arguments.insert(arguments.end(), {":", "-n", "1", lighthouse_program(), "bench", "step"});
-  arguments.insert(arguments.end(), other.begin(), other.end());
-  const Outcome outcome = Process(mpirun(), arguments).wait();
+  const Arguments train = train_arguments("run", dense());
+  Arguments bench = train;
+  bench.erase(bench.begin());
+  bench.insert(bench.begin(), {"bench", "step"});
+  const std::vector<RankCommand> ranks{{lighthouse_program(), train}, {lighthouse_program(), bench}};
+  const Outcome outcome = Process(mpirun(), under_mpirun(ranks)).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("rank 1: bench step instead of train"), std::string::npos) << outcome.err;
 }
 
 TEST_F(Ranks, AFolderOfTheSameNameThatIsNotRank0sIsRefused) {
   const Arguments relative = train_arguments("run", dense({"--set", "run.directory=run"}));
-  Arguments arguments{"--oversubscribe"};
   for (const char* host : {"a", "b"}) {  // each with a disk of its own, and an older run there
     fs::create_directories(at(host) / "run");
     write_text(at(host) / "run" / ".lock", host[0] == 'a' ? "" : "another\n");
-    if (arguments.size() > 1) arguments.emplace_back(":");
-    arguments.insert(arguments.end(), {"-n", "1", "-wdir", path(host), lighthouse_program()});
-    arguments.insert(arguments.end(), relative.begin(), relative.end());
   }
-  const Outcome outcome = Process(mpirun(), arguments).wait();
+  const std::vector<RankCommand> ranks{{lighthouse_program(), relative, at("a")},
+                                       {lighthouse_program(), relative, at("b")}};
+  const Outcome outcome = Process(mpirun(), under_mpirun(ranks)).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
   EXPECT_NE(outcome.err.find("rank 1: run is not the folder that rank 0 has made"), std::string::npos) << outcome.err;
   EXPECT_FALSE(fs::exists(at("a") / "run" / "metrics.jsonl"));

@@ -16,6 +16,8 @@ constexpr double kLimitInBFloat16 = 5e-3, kRowLimitInBFloat16 = 3e-2;
 // row, the same for all of its keys; a row of eight or sixteen elements averages little of the rest.
 constexpr double kRowLimitOfSmallHeads = 8e-2;
 constexpr int64_t kSmallHead = 32;
+// Two orders of summation may round a number to neighbours in bfloat16.
+constexpr double kBFloat16Step = 1.0 / 128;
 
 AttentionShape shape_of(const Json& s) {
   return {s.at("B"), s.at("N"), s.at("H"), s.value("kv_heads", s.at("H").get<int64_t>()), s.at("D")};
@@ -174,22 +176,66 @@ void check_scores(std::vector<Check>& checks, const SafetensorsFile& file, Layer
   check("scores_kq", s_k);
 }
 
+/// What a layer computes on its way that later operations take as inputs, in host memory.
+struct Intermediates {
+  std::vector<float> gathered, gathered_out, d_gathered_out, window_out;
+};
+
+/// A device whose intermediate results are kept.
+class Recorder final : public MeteredBackend {
+ public:
+  explicit Recorder(Backend& device) : MeteredBackend(device, Mode::kTime), device_(device) {}
+  const Intermediates& recorded() const { return recorded_; }
+
+  void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
+                         const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                         const LighthouseShape& shape) override {
+    MeteredBackend::lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape);
+    recorded_.gathered = download<float>(device_, gathered);
+  }
+  void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
+                         const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
+    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, mask);
+    (mask.window > 0 ? recorded_.window_out : recorded_.gathered_out) = download<float>(device_, out);
+  }
+  void lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
+                                   const LighthouseSelection& selection, const LighthouseShape& shape) override {
+    MeteredBackend::lighthouse_scatter_backward(stream, dgathered, dout, selection, shape);
+    recorded_.d_gathered_out = download<float>(device_, dgathered);
+  }
+
+ private:
+  Backend& device_;
+  Intermediates recorded_;
+};
+
 /// The CPU with what it writes rounded to bfloat16 wherever the specification rounds (section 5: every mean and sum
-/// once): what is left of a difference is the arithmetic's.
+/// once): what is left of a difference is the arithmetic's. Each operation takes the device's inputs: a mean that two
+/// orders of summation round to neighbours moves single rows of attention, where logits are large, by more than a good
+/// kernel's error. That the device's inputs are right is checked beside it.
 class RoundingCpu final : public MeteredBackend {
  public:
   explicit RoundingCpu(Backend& cpu) : MeteredBackend(cpu, Mode::kTime) {}
+  /// `device` must outlive the operations that follow.
+  void follow(const Intermediates& device, double row_limit) {
+    device_ = &device;
+    row_limit_ = row_limit;
+  }
+  const std::vector<Check>& checks() const { return checks_; }
 
   void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
                          const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
                          const LighthouseShape& shape) override {
     MeteredBackend::lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape);
     round_to_bfloat16(gathered);
+    take("gathered rows", gathered, device_->gathered, kBFloat16Step);
   }
   void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
                          const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
     MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, mask);
     round_to_bfloat16(out);
+    if (mask.window > 0) return take("attention in the window", out, device_->window_out, row_limit_);
+    take("attention over gathered rows", out, device_->gathered_out, row_limit_);
   }
   void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
                           const LighthouseSelection& selection, const LighthouseShape& shape,
@@ -201,6 +247,7 @@ class RoundingCpu final : public MeteredBackend {
                                    const LighthouseSelection& selection, const LighthouseShape& shape) override {
     MeteredBackend::lighthouse_scatter_backward(stream, dgathered, dout, selection, shape);
     round_to_bfloat16(dgathered);
+    take("gradient of attention over gathered rows", dgathered, device_->d_gathered_out, kBFloat16Step);
   }
   void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                           const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
@@ -214,6 +261,18 @@ class RoundingCpu final : public MeteredBackend {
     MeteredBackend::lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape, window_dqkv);
     round_to_bfloat16(dqkv);
   }
+
+ private:
+  /// Compares `own` with the device's, and replaces it.
+  void take(const char* name, const Tensor& own, std::vector<float> device, double limit) {
+    const Tensor other(device.data(), own.shape(), DType::kFloat32);
+    checks_.push_back({std::string(name) + ", worst row", worst_row_error(other, own), limit});
+    copy_elements(own, other);
+  }
+
+  const Intermediates* device_ = nullptr;
+  double row_limit_ = 0;
+  std::vector<Check> checks_;
 };
 
 /// Outputs of a layer, in host memory.
@@ -240,7 +299,8 @@ void select(std::vector<Check>& checks, Layer& layer, const Tensor& reference, b
   if (use_reference) layer.use_indices(reference);
 }
 
-/// In bfloat16 the reference is the CPU on the same rounded inputs: the file's outputs come of others.
+/// In bfloat16 the reference is the CPU on the same rounded inputs, operation by operation: the file's outputs come of
+/// others.
 std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention& attention,
                                const AttentionShape& shape, const LighthouseSettings& settings,
                                const RunOptions& options, Backend& backend) {
@@ -249,7 +309,8 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention
   round_to_bfloat16(inputs.dout);
   const auto cpu = make_cpu_backend();
   RoundingCpu rounding(*cpu);
-  Layer reference(attention, shape, settings, inputs, rounding), layer(attention, shape, settings, inputs, backend);
+  Recorder recorder(backend);
+  Layer reference(attention, shape, settings, inputs, rounding), layer(attention, shape, settings, inputs, recorder);
   std::vector<Check> checks;
   if (layer.selects()) {
     std::vector<int32_t> indices = reference.select();
@@ -261,12 +322,15 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention
     reference.use_indices(used);
     layer.use_indices(used);
   }
-  Outputs actual(layer), expected(reference);
+  Outputs actual(layer);
+  const double row_limit = shape.head_dim < kSmallHead ? kRowLimitOfSmallHeads : kRowLimitInBFloat16;
+  rounding.follow(recorder.recorded(), row_limit);
+  Outputs expected(reference);
+  checks.insert(checks.end(), rounding.checks().begin(), rounding.checks().end());
   const QkvViews d = actual.dqkv_as(shape), e = expected.dqkv_as(shape);
   const auto check = [&](const char* name, const Tensor& a, const Tensor& r) {
     checks.push_back({name, relative_error(a, r), kLimitInBFloat16});
-    checks.push_back({std::string(name) + ", worst row", worst_row_error(a, r),
-                      shape.head_dim < kSmallHead ? kRowLimitOfSmallHeads : kRowLimitInBFloat16});
+    checks.push_back({std::string(name) + ", worst row", worst_row_error(a, r), row_limit});
   };
   check("out", actual.out_as(shape), expected.out_as(shape));
   check("dq", d.q, e.q);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <tuple>
 
 #include "hugging_face_folder.h"
 #include "lighthouse/config/load.h"

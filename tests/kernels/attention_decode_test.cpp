@@ -7,6 +7,7 @@ namespace {
 
 struct DecodeSizes {
   int64_t context, position, heads, kv_heads, head_dim;
+  int64_t window = 0;
 };
 
 class AttentionDecodeTest : public KernelTest {
@@ -23,7 +24,7 @@ class AttentionDecodeTest : public KernelTest {
     c.run([&](const Side& on) {
       on->rope_table(on.stream, on(cos), on(sin), 10000);
       on->attention_decode(on.stream, on(out), on(keys), on(values), on(scratch), on(qkv), on(cos), on(sin),
-                           on(position));
+                           on(position), s.window);
     });
     c.expect_close();
     for (const Operand cached : {keys, values}) expect_one_row(c, cached, s);
@@ -49,6 +50,15 @@ TEST_P(AttentionDecodeTest, OneTokenAgainstTheCache) {
         DecodeSizes{200, 15, 8, 8, 128}, DecodeSizes{200, 16, 8, 2, 64}, DecodeSizes{200, 199, 6, 1, 128},
         DecodeSizes{1500, 1023, 8, 8, 128}, DecodeSizes{1500, 1024, 4, 2, 96}, DecodeSizes{1500, 1499, 2, 1, 256},
         DecodeSizes{5000, 4097, 16, 4, 64}, DecodeSizes{5000, 77, 32, 8, 128}}) {
+    expect_close(s);
+  }
+}
+
+TEST_P(AttentionDecodeTest, OneTokenInAWindow) {
+  for (const DecodeSizes& s :
+       {DecodeSizes{64, 0, 4, 2, 8, 5}, DecodeSizes{64, 63, 4, 4, 32, 1}, DecodeSizes{200, 199, 6, 1, 128, 17},
+        DecodeSizes{1500, 1023, 8, 8, 128, 256}, DecodeSizes{1500, 1499, 2, 1, 256, 1499},
+        DecodeSizes{5000, 4097, 16, 4, 64, 1000}, DecodeSizes{5000, 77, 32, 8, 128, 6000}}) {
     expect_close(s);
   }
 }

@@ -8,7 +8,8 @@ constexpr int32_t kEnd = 256;
 class DocumentsTest : public KernelTest {
  protected:
   /// Attention within the documents of `tokens` [B, N], forward and backward, of parts of fused tensors.
-  void expect_close(int64_t batch, int64_t length, const Values& tokens, int64_t heads, int64_t kv_heads, int64_t d) {
+  void expect_close(int64_t batch, int64_t length, const Values& tokens, int64_t heads, int64_t kv_heads, int64_t d,
+                    int64_t window = 0) {
     Comparison c = compare({batch, length, heads, kv_heads, d});
     const Shape q_shape{batch, length, heads, d}, fused{batch, length, heads + 2 * kv_heads, d};
     const Operand ids = c.input(DType::kInt32, {batch, length}, tokens);
@@ -19,9 +20,9 @@ class DocumentsTest : public KernelTest {
     const Operand dqkv = c.output(type(), fused, bits);
     const Operand lse = c.scratch([&](const Backend&) { return 4 * batch * heads * length; });
     const Operand forward =
-        c.scratch([&](const Backend& b) { return b.attention_forward_scratch(q_shape, kv_heads, true); });
+        c.scratch([&](const Backend& b) { return b.attention_forward_scratch(q_shape, kv_heads, true, window); });
     const Operand backward =
-        c.scratch([&](const Backend& b) { return b.attention_backward_scratch(q_shape, kv_heads, true); });
+        c.scratch([&](const Backend& b) { return b.attention_backward_scratch(q_shape, kv_heads, true, window); });
     c.run([&](const Side& on) {
       const auto part = [&](Operand whole, int64_t begin, int64_t count) {
         return on(whole).slice(2, begin, begin + count);
@@ -30,10 +31,10 @@ class DocumentsTest : public KernelTest {
       Documents documents{on(starts), on(bounds)};
       documents.count = on->find_documents(on.stream, documents, on(ids), kEnd);
       const Tensor q = part(qkv, 0, heads), k = part(qkv, heads, kv_heads), v = part(qkv, heads + kv_heads, kv_heads);
-      on->attention_forward(on.stream, on(out), sums, on(forward), q, k, v, documents);
+      on->attention_forward(on.stream, on(out), sums, on(forward), q, k, v, {window, documents});
       on->attention_backward(on.stream, part(dqkv, 0, heads), part(dqkv, heads, kv_heads),
                              part(dqkv, heads + kv_heads, kv_heads), on(backward), on(dout), on(out), sums, q, k, v,
-                             documents);
+                             {window, documents});
     });
     c.expect_close();
   }
@@ -50,6 +51,13 @@ Values tokens_with_ends(int64_t count, int64_t every) {
 TEST_P(DocumentsTest, AttentionInDocumentsOfSomeHundredTokens) {
   for (const int64_t length : {int64_t{33}, int64_t{1024}, int64_t{1025}, int64_t{2100}}) {
     expect_close(2, length, tokens_with_ends(2 * length, 97), 4, 2, 64);
+  }
+}
+
+TEST_P(DocumentsTest, AttentionInWindowsWithinDocuments) {
+  for (const int64_t window : {2, 40, 97, 128, 500, 5000}) {
+    expect_close(2, 1025, tokens_with_ends(2050, 97), 4, 2, 64, window);
+    expect_close(1, 3000, tokens_with_ends(3000, 1001), 2, 1, 128, window);
   }
 }
 

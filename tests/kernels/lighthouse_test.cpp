@@ -192,6 +192,28 @@ TEST_P(LighthouseTest, GatherAndItsTranspose) {
   }
 }
 
+// The mean with the window branch, in place and apart.
+TEST_P(LighthouseTest, MeanWithTheWindowBranch) {
+  for (uint32_t seed = 0; seed < 30; ++seed) {
+    const Case of = random_case(seed);
+    Comparison c = compare(of.sizes());
+    const Selected selected = selection(c, of, seed);
+    const Shape angles{of.shape.sequence_length, of.head_dim / 2};
+    const Operand cos = c.output(DType::kFloat32, angles), sin = c.output(DType::kFloat32, angles);
+    const Operand rows = c.input(type(), of.gathered(of.queries())), d_rows = c.input(type(), of.gathered(of.fused()));
+    const Operand window_out = c.input(type(), of.full(of.queries())), out = c.output(type(), of.full(of.queries()));
+    const Operand window_dqkv = c.updated(type(), of.full(of.fused()));
+    c.run([&](const Side& on) {
+      const LighthouseSelection s = selected.on(on);
+      on->rope_table(on.stream, on(cos), on(sin), 10000);
+      on->lighthouse_scatter(on.stream, on(out), on(rows), s, of.shape, on(window_out));
+      on->lighthouse_gather_backward(on.stream, on(window_dqkv), on(d_rows), s, on(cos), on(sin), of.shape,
+                                     on(window_dqkv));
+    });
+    c.expect_close();
+  }
+}
+
 TEST_P(LighthouseTest, ScatterAndItsTranspose) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
     const Case of = random_case(seed);

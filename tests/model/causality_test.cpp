@@ -1,6 +1,8 @@
 // No value flows back in time.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "lighthouse/model/attention/lighthouse.h"
 #include "tiny_llama.h"
 

@@ -2,6 +2,7 @@
 // tokens.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "reference_llama.h"

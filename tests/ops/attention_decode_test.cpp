@@ -1,4 +1,5 @@
 #include <numeric>
+#include <stdexcept>
 
 #include "op_test.h"
 

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "attention_reference.h"
 #include "op_test.h"
 

@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <stdexcept>
+
 #include "op_test.h"
 
 namespace lighthouse {

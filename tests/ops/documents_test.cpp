@@ -1,4 +1,7 @@
 // Attention that stays inside documents: each must come out as if it were alone.
+#include <algorithm>
+#include <stdexcept>
+
 #include "op_test.h"
 
 namespace lighthouse {

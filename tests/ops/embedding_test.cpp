@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "op_test.h"
 
 namespace lighthouse {

@@ -1,3 +1,5 @@
+#include <stdexcept>
+
 #include "lighthouse/core/bfloat16.h"
 #include "op_test.h"
 

@@ -1,6 +1,8 @@
 // Results must be the same bits whatever the number of threads.
 #include <omp.h>
 
+#include <algorithm>
+
 #include "lighthouse_test_shapes.h"
 
 namespace lighthouse {

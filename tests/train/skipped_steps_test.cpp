@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "lighthouse/train/schedule.h"
 #include "tiny_run.h"

@@ -128,7 +128,7 @@ struct DistributedSection {
   friend bool operator==(const DistributedSection&, const DistributedSection&) = default;
 };
 
-/// Of the device; 0: what it says itself, or for a plan without it an H100's.
+/// Of the device; 0: what it says itself, or for a plan the sheet of the GPU that is planned for.
 struct HardwareSection {
   double peak_tflops = 0;  // for utilisation and the plan's step time
   double memory = 0;       // GiB that a run may take

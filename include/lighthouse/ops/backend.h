@@ -100,7 +100,7 @@ class Backend {
   /// The bytes of logits that are worth having in memory together: more of them make fewer and larger products.
   virtual int64_t logits_bytes() const = 0;
 
-  // ---- Memory ----
+  // ---- Memory; any thread may make these calls, and those of "Order" ----
 
   /// Zeroed device memory. Throws InputError if the device does not have it.
   virtual Memory allocate(int64_t bytes) = 0;

@@ -21,6 +21,16 @@ bool have_shape(const Shape& shape, const Tensors&... tensors) {
   return ((tensors.shape() == shape) && ...);
 }
 
+template <typename... Tensors>
+bool have_dtype(DType dtype, const Tensors&... tensors) {
+  return ((tensors.dtype() == dtype) && ...);
+}
+
+/// Whether activations and working weights may be of this type.
+constexpr bool is_activation_type(DType dtype) {
+  return dtype == DType::kFloat32 || dtype == DType::kBFloat16;
+}
+
 /// [B, N, H, D] whose heads' elements are contiguous.
 inline bool has_heads(const Tensor& x) {
   return x.rank() == 4 && (x.stride(3) == 1 || x.size(3) <= 1);

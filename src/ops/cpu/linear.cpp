@@ -2,7 +2,7 @@
 
 #include "blas.h"
 #include "cpu_backend.h"
-#include "lighthouse/ops/check.h"
+#include "lighthouse/ops/linear_shapes.h"
 
 namespace lighthouse::cpu {
 namespace {
@@ -34,18 +34,11 @@ void for_each_tile(const Tiling& tiling, const Function& function) {
   }
 }
 
-// out [T, O], x [T, I], weight [O, I], or their gradients.
-void check(const char* operation, const Tensor& out, const Tensor& x, const Tensor& weight) {
-  require(out.rank() == 2 && x.rank() == 2 && weight.rank() == 2 && out.size(0) == x.size(0) &&
-              out.size(1) == weight.size(0) && x.size(1) == weight.size(1) && contiguous(out, x, weight),
-          operation, {&out, &x, &weight});
-}
-
 }  // namespace
 
 void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor&, const Tensor& x,
                                 const Tensor& weight) {
-  check("linear_forward", out, x, weight);
+  require_linear("linear_forward", out, x, weight);
   const int64_t outputs = out.size(1), inputs = x.size(1);
   float* o = out.data<float>();
   const float *in = x.data<float>(), *w = weight.data<float>();
@@ -57,7 +50,7 @@ void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor&,
 
 void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Tensor&, const Tensor& dout,
                                        const Tensor& weight) {
-  check("linear_backward_input", dout, dx, weight);
+  require_linear("linear_backward_input", dout, dx, weight);
   const int64_t outputs = dout.size(1), inputs = dx.size(1);
   float* d = dx.data<float>();
   const float *dy = dout.data<float>(), *w = weight.data<float>();
@@ -69,7 +62,7 @@ void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Te
 
 void CpuBackend::linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor&, const Tensor& dout,
                                         const Tensor& x) {
-  check("linear_backward_weight", dout, x, dweight);
+  require_linear_weight_gradient("linear_backward_weight", dout, x, dweight);
   const int64_t outputs = dout.size(1), inputs = x.size(1), tokens = x.size(0);
   float* dw = dweight.data<float>();
   const float *dy = dout.data<float>(), *in = x.data<float>();
