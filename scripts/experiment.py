@@ -1,128 +1,385 @@
 #!/usr/bin/env python3
-"""Lighthouse then dense attention against dense attention alone (docs/experiments.md).
+"""Trains arms of an experiment side by side and writes one table (docs/experiments.md).
 
-    experiment.py search          each arm at four learning rates, a quarter of the time
-    experiment.py final           the best learning rate of each arm, two seeds, all of the time; and equal tokens
+    experiment.py ARM... --steps N      each arm with N steps: equal tokens where batches are equal
+    experiment.py ARM... --seconds S    each arm with as many steps as it makes in S seconds of training
 
-Needs a GPU, and shards in data/linux (docs/experiments.md says how they were made). Results go to OUT: a line of JSON a
-run in results.jsonl, and the runs' own directories. `final` reads what `search` wrote: learning rates, and how long steps
-take, from which follows how many each arm makes in the same time. A run
-whose result is there already is not made again.
+An ARM is CONFIG@RATE[,RATE...]: a run's YAML file and the learning rates to train it with. A config has one dense stage,
+or a first stage of any kind and then a dense one. The dense stage takes --dense-share of the steps or of the time, and
+over as many steps at the end of every arm the learning rate falls.
+
+Each arm is trained at each of its rates with each seed, into OUT/ARM-STEPS-lrRATE-seedSEED. OUT/results.json and
+OUT/results.md are the table; they are written anew whenever a run ends. A run whose result is there is not made again, and
+one that was interrupted goes on, so the same command can be given until it exits with 0. --seconds takes the duration
+of a step from runs of the arm in OUT: give --steps first.
+
+Exit code: 0 all runs are done, 1 a run failed, 2 the input was refused, 3 the time is up or a signal came: give the
+command again.
 """
 import argparse
 import json
+import math
+import os
+import re
+import signal
 import statistics
 import subprocess
 import sys
+import time
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-LEARNING_RATES = [5e-4, 1e-3, 2e-3, 4e-3]
-ARMS = {"dense": "linux-65k", "lighthouse": "linux-65k-lighthouse", "mixed": "linux-65k-mixed"}
-DENSE_EVERY = 32  # of the mixed arm's first stage
-DENSE_SHARE = 0.25  # of the time: the second stage, in which the learning rate falls
+# Exit codes of a run that a signal stopped: after saving, or before it was ready to save.
+STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM}
 
 
-def steps_of(arm, seconds, step_seconds):
-    """Steps of the first and of the dense stage that take so long."""
-    dense, light = step_seconds["dense"], step_seconds["lighthouse"]
-    if arm == "dense":
-        return [round(seconds / dense)]
-    first = light if arm == "lighthouse" else (light * (DENSE_EVERY - 1) + dense) / DENSE_EVERY
-    return [round((1 - DENSE_SHARE) * seconds / first), round(DENSE_SHARE * seconds / dense)]
+class Refused(Exception):
+    """The input cannot be used."""
 
+
+@dataclass(frozen=True)
+class Arm:
+    name: str
+    config: str
+    rates: tuple
+    stages: int
+
+
+@dataclass
+class Run:
+    """A run and, after it, its result."""
+    name: str
+    arm: str
+    config: str
+    learning_rate: float
+    seed: int
+    steps: list  # of each stage
+    settings: list = field(default_factory=list)  # --set of the user
+    done: bool = False
+    tokens: int = 0
+    seconds: float = 0.0
+    step_seconds: list = field(default_factory=list)  # mean of each stage
+    loss_before_switch: float = None  # in dense attention, after the first of two stages
+    loss: float = None  # in dense attention, at the end
+
+
+def stages_of(program, config, settings):
+    """How many stages a config has. Refuses those that are not one dense stage, or a stage and a dense one."""
+    command = [program, "config", config, *set_arguments(settings)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=False)
+    if shown.returncode != 0:
+        raise Refused(shown.stderr.strip())
+    block = re.search(r"^stages:\n((?: .*\n)+)", shown.stdout, re.MULTILINE)
+    kinds = re.findall(r"^    attention: (\w+)$", block.group(1), re.MULTILINE) if block else []
+    if len(kinds) not in (1, 2) or kinds[-1] != "dense":
+        raise Refused(f"{config} has the stages {', '.join(kinds)}; expected one dense stage, or two of which the second "
+                      "is dense")
+    return len(kinds)
+
+
+def read_arm(text, program, settings):
+    config, at, rates = text.rpartition("@")
+    try:
+        numbers = tuple(float(rate) for rate in rates.split(","))
+    except ValueError:
+        numbers = ()
+    if not at or not numbers or not all(0 < rate < math.inf for rate in numbers):
+        raise Refused(f"\"{text}\" is no arm; expected CONFIG@RATE[,RATE...], as in configs/quickstart.yaml@1e-3,2e-3")
+    return Arm(Path(config).stem, config, numbers, stages_of(program, config, settings))
+
+
+def set_arguments(settings):
+    return [argument for setting in settings for argument in ("--set", setting)]
+
+
+# Steps
+
+def split(arm, total, share):
+    """Of `total` steps those of each stage."""
+    dense = max(1, round(share * total))
+    return [total] if arm.stages == 1 else [total - dense, dense]
+
+
+def split_time(arm, seconds, share, results):
+    """Steps of each stage that take `seconds` together, by the runs of this arm that are done."""
+    measured = [result.step_seconds for result in results.values() if result.arm == arm.name and result.done]
+    if not measured:
+        raise Refused(f"--seconds: no run of {arm.name} is done yet, so the duration of its steps is not known; run it "
+                      "with --steps first")
+    durations = [statistics.median(of_stage) for of_stage in zip(*measured)]
+    parts = [seconds] if arm.stages == 1 else [(1 - share) * seconds, share * seconds]
+    return [max(1, round(part / duration)) for part, duration in zip(parts, durations)]
+
+
+def plan(options, arms, results):
+    """All runs, seeds outermost: a table that is not complete yet has every arm. Results that are there already take
+    the place of their runs."""
+    steps = {arm.name: split_time(arm, options.seconds, options.dense_share, results) if options.seconds
+             else split(arm, options.steps, options.dense_share) for arm in arms}
+    runs = []
+    for seed in options.seeds:
+        for arm in arms:
+            for rate in arm.rates:
+                counts = "+".join(map(str, steps[arm.name]))
+                name = f"{arm.name}-{counts}-lr{rate:g}-seed{seed}"
+                run = Run(name, arm.name, arm.config, rate, seed, steps[arm.name], options.set)
+                known = results.get(name)
+                if known and (known.config, known.settings) != (run.config, run.settings):
+                    raise Refused(f"{options.out / name} was made from {known.config} with --set {known.settings}; use "
+                                  "another --out for other settings")
+                runs.append(known or run)
+    return runs
+
+
+def command_of(options, run):
+    total = sum(run.steps)
+    every = max(1, total // options.evaluations)
+    settings = {"run.name": run.name, "run.directory": options.out / run.name, "run.seed": run.seed,
+                "optimizer.learning_rate": run.learning_rate,
+                "schedule.warmup_steps": min(50, total // 4),
+                "schedule.decay_steps": run.steps[1] if len(run.steps) > 1 else max(1, round(options.dense_share * total)),
+                "evaluation.every": every, "checkpoint.every": every}
+    settings.update({f"stages.{i}.steps": count for i, count in enumerate(run.steps)})
+    return [options.lighthouse, "train", run.config, "--resume",
+            *set_arguments(f"{key}={value}" for key, value in settings.items()), *set_arguments(run.settings)]
+
+
+# Results
 
 def metrics_of(directory):
-    with open(directory / "metrics.jsonl") as lines:
-        records = [json.loads(line) for line in lines]
-    return [r for r in records if "loss" in r], [r for r in records if "validation_loss_dense" in r]
+    """Records of steps and of validations; a last line that is not whole is left out."""
+    steps, validations = {}, {}
+    try:
+        lines = (directory / "metrics.jsonl").read_text().splitlines(keepends=True)
+    except FileNotFoundError:
+        lines = []
+    for record in (json.loads(line) for line in lines if line.endswith("\n")):
+        (validations if "validation_loss" in record else steps)[record["step"]] = record
+    return steps, validations
 
 
-def results_of(options):
-    """By name; the last of each."""
-    if not (options.out / "results.jsonl").exists():
-        return {}
-    with open(options.out / "results.jsonl") as lines:
-        return {result["name"]: result for result in map(json.loads, lines)}
+def mean_step_seconds(steps, first, last):
+    """Of the steps after `first` up to `last`: the first one of a stage is left out, because it has start-up in it."""
+    count = last - first - 1
+    return (steps[last]["seconds"] - steps[first + 1]["seconds"]) / count if count > 0 else steps[last]["seconds"] / last
 
 
-def run(options, name, arm, steps, learning_rate, seed=42):
-    """Trains, unless its result is there already, and adds what came out to the results."""
-    directory = options.out / name
-    total = sum(steps)
-    if name in results_of(options):
+def measure(run, directory):
+    """Fills in what the run's metrics say so far."""
+    steps, validations = metrics_of(directory)
+    if not steps:
         return
-    settings = {"run.name": name, "run.directory": directory, "run.seed": seed, "optimizer.learning_rate": learning_rate,
-                "schedule.decay_steps": steps[1] if len(steps) > 1 else round(DENSE_SHARE * total),
-                "schedule.warmup_steps": min(50, total // 4), "evaluation.every": max(1, total // 4)}
-    settings.update({f"stages.{i}.steps": count for i, count in enumerate(steps)})
-    command = [options.lighthouse, "train", f"configs/experiments/{ARMS[arm]}.yaml", "--resume"]
-    for key, value in settings.items():
-        command += ["--set", f"{key}={value}"]
-    print("+", *command, flush=True)
-    with open(options.out / f"{name}.log", "w") as log:
-        if subprocess.run(command, stdout=log, stderr=log).returncode != 0:
-            sys.exit(f"{name} failed: {log.name} says why")
-    trained, validated = metrics_of(directory)
-    result = {"name": name, "arm": arm, "learning_rate": learning_rate, "seed": seed, "steps": steps,
-              "tokens": trained[-1]["tokens"], "seconds": trained[-1]["seconds"],
-              "validation_loss_dense": validated[-1]["validation_loss_dense"]}
-    with open(options.out / "results.jsonl", "a") as file:
-        file.write(json.dumps(result) + "\n")
-    print(f"{name:28} {result['validation_loss_dense']:.4f} nats a byte, {result['tokens'] / 1e6:.1f}M tokens, "
-          f"{result['seconds']:.1f} s", flush=True)
+    last = steps[max(steps)]
+    run.tokens, run.seconds = last["tokens"], last["seconds"]
+    if len(run.steps) > 1 and run.steps[0] in validations:
+        run.loss_before_switch = validations[run.steps[0]]["validation_loss_dense"]
+    if not run.done:
+        return
+    run.loss = validations[sum(run.steps)]["validation_loss_dense"]
+    ends = [sum(run.steps[:i]) for i in range(len(run.steps) + 1)]
+    run.step_seconds = [mean_step_seconds(steps, *ends[i:i + 2]) for i in range(len(run.steps))]
 
 
-def step_seconds(directory):
-    """The median time of a step of each kind of attention."""
-    times = {"dense": [], "lighthouse": []}
-    trained, _ = metrics_of(directory)
-    for before, record in zip(trained[10:], trained[11:]):
-        if before["attention"] == record["attention"]:
-            times[record["attention"]].append(record["seconds"] - before["seconds"])
-    return {kind: statistics.median(values) for kind, values in times.items() if values}
+def read_results(out):
+    path = out / "results.json"
+    if not path.exists():
+        return {}
+    return {entry["name"]: Run(**entry) for entry in json.loads(path.read_text())}
 
 
-def search(options):
-    guess = {"dense": options.dense_step, "lighthouse": options.lighthouse_step}
-    for arm in ARMS:
-        for rate in LEARNING_RATES:
-            run(options, f"search-{arm}-{rate:g}", arm, steps_of(arm, options.seconds / 4, guess), rate)
+def number(value, digits):
+    return "-" if value is None else f"{value:,.{digits}f}"
 
 
-def best_rates(options):
-    best = {}
-    for name, result in results_of(options).items():
-        arm, loss = result["arm"], result["validation_loss_dense"]
-        if name.startswith("search") and (arm not in best or loss < best[arm][1]):
-            best[arm] = (result["learning_rate"], loss)
-    return {arm: rate for arm, (rate, _) in best.items()}
+def mean_and_deviation(values):
+    values = [value for value in values if value is not None]
+    if not values:
+        return "-"
+    return f"{statistics.mean(values):.4f}" + (f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else "")
 
 
-def final(options):
-    rates = best_rates(options)
-    measured = step_seconds(options.out / f"search-lighthouse-{LEARNING_RATES[0]:g}")
-    print("learning rates", rates, "step seconds", measured, flush=True)
-    for seed in (42, 43):
-        for arm in ARMS:
-            run(options, f"{arm}-{seed}", arm, steps_of(arm, options.seconds, measured), rates[arm], seed)
-    total = steps_of("dense", options.seconds, measured)[0]
-    run(options, "equal-tokens-42", "lighthouse", [round(0.6 * total), total - round(0.6 * total)], rates["lighthouse"])
-    names = [f"{arm}-{seed}" for seed in (42, 43) for arm in ARMS] + ["equal-tokens-42"]
-    subprocess.run([options.lighthouse, "eval", *[str(options.out / name) for name in names], "--windows", "40", "--out",
-                    str(options.out / "positions")], check=True)
+def markdown(results):
+    """A row a run, then a row an arm."""
+    text = ["Losses are validation losses in dense attention, nats a token.\n\n",
+            "| arm | learning rate | steps | seed | tokens | seconds | loss before the switch | loss |\n",
+            "|---|---|---|---|---|---|---|---|\n"]
+    groups = {}
+    for run in results:
+        steps = " + ".join(f"{count:,}" for count in run.steps)
+        text.append(f"| {run.arm} | {run.learning_rate:g} | {steps} | {run.seed} | {run.tokens / 1e6:,.2f}M | "
+                    f"{number(run.seconds, 1)} | {number(run.loss_before_switch, 4)} | "
+                    f"{number(run.loss, 4) if run.done else 'unfinished'} |\n")
+        if run.done:
+            groups.setdefault((run.arm, run.learning_rate, steps), []).append(run)
+    if groups:
+        text += ["\nMeans over seeds, ± the standard deviation.\n\n",
+                 "| arm | learning rate | steps | seeds | seconds | loss before the switch | loss |\n",
+                 "|---|---|---|---|---|---|---|\n"]
+    for (arm, rate, steps), runs in groups.items():
+        text.append(f"| {arm} | {rate:g} | {steps} | {len(runs)} | {statistics.mean(run.seconds for run in runs):,.1f} | "
+                    f"{mean_and_deviation([run.loss_before_switch for run in runs])} | "
+                    f"{mean_and_deviation([run.loss for run in runs])} |\n")
+    return "".join(text)
+
+
+def write_whole(path, text):
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def ordered(results):
+    return sorted(results.values(), key=lambda run: (run.arm, sum(run.steps), run.learning_rate, run.seed))
+
+
+def write_results(out, results):
+    write_whole(out / "results.json", json.dumps([asdict(run) for run in ordered(results)], indent=1) + "\n")
+    write_whole(out / "results.md", markdown(ordered(results)))
+
+
+# Processes
+
+class Machine:
+    """Runs processes, one on each place (a GPU, or the machine as it is), until they are done or the time is up."""
+
+    def __init__(self, options, results, started):
+        """The time limit counts from `started`."""
+        self.options = options
+        self.results = results
+        self.free = list(options.gpus or [None])
+        self.busy = {}  # place -> (run, process)
+        self.failures = []
+        self.killed = False
+        self.interrupted = False
+        self.limit = started + options.time_limit if options.time_limit else math.inf
+        self.margin = min(30.0, options.time_limit / 4) if options.time_limit else 0.0
+        for caught in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(caught, self.interrupt)
+
+    def interrupt(self, *_):
+        self.interrupted = True
+
+    def time_is_up(self):
+        return self.interrupted or time.monotonic() > self.limit - self.margin
+
+    def start(self, run):
+        place = self.free.pop(0)
+        environment = dict(os.environ) if place is None else dict(os.environ, CUDA_VISIBLE_DEVICES=place)
+        command = command_of(self.options, run)
+        print("+", *command, flush=True)
+        with open(self.options.out / f"{run.name}.log", "a") as log:
+            # A session of its own: a signal from the terminal reaches the run once, through stop().
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        self.busy[place] = (run, process)
+
+    def collect(self):
+        """Takes up what has ended."""
+        for place, (run, process) in list(self.busy.items()):
+            if process.poll() is None:
+                continue
+            del self.busy[place]
+            self.free.append(place)
+            run.done = process.returncode == 0
+            measure(run, self.options.out / run.name)
+            self.results[run.name] = run
+            write_results(self.options.out, self.results)
+            self.report(run, process.returncode)
+
+    def report(self, run, code):
+        if run.done:
+            print(f"{run.name}: {run.loss:.4f} in dense attention, {run.tokens / 1e6:.1f}M tokens, {run.seconds:.1f} s",
+                  flush=True)
+        elif code in STOPPED or self.killed:
+            print(f"{run.name}: stopped after {run.seconds:.1f} s of training, to go on", flush=True)
+        else:
+            self.failures.append(code)
+            print(f"{run.name} failed with exit code {code}; {self.options.out / run.name}.log says why", flush=True)
+
+    def stop(self):
+        """Asks all runs to save and end; kills those that do not by the limit."""
+        for _, process in self.busy.values():
+            process.terminate()
+        last = min(self.limit, time.monotonic() + 60)
+        while self.busy and time.monotonic() < last:
+            self.collect()
+            time.sleep(0.05)
+        for _, process in self.busy.values():
+            self.killed = True
+            process.kill()
+            process.wait()
+        self.collect()
+
+    def work(self, runs):
+        waiting = [run for run in runs if not run.done]
+        while (waiting or self.busy) and not self.time_is_up():
+            while waiting and self.free:
+                self.start(waiting.pop(0))
+            time.sleep(0.05)
+            self.collect()
+        self.stop()
+
+
+def exit_code(runs, failures):
+    if failures:
+        return 2 if 2 in failures else 1
+    return 0 if all(run.done for run in runs) else 3
+
+
+def experiment(options):
+    started = time.monotonic()
+    results = read_results(options.out)
+    arms = [read_arm(text, options.lighthouse, options.set) for text in options.arms]
+    runs = plan(options, arms, results)
+    options.out.mkdir(parents=True, exist_ok=True)
+    machine = Machine(options, results, started)
+    machine.work(runs)
+    if results:
+        print(f"\n{markdown(ordered(results))}", flush=True)
+    return exit_code(runs, machine.failures)
+
+
+def number_from(least, kind=int):
+    def parse(text):
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not a number from {least} on")
+        return value
+    return parse
+
+
+def share(text):
+    value = float(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arms", nargs="+", metavar="ARM")
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=number_from(2), help="of each run")
+    length.add_argument("--seconds", type=number_from(1, float), help="of training, of each run")
+    parser.add_argument("--dense-share", type=share, default=0.25)
+    parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[42],
+                        help="separated by commas; 42 if not given")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="in the configs of all arms")
+    parser.add_argument("--evaluations", type=number_from(1), default=8, help="and checkpoints, of each run")
+    parser.add_argument("--gpus", type=lambda text: text.split(","),
+                        help="numbers, separated by commas: one run on each at a time; otherwise one run at a time")
+    parser.add_argument("--time-limit", type=number_from(1, float),
+                        help="seconds of this call, after which it has stopped its runs")
+    parser.add_argument("--lighthouse", default="build/bin/lighthouse", help="the program")
+    parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
+    return parser.parse_args()
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["search", "final"])
-    parser.add_argument("--lighthouse", default="build/bin/lighthouse", help="the program")
-    parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
-    parser.add_argument("--seconds", type=float, default=48, help="of training, for each arm")
-    parser.add_argument("--dense-step", type=float, default=0.15, help="a guess for `search`, seconds")
-    parser.add_argument("--lighthouse-step", type=float, default=0.02, help="likewise")
-    options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    (search if options.what == "search" else final)(options)
+    try:
+        return experiment(parse())
+    except (Refused, OSError) as error:
+        print(f"experiment.py: {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 // lighthouse eval: how good a model is.
 #include "eval.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <memory>
 
 #include "commands.h"
+#include "lighthouse/core/error.h"
 
 namespace lighthouse {
 namespace {
@@ -12,7 +15,8 @@ namespace {
 void run(const EvalOptions& options) {
   const StopSignal stop;
   const auto backend = make_backend(options.device, options.dtype);
-  options.retrieval ? eval_retrieval(options, *backend, stop) : eval_loss(options, *backend, stop);
+  const auto test = options.retrieval ? eval_retrieval : options.copies ? eval_copies : eval_loss;
+  test(options, *backend, stop);
 }
 
 void add_loss_options(CLI::App& command, EvalOptions& options) {
@@ -20,7 +24,9 @@ void add_loss_options(CLI::App& command, EvalOptions& options) {
       ->transform(expanded_path());
   command.add_option("--sequence-length", options.sequence_length, "Tokens of a window; by default the run's")
       ->check(at_least(1));
-  command.add_option("--windows", options.windows, "Windows, spread over the data; by default as many as in training")
+  command
+      .add_option("--windows", options.windows,
+                  "Windows of the data; by default as many as in training, for --copies 32")
       ->check(at_least(1));
   command.add_option("--batch", options.batch, "Windows at a time")->check(at_least(1))->capture_default_str();
   command.add_option("--ranges", options.ranges, "So many equal ranges of positions; by default they double")
@@ -34,11 +40,31 @@ void add_retrieval_options(CLI::App& command, EvalOptions& options) {
       ->check(at_least(1));
   command.add_option("--depths", options.depths, "Places of the digit, from 0% to 100%")->capture_default_str();
   command.add_option("--trials", options.trials, "Prompts a length and depth")->capture_default_str();
-  command.add_option("--seed", options.seed, "Of digits and filler")->check(at_least(0))->capture_default_str();
+  command.add_option("--seed", options.seed, "Of digits and filler; of the choice of windows for --copies")
+      ->check(at_least(0))
+      ->capture_default_str();
   command.add_option("--filler", options.filler, "A text to hide it in, instead of a few sentences of ours")
       ->transform(expanded_path());
   command.add_option("--tokenizer", options.tokenizer, "The models' tokenizer, if it has moved")
       ->transform(expanded_path());
+}
+
+void add_copy_options(CLI::App& command, EvalOptions& options) {
+  CLI::Option* copies = command
+                            .add_flag("--copies", options.copies,
+                                      "The copy test instead: the gain on a passage that stood some tokens earlier")
+                            ->excludes("--retrieval")
+                            ->excludes("--ranges");
+  command.add_option("--passage", options.passage, "Its tokens")
+      ->needs(copies)
+      ->check(at_least(2))
+      ->capture_default_str();
+  command
+      .add_option("--distances", options.distances,
+                  "From the copy to the passage, tokens; by default 1024, 2048, ... and the farthest that fits")
+      ->needs(copies)
+      ->delimiter(',')
+      ->check(at_least(1));
 }
 
 }  // namespace
@@ -47,8 +73,37 @@ AttentionKind attention_of(const EvalOptions& options) {
   return attention_kind_of(options.attention);
 }
 
+std::string data_of(const EvalOptions& options, const ModelCard& card) {
+  const std::string& data = options.data.empty() ? card.stage.data.validation : options.data;
+  if (data.empty()) {
+    throw InputError(fmt::format("{} has no validation data; give some with --data", card.path.string()));
+  }
+  return data;
+}
+
+int64_t sequence_length_of(const EvalOptions& options, const ModelCard& card) {
+  return options.sequence_length > 0 ? options.sequence_length : card.stage.batch.sequence_length;
+}
+
+PassSettings pass_of(const EvalOptions& options, const ModelCard& card, int64_t length) {
+  PassSettings settings;
+  settings.batch = options.batch;
+  settings.sequence_length = length;
+  settings.rope_theta = card.model.rope_theta;
+  settings.kind = attention_of(options);
+  settings.attention = card.config.attention;
+  settings.attention.check(settings.kind, length, card.model.num_hidden_layers);
+  return settings;
+}
+
+std::string estimate_text(const Estimate& estimate) {
+  return estimate.standard_error > 0 ? fmt::format("{:.4f} ±{:.4f}", estimate.mean, estimate.standard_error)
+                                     : fmt::format("{:.4f}", estimate.mean);
+}
+
 void add_eval_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("eval", "Measure models: validation loss by position, or retrieval");
+  CLI::App* command =
+      program.add_subcommand("eval", "Measure models: validation loss by position, retrieval, or copies");
   auto options = std::make_shared<EvalOptions>();
   command->add_option("CHECKPOINT", options->checkpoints, "Checkpoints, or runs' directories for their newest")
       ->transform(expanded_path())
@@ -61,6 +116,7 @@ void add_eval_command(CLI::App& program) {
       ->transform(expanded_path());
   add_loss_options(*command, *options);
   add_retrieval_options(*command, *options);
+  add_copy_options(*command, *options);
   command->callback([options] { run(*options); });
 }
 

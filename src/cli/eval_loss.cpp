@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 
 #include "eval.h"
-#include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/eval/forward_pass.h"
@@ -38,17 +37,10 @@ std::vector<PositionRange> ranges_of(const EvalOptions& options, int64_t length)
   return options.ranges > 0 ? equal_ranges(length, options.ranges) : doubling_ranges(length);
 }
 
-PassSettings pass_of(const EvalOptions& options, const ModelCard& card, int64_t length) {
-  PassSettings settings;
-  settings.batch = options.batch;
-  settings.sequence_length = length;
-  settings.rope_theta = card.model.rope_theta;
-  settings.kind = attention_of(options);
-  settings.attention = card.config.attention;
-  settings.attention.check(settings.kind, length, card.model.num_hidden_layers);
-  if (settings.kind != AttentionKind::kLighthouse) {  // inside documents where training was
-    settings.document_end = document_end_of(card.config, card.stage);
-  }
+/// Attention inside documents where training was, but in Lighthouse.
+PassSettings loss_pass_of(const EvalOptions& options, const ModelCard& card, int64_t length) {
+  PassSettings settings = pass_of(options, card, length);
+  if (settings.kind != AttentionKind::kLighthouse) settings.document_end = document_end_of(card.config, card.stage);
   return settings;
 }
 
@@ -59,19 +51,15 @@ Evaluation evaluate(const EvalOptions& options, const std::string& checkpoint, B
   result.title = card.title();
   result.checkpoint = card.path.string();
   result.step = card.state.step;
-  result.data = options.data.empty() ? card.stage.data.validation : options.data;
-  if (result.data.empty()) {
-    throw InputError(fmt::format("{} has no validation data; give some with --data", checkpoint));
-  }
-  const StageSection& stage = card.stage;
-  result.sequence_length = options.sequence_length > 0 ? options.sequence_length : stage.batch.sequence_length;
+  result.data = data_of(options, card);
+  result.sequence_length = sequence_length_of(options, card);
   const int64_t wanted =
-      options.windows > 0 ? options.windows : card.config.evaluation.batches * stage.batch.micro_batch_size;
+      options.windows > 0 ? options.windows : card.config.evaluation.batches * card.stage.batch.micro_batch_size;
   const WindowedSource source(result.data, result.sequence_length, card.model.token_count());
   PositionLosses losses(ranges_of(options, result.sequence_length));
   card.warn_if_beyond_training(result.sequence_length);
   const DeviceWeights weights(card, backend);
-  ForwardPass pass(card.model, pass_of(options, card, result.sequence_length), backend);
+  ForwardPass pass(card.model, loss_pass_of(options, card, result.sequence_length), backend);
   pass.model().set_layer_hook([&](int64_t) { stop.check(); });
   BatchFeed feed(backend, pass.inputs().numel());
   ProgressLine progress;
@@ -95,8 +83,7 @@ std::string range_text(const PositionRange& range) {
 }
 
 std::string loss_text(const PositionLoss& loss) {
-  return loss.standard_error > 0 ? fmt::format("{:.4f} ±{:.4f}", loss.loss, loss.standard_error)
-                                 : fmt::format("{:.4f}", loss.loss);
+  return estimate_text({loss.loss, loss.standard_error});
 }
 
 void print(const EvalOptions& options, const std::vector<Evaluation>& evaluations) {

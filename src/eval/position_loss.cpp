@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <stdexcept>
 
@@ -35,13 +34,7 @@ std::vector<PositionRange> equal_ranges(int64_t length, int64_t count) {
 }
 
 PositionLosses::PositionLosses(std::vector<PositionRange> ranges)
-    : ranges_(std::move(ranges)), moments_(ranges_.size()) {}
-
-void PositionLosses::Moments::add(double value, int64_t count) {
-  const double before = value - mean;
-  mean += before / static_cast<double>(count);
-  squares += before * (value - mean);
-}
+    : ranges_(std::move(ranges)), means_(ranges_.size()) {}
 
 void PositionLosses::add(std::span<const float> losses) {
   if (static_cast<int64_t>(losses.size()) != ranges_.back().end) {
@@ -51,25 +44,24 @@ void PositionLosses::add(std::span<const float> losses) {
   double total = 0;
   for (size_t i = 0; i < ranges_.size(); ++i) {
     const double sum = std::accumulate(losses.begin() + ranges_[i].begin, losses.begin() + ranges_[i].end, 0.0);
-    moments_[i].add(sum / static_cast<double>(ranges_[i].end - ranges_[i].begin), windows_);
+    means_[i].add(sum / static_cast<double>(ranges_[i].end - ranges_[i].begin));
     total += sum;
   }
-  overall_.add(total / static_cast<double>(losses.size()), windows_);
-}
-
-PositionLoss PositionLosses::summary(const PositionRange& range, const Moments& moments) const {
-  const auto n = static_cast<double>(windows_);
-  return {range, moments.mean, windows_ > 1 ? std::sqrt(moments.squares / (n - 1) / n) : 0};
+  overall_.add(total / static_cast<double>(losses.size()));
 }
 
 std::vector<PositionLoss> PositionLosses::by_range() const {
   std::vector<PositionLoss> losses;
-  for (size_t i = 0; i < ranges_.size(); ++i) losses.push_back(summary(ranges_[i], moments_[i]));
+  for (size_t i = 0; i < ranges_.size(); ++i) {
+    const Estimate estimate = means_[i].estimate();
+    losses.push_back({ranges_[i], estimate.mean, estimate.standard_error});
+  }
   return losses;
 }
 
 PositionLoss PositionLosses::overall() const {
-  return summary({0, ranges_.back().end}, overall_);
+  const Estimate estimate = overall_.estimate();
+  return {{0, ranges_.back().end}, estimate.mean, estimate.standard_error};
 }
 
 }  // namespace lighthouse

@@ -89,6 +89,57 @@ TEST_F(Eval, TestsRetrieval) {
   EXPECT_EQ(written("retrieval.json")["models"][0]["cells"].size(), 6U);
 }
 
+TEST_F(Eval, TestsCopies) {
+  const Arguments test{"--copies", "--passage", "20", "--distances", "24,100", "--windows", "3"};
+  Arguments written_out = test;
+  written_out.insert(written_out.end(), {"--out", path("out")});
+  const Outcome outcome = eval(written_out);
+  expect_done(outcome);
+  const std::string loss = "\\d\\.\\d{4} ±0\\.\\d{4}";
+  EXPECT_TRUE(std::regex_search(outcome.out, std::regex("\n *24 +" + loss + " +" + loss + " +-?" + loss)))
+      << outcome.out;
+  EXPECT_NE(outcome.out.find("gain, first 10 tokens"), std::string::npos) << outcome.out;
+  EXPECT_EQ(outcome.err.find("fewer than"), std::string::npos) << outcome.err;
+  const Json json = written("copies.json");
+  EXPECT_EQ(json["test"], "copies");
+  EXPECT_EQ(json["models"][0]["windows"], 3);
+  ASSERT_EQ(json["models"][0]["by_distance"].size(), 2U);
+  const Json far = json["models"][0]["by_distance"][1];
+  EXPECT_EQ(far["distance"], 100);
+  for (const char* part : {"passage", "head", "rest"}) {
+    EXPECT_NEAR(far[part]["loss_without_copy"].get<double>() - far[part]["loss_with_copy"].get<double>(),
+                far[part]["gain"].get<double>(), 1e-9);
+  }
+  const std::string csv = read_text(at("out/copies.csv"));
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 7) << csv;
+  EXPECT_EQ(eval(test).out, outcome.out) << "another time";
+}
+
+TEST_F(Eval, TestsCopiesOfSeveralModelsInAnyAttentionAndLength) {
+  const Outcome outcome = eval({checkpoint("run", 6).string(), "--copies", "--passage", "16", "--distances", "32,150",
+                                "--sequence-length", "192", "--attention", "lighthouse"});
+  expect_done(outcome);
+  EXPECT_TRUE(std::regex_search(outcome.out, std::regex("distance +tiny, step 10 +tiny, step 6"))) << outcome.out;
+  EXPECT_NE(outcome.out.find("in lighthouse attention"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.err.find("trained on 128 tokens, fewer than the 192 asked for"), std::string::npos) << outcome.err;
+}
+
+TEST_F(Eval, RefusesCopiesThatCannotBe) {
+  const auto before = snapshot();
+  expect_refusal(eval({"--copies"}), {"512", "128", "at most 64"});
+  expect_refusal(eval({"--copies", "--passage", "20"}), {"128", "1,024", "--distances from 20 to 109"});
+  expect_refusal(eval({"--copies", "--passage", "20", "--distances", "24,110"}), {"110", "from 20 to 109"});
+  expect_refusal(eval({"--copies", "--passage", "20", "--distances", "19"}), {"19", "overlap", "from 20 to 109"});
+  expect_refusal(eval({"--copies", "--passage", "1"}), {"--passage: \"1\" is not a whole number from 2 on"});
+  expect_refusal(eval({"--copies", "--distances", "64,1K"}), {"--distances: \"1K\" is not a whole number"});
+  expect_refusal(eval({"--copies", "--retrieval"}), {"--copies", "--retrieval"});
+  expect_refusal(eval({"--passage", "20"}), {"--passage", "--copies"});
+  expect_refusal(eval({"--copies", "--sequence-length", "100000"}), {"100,000", "tokens"});
+  expect_refusal(eval({"--copies", "--data", path("nowhere/*.bin"), "--passage", "20", "--distances", "24"}),
+                 {"nowhere"});
+  EXPECT_EQ(snapshot(), before);
+}
+
 TEST_F(Eval, RefusesWhatCannotBe) {
   const auto before = snapshot();
   expect_refusal(eval({"--sequence-length", "100000"}), {"100,000", "tokens"});

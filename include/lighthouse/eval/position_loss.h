@@ -6,6 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "lighthouse/eval/running_mean.h"
+
 namespace lighthouse {
 
 /// Positions [begin, end) of the input, counted from 0: the target of position i is predicted from i + 1 tokens.
@@ -44,17 +46,9 @@ class PositionLosses {
   PositionLoss overall() const;
 
  private:
-  /// Of the windows' means in one range.
-  struct Moments {
-    double mean = 0;
-    double squares = 0;  // sum of squared distances from the mean (Welford's)
-    void add(double value, int64_t count);
-  };
-  PositionLoss summary(const PositionRange& range, const Moments& moments) const;
-
   std::vector<PositionRange> ranges_;
-  std::vector<Moments> moments_;
-  Moments overall_;
+  std::vector<RunningMean> means_;  // of the windows' means in each range
+  RunningMean overall_;
   int64_t windows_ = 0;
 };
 
