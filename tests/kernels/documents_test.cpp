@@ -30,10 +30,10 @@ class DocumentsTest : public KernelTest {
       Documents documents{on(starts), on(bounds)};
       documents.count = on->find_documents(on.stream, documents, on(ids), kEnd);
       const Tensor q = part(qkv, 0, heads), k = part(qkv, heads, kv_heads), v = part(qkv, heads + kv_heads, kv_heads);
-      on->attention_forward(on.stream, on(out), sums, on(forward), q, k, v, documents);
+      on->attention_forward(on.stream, on(out), sums, on(forward), q, k, v, {0, documents});
       on->attention_backward(on.stream, part(dqkv, 0, heads), part(dqkv, heads, kv_heads),
                              part(dqkv, heads + kv_heads, kv_heads), on(backward), on(dout), on(out), sums, q, k, v,
-                             documents);
+                             {0, documents});
     });
     c.expect_close();
   }
