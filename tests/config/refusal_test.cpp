@@ -122,7 +122,7 @@ TEST(Refusal, ValuesOutOfRange) {
       {"model: {tokenizer: gpt2}", {"a.yaml:2: model.tokenizer", "gpt2"}},
       {"model: {vocab_size: 256}", {"a.yaml:2: model.vocab_size is 256; expected at least 257", "bytes"}},
       {"attention: {lighthouse: {scorer: gla}}", {"a.yaml:2:", "\"gla\"", "not implemented", "norm, dilated"}},
-      {"attention: {window: -1}", {"a.yaml:2: attention.window is -1; expected a whole number, at least 0"}},
+      {"attention: {window: -1}", {"a.yaml:2: attention.window is -1; expected a whole number from 0"}},
       {"attention: {lighthouse: {window: -1}}", {"a.yaml:2: attention.lighthouse.window is -1"}},
       {"attention: {lighthouse: {window_every: -2}}", {"attention.lighthouse.window_every is -2"}},
       {"model: {sliding_window: -1}", {"a.yaml:2: model.sliding_window is -1"}},
