@@ -125,7 +125,7 @@ void visit(LighthouseSettings& lighthouse, FieldVisitor& v) {
   v.integers("window_layers", lighthouse.window_layers, {-kMaxLayers, kMaxLayers - 1},
              "layers that attend in a window alone (`attention.window`) in Lighthouse steps");
   v.integer("window_every", lighthouse.window_every, {0, kMaxLayers},
-            "n: layers 0, n, 2n, ... too attend in a window alone, unless `dense_layers` has them; 0: no more layers");
+            "n: layers 0, n, 2n, ... attend in a window alone as well, unless `dense_layers` has them; 0: no others");
 }
 
 void visit(DataSource& source, FieldVisitor& v) {
@@ -266,7 +266,8 @@ void visit_fields(RunConfig& config, FieldVisitor& v) {
         inner.integer(
             "window", config.attention.window, {0, kMaxSequence},
             "width of layers that attend in a local window alone: the query's own key and those before it. For "
-            "stages with `attention: window` and for `lighthouse.window_layers`; 0: not set");
+            "stages with `attention: window`, for `lighthouse.window_layers` and for `lighthouse.window_every`; 0: not "
+            "set");
         section(inner, "lighthouse", config.attention.lighthouse, "Lighthouse Attention, for the stages that use it.");
       },
       "How layers attend.");

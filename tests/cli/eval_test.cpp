@@ -36,6 +36,19 @@ TEST_F(Eval, FindsTheLossThatTrainingFound) {
   EXPECT_NEAR(model["loss"].get<double>(), last["validation_loss_dense"].get<double>(), 1e-6);
 }
 
+TEST_F(Eval, AttendsAsTheStageDid) {
+  const Arguments windows{"--set", "attention.window=9", "--set", "stages.1.attention=window"};
+  expect_done(train("windows", windows));
+  expect_done(eval({"--attention", "window", "--out", path("out")}, "windows"));
+  const std::string metrics = read_text(run_folder("windows") / "metrics.jsonl");
+  const Json last = Json::parse(metrics.substr(metrics.rfind('\n', metrics.size() - 2) + 1));
+  const double loss = written("loss.json")["models"][0]["loss"];
+  EXPECT_NEAR(loss, last["validation_loss"].get<double>(), 1e-6);
+  EXPECT_NE(loss, last["validation_loss_dense"].get<double>());
+  expect_refusal(eval({"--attention", "window"}), {"attention.window", "not set"});
+  expect_refusal(eval({"--attention", "flash"}), {"--attention", "window"});
+}
+
 TEST_F(Eval, StaysInsideDocumentsAsTrainingDid) {
   const std::string text = sample_text(800);
   std::vector<uint16_t> tokens(text.begin(), text.end());

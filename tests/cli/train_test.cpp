@@ -132,7 +132,8 @@ TEST_F(Train, ResolvedConfigSaysTheSameAndTrainsTheSame) {
   const Outcome on_cpu =
       lighthouse({"config", path("resolved.yaml"), "--set", "run.device=cpu", "--set", "run.dtype=float32", "--set",
                   "stages.0.recompute=none", "--set", "stages.1.recompute=none"});
-  EXPECT_EQ(read_text(run_folder("again") / "config.yaml"), on_cpu.out);
+  EXPECT_TRUE(on_cpu.out.starts_with(read_text(run_folder("again") / "config.yaml") + "\n# The layers in"))
+      << "more than the layers' attention is appended: " << on_cpu.out;
 }
 
 TEST_F(Train, SameFiguresWithAnyNumberOfThreads) {

@@ -58,6 +58,39 @@ TEST(Config, TrainDataMayBeOnePattern) {
   EXPECT_EQ(config.data.train, (std::vector<DataSource>{{"data/*.bin", 1}}));
 }
 
+TEST(Config, ReadsWindows) {
+  const RunConfig config = parse_config(
+      "model: {num_hidden_layers: 8, sliding_window: 4096, full_attention_layers: [0, -2]}\n"
+      "attention: {window: 1024, lighthouse: {top_k: 32, tile: 16, window: 256, dense_layers: [], window_layers: [2], "
+      "window_every: 4}}\nstages: [{steps: 3, attention: window, dense_every: 2}, {steps: 1}]",
+      "");
+  EXPECT_EQ(config.model.sliding_window, 4096);
+  EXPECT_EQ(config.model.full_attention_layers, (std::vector<int64_t>{0, -2}));
+  EXPECT_EQ(config.attention.window, 1024);
+  EXPECT_EQ(config.attention.lighthouse.window, 256);
+  EXPECT_EQ(config.attention.lighthouse.window_layers, (std::vector<int64_t>{2}));
+  EXPECT_EQ(config.attention.lighthouse.window_every, 4);
+  EXPECT_EQ(config.stages[0].attention, AttentionKind::kWindow);
+  EXPECT_EQ(config.stages[0].name, "window-0");
+  EXPECT_EQ(config.stages[0].dense_every, 2);
+  EXPECT_TRUE(parse_config(to_yaml(config), "") == config) << to_yaml(config);
+}
+
+// What a config says that names no window: what it said before there were any.
+TEST(Config, WithoutWindowsThereAreNone) {
+  const RunConfig config = parse_config(kExample, "");
+  EXPECT_EQ(config.model.sliding_window, 0);
+  EXPECT_EQ(config.attention.window, 0);
+  EXPECT_EQ(config.attention.lighthouse.window, 0);
+  EXPECT_TRUE(config.attention.lighthouse.window_layers.empty());
+  EXPECT_EQ(config.attention.lighthouse.window_every, 0);
+}
+
+TEST(Config, AWindowStageMayStayInsideDocuments) {
+  EXPECT_NO_THROW(parse_config(
+      "attention: {window: 64}\nstages: [{steps: 1, attention: window, data: {document_mask: attention}}]", ""));
+}
+
 TEST(Config, TrainDataMayBeMissing) {
   EXPECT_TRUE(parse_config("stages: [{steps: 1}]", "").data.train.empty());
 }
@@ -95,7 +128,8 @@ TEST(Config, EveryPresetIsAValidModel) {
 TEST(Config, RoundTrip) {
   for (const std::string extra :
        {"", "data: {train: []}", "evaluation: {every: 0}", "optimizer: {epsilon: 1.0e-30, learning_rate: 0.1}",
-        "hardware: {peak_tflops: 989.4}"}) {
+        "hardware: {peak_tflops: 989.4}", "model: {sliding_window: 4096, full_attention_layers: [0, -1]}",
+        "attention: {window: 1024, lighthouse: {window: 256, window_layers: [0, -1], window_every: 3}}"}) {
     std::string text = kExample;
     if (!extra.empty()) text = extra + std::string("\nstages: [{steps: 3, name: \"~\"}, {steps: 20, name: 'null'}]\n");
     const RunConfig config = parse_config(text, "example");

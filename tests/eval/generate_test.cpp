@@ -65,6 +65,21 @@ TEST_F(Generate, EachTokenEqualsThatOfAModelWithoutACache) {
   EXPECT_EQ(tokens.size(), 65U);
 }
 
+// In the prompt and token by token.
+TEST_F(Generate, AWindowOfTheModelsOwnHolds) {
+  const std::vector<int32_t> prompt = random_tokens(12, 50, 3);
+  const std::vector<int32_t> without = continue_prompt(prompt, greedy(40));
+  weights_.config.sliding_window = 4;
+  weights_.config.full_attention_layers = {0};
+  std::vector<int32_t> tokens = prompt;
+  const std::vector<int32_t> generated = continue_prompt(prompt, greedy(40));
+  EXPECT_NE(generated, without) << "the window makes no difference here: the test shows nothing";
+  for (int32_t token : generated) {
+    EXPECT_EQ(token, likeliest_after(tokens)) << "after " << tokens.size() << " tokens";
+    tokens.push_back(token);
+  }
+}
+
 TEST_F(Generate, SeesTheLastTokensOfItsContext) {
   // A quarter of three is none: every token is predicted from exactly the last three.
   std::vector<int32_t> tokens = random_tokens(20, 50, 9);

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "lighthouse/model/attention/lighthouse.h"
 #include "tiny_llama.h"
@@ -23,10 +24,39 @@ TEST(Causality, OfADenseModel) {
   }
 }
 
+/// With windows alone a token is seen for window - 1 positions in each layer, and no further.
+TEST(Causality, WindowsLimitWhatATokenIsSeenBy) {
+  constexpr int64_t kLength = 60;
+  for (const int64_t layers : {1, 2, 3}) {
+    for (const int64_t window : {1, 2, 7}) {
+      ModelConfig config = tiny_config();
+      config.num_hidden_layers = layers;
+      PassSettings pass = dense_pass(1, kLength);
+      pass.kind = AttentionKind::kWindow;
+      pass.attention.window = window;
+      TinyLlama tiny(config, pass);
+      const std::vector<float> before = tiny.evaluate();
+      int32_t* inputs = tiny.inputs.data<int32_t>();
+      const int64_t reach = layers * (window - 1);
+      for (const int64_t t : {0, 1, 17, 40}) {
+        const int32_t token = inputs[t];
+        inputs[t] = (token + 1) % static_cast<int32_t>(config.vocab_size);
+        const std::vector<float> after = tiny.evaluate();
+        inputs[t] = token;
+        for (int64_t j = 0; j < kLength; ++j) {
+          const bool seen = j >= t && j <= t + reach;
+          EXPECT_EQ(after[static_cast<size_t>(j)] != before[static_cast<size_t>(j)], seen)
+              << layers << " layers, window " << window << ": token " << t << ", loss at " << j;
+        }
+      }
+    }
+  }
+}
+
 /// One Lighthouse layer with its memory and a random qkv.
 struct Layer {
-  explicit Layer(const LighthouseSettings& settings, uint32_t seed)
-      : backend(make_cpu_backend()), attention(settings, shape, rope, *backend) {
+  Layer(const LighthouseSettings& settings, uint32_t seed)
+      : backend(make_cpu_backend()), attention(settings, shape, rope, *backend, settings.window) {
     Arena measuring;
     lay_out(measuring);
     arena = Arena(measuring.used());
@@ -43,6 +73,7 @@ struct Layer {
     qkv = in.allocate(MemoryUse::kActivations, {1, shape.sequence_length, shape.qkv_size()});
     out = in.allocate(MemoryUse::kActivations, {1, shape.sequence_length, shape.heads, shape.head_dim});
     attention.lay_out_kept(in);
+    attention.lay_out_recomputed(in);
     attention.lay_out_scratch(in);
   }
 
@@ -60,10 +91,21 @@ struct Layer {
   Tensor qkv, out;
 };
 
-class LighthouseCausality : public testing::TestWithParam<bool> {};
+/// cover_prefix, and the width of the window beside.
+class LighthouseCausality : public testing::TestWithParam<std::tuple<bool, int64_t>> {
+ protected:
+  static bool covers_prefix() { return std::get<0>(GetParam()); }
+  static int64_t window() { return std::get<1>(GetParam()); }
+  static LighthouseSettings settings() {
+    LighthouseSettings result = lighthouse_pass(1, covers_prefix()).attention.lighthouse;
+    result.window = window();
+    return result;
+  }
+};
 
 TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
-  Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, 3);
+  Layer layer(settings(), 3);
+  // With a window select() rotates q and k, and what attend() reads is as select() left it.
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> before = layer.attend();
   const auto row = static_cast<size_t>(layer.shape.heads * layer.shape.head_dim);
@@ -78,7 +120,7 @@ TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
       ASSERT_EQ(after[i], before[i]) << "token " << t << " changed the output at " << i / row;
     }
     // Every token lies under a gathered entry, so something after it changes, unless that falls off the end.
-    if (t < 60) {
+    if (t < 60 || window() > 0) {
       EXPECT_NE(std::vector<float>(after.begin() + static_cast<int64_t>(first), after.end()),
                 std::vector<float>(before.begin() + static_cast<int64_t>(first), before.end()))
           << "token " << t << " has no influence";
@@ -89,16 +131,16 @@ TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
 TEST_P(LighthouseCausality, NoRowIsZeroUnlessThePrefixIsUncovered) {
   int64_t zero_rows = 0;
   for (uint32_t seed = 0; seed < 20; ++seed) {
-    Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, seed);
+    Layer layer(settings(), seed);
     layer.attention.forward(layer.stream, layer.out, layer.qkv);
     for (int64_t t = 0; t < 64; ++t) {
       bool zero = true;
       for (float value : floats_of(layer.out.slice(1, t, t + 1))) zero = zero && value == 0;
-      EXPECT_TRUE(!zero || t < 3) << "only positions before p^(L-1) - 1 may stay uncovered";
+      EXPECT_TRUE(!zero || (t < 3 && window() == 0)) << "only positions before p^(L-1) - 1 may stay uncovered";
       zero_rows += zero;
     }
   }
-  if (GetParam()) {
+  if (covers_prefix() || window() > 0) {
     EXPECT_EQ(zero_rows, 0);
   } else {
     EXPECT_GT(zero_rows, 0) << "the seeds do not show what cover_prefix is for";
@@ -106,10 +148,10 @@ TEST_P(LighthouseCausality, NoRowIsZeroUnlessThePrefixIsUncovered) {
 }
 
 TEST_P(LighthouseCausality, IndicesAreTheCallersToHold) {
-  Layer layer(lighthouse_pass(1, GetParam()).attention.lighthouse, 3);
+  Layer layer(settings(), 3);
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> first = layer.attend();
-  Layer other(lighthouse_pass(1, GetParam()).attention.lighthouse, 4);
+  Layer other(settings(), 4);
   other.attention.select(other.stream, other.qkv);
   std::copy_n(layer.attention.indices().data<int32_t>(), layer.attention.indices().numel(),
               other.attention.indices().data<int32_t>());
@@ -117,7 +159,9 @@ TEST_P(LighthouseCausality, IndicesAreTheCallersToHold) {
   EXPECT_EQ(other.attend(), first);
 }
 
-INSTANTIATE_TEST_SUITE_P(CoverPrefix, LighthouseCausality, testing::Bool());
+// A window is seen by every query, so that no row is empty and every token has influence.
+INSTANTIATE_TEST_SUITE_P(Settings, LighthouseCausality,
+                         testing::Combine(testing::Bool(), testing::Values(0, 1, 9, 64)));
 
 }  // namespace
 }  // namespace lighthouse

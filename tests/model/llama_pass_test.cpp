@@ -13,11 +13,34 @@
 namespace lighthouse {
 namespace {
 
-class LlamaPass : public testing::TestWithParam<AttentionKind> {
+PassSettings window_pass(int64_t batch) {
+  PassSettings settings = dense_pass(batch, 64);
+  settings.kind = AttentionKind::kWindow;
+  settings.attention.window = 11;
+  return settings;
+}
+
+PassSettings lighthouse_beside_window(int64_t batch) {
+  PassSettings settings = lighthouse_pass(batch);
+  settings.attention.lighthouse.window = 5;
+  return settings;
+}
+
+PassSettings window_then_lighthouse(int64_t batch) {
+  PassSettings settings = lighthouse_beside_window(batch);
+  settings.attention.window = 11;
+  settings.attention.lighthouse.window_layers = {0};
+  return settings;
+}
+
+struct PassKind {
+  const char* name;
+  PassSettings (*of)(int64_t batch);
+};
+
+class LlamaPass : public testing::TestWithParam<PassKind> {
  protected:
-  static PassSettings pass(int64_t batch = 2) {
-    return GetParam() == AttentionKind::kLighthouse ? lighthouse_pass(batch) : dense_pass(batch, 64);
-  }
+  static PassSettings pass(int64_t batch = 2) { return GetParam().of(batch); }
 };
 
 TEST_P(LlamaPass, EvaluationGivesTheBitsOfTraining) {
@@ -104,8 +127,13 @@ TEST_P(LlamaPass, LogitsAreThoseThatLossesAreMadeOf) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kinds, LlamaPass, testing::Values(AttentionKind::kDense, AttentionKind::kLighthouse),
-                         [](const auto& kind) { return std::string(name_of(kind.param)); });
+INSTANTIATE_TEST_SUITE_P(Kinds, LlamaPass,
+                         testing::Values(PassKind{"dense", [](int64_t batch) { return dense_pass(batch, 64); }},
+                                         PassKind{"window", window_pass},
+                                         PassKind{"lighthouse", [](int64_t batch) { return lighthouse_pass(batch); }},
+                                         PassKind{"lighthouse_beside_window", lighthouse_beside_window},
+                                         PassKind{"window_then_lighthouse", window_then_lighthouse}),
+                         [](const auto& kind) { return std::string(kind.param.name); });
 
 /// Two passes laid out over the same memory, the weights beside it.
 struct SharedMemory {
@@ -162,6 +190,32 @@ TEST(LlamaOverlay, PassesOverTheSameMemoryDoNotDisturbEachOther) {
     shared.second.loss(stream, shared.weights, shared.targets);
     EXPECT_EQ(floats_of(shared.second.losses()), dense_losses);
   }
+}
+
+TEST(LlamaWindows, OneThatHidesNothingHasTheBitsOfDense) {
+  TinyLlama dense(tiny_config(), dense_pass(2, 64));
+  PassSettings wide = window_pass(2);
+  wide.attention.window = 64;
+  TinyLlama window(tiny_config(), wide);
+  ModelConfig config = tiny_config();
+  config.sliding_window = 64;
+  TinyLlama own(config, dense_pass(2, 64));
+  for (TinyLlama* tiny : {&dense, &window, &own}) tiny->forward_backward();
+  for (TinyLlama* tiny : {&window, &own}) {
+    EXPECT_EQ(tiny->losses(), dense.losses());
+    EXPECT_EQ(floats_of(tiny->gradients.flat), floats_of(dense.gradients.flat));
+  }
+}
+
+TEST(LlamaWindows, AModelsOwnHasTheBitsOfAWindowStage) {
+  TinyLlama stage(tiny_config(), window_pass(2));
+  ModelConfig config = tiny_config();
+  config.sliding_window = 11;
+  TinyLlama own(config, dense_pass(2, 64));
+  stage.forward_backward();
+  own.forward_backward();
+  EXPECT_EQ(own.losses(), stage.losses());
+  EXPECT_EQ(floats_of(own.gradients.flat), floats_of(stage.gradients.flat));
 }
 
 TEST(LlamaSettings, ImpossibleLighthouseSettingsAreRefused) {

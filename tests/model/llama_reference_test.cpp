@@ -20,7 +20,10 @@ ReferenceLlama reference_of(TinyLlama& tiny) {
     const std::vector<float> values = floats_of(parameter.tensor);
     reference.weights[parameter.name] = Values(values.begin(), values.end());
   }
+  const auto layers = attention_of_layers(tiny.settings.kind, tiny.settings.attention, tiny.config);
   for (int64_t layer = 0; layer < tiny.config.num_hidden_layers; ++layer) {
+    const int64_t window = layers[static_cast<size_t>(layer)].window;
+    if (window > 0) reference.windows[layer] = window;
     const auto* lighthouse = dynamic_cast<const LighthouseAttention*>(&tiny.model.attention(layer));
     if (lighthouse == nullptr) continue;
     const int32_t* entries = lighthouse->indices().data<int32_t>();
@@ -136,6 +139,66 @@ TEST(LlamaReference, LighthouseAmongDenseLayersTiedDilated) {
   ASSERT_EQ(dynamic_cast<LighthouseAttention*>(&tiny.model.attention(0)), nullptr);
   ASSERT_NE(dynamic_cast<LighthouseAttention*>(&tiny.model.attention(1)), nullptr);
   expect_reference(tiny);
+}
+
+TEST(LlamaReference, Windows) {
+  PassSettings pass = dense_pass(2, 17);
+  pass.kind = AttentionKind::kWindow;
+  pass.attention.window = 5;
+  TinyLlama tiny(tiny_config(), pass);
+  expect_reference(tiny);
+  EXPECT_EQ(reference_of(tiny).windows, (std::map<int64_t, int64_t>{{0, 5}, {1, 5}}));
+}
+
+TEST(LlamaReference, LighthouseWithAWindow) {
+  for (const int64_t window : {1, 7, 64}) {
+    SCOPED_TRACE(testing::Message() << "window " << window);
+    PassSettings pass = lighthouse_pass(1);
+    pass.attention.lighthouse.window = window;
+    TinyLlama tiny(tiny_config(), pass);
+    expect_reference(tiny);
+    const ReferenceLlama reference = reference_of(tiny);
+    EXPECT_EQ(reference.windows, (std::map<int64_t, int64_t>{{0, window}, {1, window}}));
+    EXPECT_EQ(reference.selections.size(), 2U);
+  }
+}
+
+TEST(LlamaReference, LighthouseWithAWindowDilatedTwoSequences) {
+  PassSettings pass = lighthouse_pass(2, false);
+  pass.attention.lighthouse.window = 10;
+  pass.attention.lighthouse.scorer = Scorer::kDilated;
+  pass.attention.lighthouse.dilation = 4;
+  TinyLlama tiny(tiny_config(), pass);
+  expect_reference(tiny);
+}
+
+TEST(LlamaReference, EveryKindOfLayer) {
+  ModelConfig config = tiny_config();
+  config.num_hidden_layers = 4;
+  PassSettings pass = lighthouse_pass(1);
+  pass.attention.window = 9;
+  pass.attention.lighthouse.window = 5;
+  pass.attention.lighthouse.dense_layers = {1};
+  pass.attention.lighthouse.window_layers = {0, -1};
+  TinyLlama tiny(config, pass);
+  expect_reference(tiny);
+  EXPECT_EQ(reference_of(tiny).windows, (std::map<int64_t, int64_t>{{0, 9}, {2, 5}, {3, 9}}));
+}
+
+TEST(LlamaReference, AWindowOfTheModelsOwn) {
+  ModelConfig config = tiny_config();
+  config.num_hidden_layers = 3;
+  config.sliding_window = 6;
+  config.full_attention_layers = {-2};
+  TinyLlama dense(config, dense_pass(2, 19));
+  expect_reference(dense);
+  EXPECT_EQ(reference_of(dense).windows, (std::map<int64_t, int64_t>{{0, 6}, {2, 6}}));
+
+  PassSettings pass = lighthouse_pass(1);
+  pass.attention.lighthouse.window = 4;
+  TinyLlama lighthouse(config, pass);
+  expect_reference(lighthouse);
+  EXPECT_EQ(reference_of(lighthouse).windows, (std::map<int64_t, int64_t>{{0, 6}, {1, 4}, {2, 6}}));
 }
 
 TEST(LlamaReference, GradientsAddUpOverMicroBatches) {

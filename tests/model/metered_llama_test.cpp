@@ -41,6 +41,16 @@ TEST(MeteredLlamaTest, CountsWhatTheFormulaSays) {
     // Forward 2 N C and backward 5 N C: the formula gives no credit for computing the scores again.
     EXPECT_EQ(counted_flops(*backend, config, settings, false), 2 * tokens * 7.0 * 48 * 32);
     EXPECT_GT(counted_flops(*backend, config, lighthouse_pass(2), true), 0);
+
+    PassSettings window = dense_pass(2, 48);
+    window.kind = AttentionKind::kWindow;
+    window.attention.window = 10;
+    const double pairs = 10 * 11 / 2 + 38 * 10;  // of a sequence: a query sees at most 10 keys
+    EXPECT_EQ(counted_flops(*backend, config, window, false), 2 * 2 * 14.0 * pairs * 32) << "forward 4, backward 10";
+    PassSettings beside = lighthouse_pass(2);
+    const double alone = counted_flops(*backend, config, beside, false);
+    beside.attention.lighthouse.window = 10;
+    EXPECT_EQ(counted_flops(*backend, config, beside, false) - alone, 2 * 2 * 14.0 * (pairs + 16 * 10) * 32);
   }
 }
 

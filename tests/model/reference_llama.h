@@ -30,6 +30,7 @@ class ReferenceLlama {
 
   std::map<std::string, Values> weights;             // under Hugging Face's names
   std::map<int64_t, ReferenceSelection> selections;  // of the Lighthouse layers
+  std::map<int64_t, int64_t> windows;                // widths, of layers with a window, alone or beside Lighthouse
 
   /// [B N, V], V without padding.
   Values logits(const std::vector<int32_t>& tokens) const {
@@ -47,9 +48,7 @@ class ReferenceLlama {
       const Values v = linear(normed, at(name + "self_attn.v_proj"), c);
       rotate(q, config_.num_attention_heads);
       rotate(k, config_.num_key_value_heads);
-      const auto selection = selections.find(layer);
-      const Values attended = selection == selections.end() ? dense(q, k, v) : lighthouse(q, k, v, selection->second);
-      add(x, linear(attended, at(name + "self_attn.o_proj"), c));
+      add(x, linear(attend(layer, q, k, v), at(name + "self_attn.o_proj"), c));
       const Values middle = rmsnorm(x, at(name + "post_attention_layernorm"));
       Values gate = linear(middle, at(name + "mlp.gate_proj"), c);
       const Values up = linear(middle, at(name + "mlp.up_proj"), c);
@@ -130,20 +129,33 @@ class ReferenceLlama {
     }
   }
 
-  /// One head: rows of q, k, v [R, D], each row sees itself and those before it.
-  static Values one_head(const Values& q, const Values& k, const Values& v, int64_t head_dim) {
+  Values attend(int64_t layer, const Values& q, const Values& k, const Values& v) const {
+    const auto selection = selections.find(layer);
+    const auto window = windows.find(layer);
+    if (selection == selections.end()) return causal(q, k, v, window == windows.end() ? length_ : window->second);
+    Values result = lighthouse(q, k, v, selection->second);
+    if (window == windows.end()) return result;
+    add(result, causal(q, k, v, window->second));
+    for (double& value : result) value /= 2;
+    return result;
+  }
+
+  /// One head: rows of q, k, v [R, D], each row sees itself and the `window` - 1 before it.
+  static Values one_head(const Values& q, const Values& k, const Values& v, int64_t head_dim, int64_t window) {
     const auto d = static_cast<size_t>(head_dim);
     const size_t rows = q.size() / d;
     Values out(q.size());
     for (size_t i = 0; i < rows; ++i) {
+      const auto w = static_cast<size_t>(window);
+      const size_t first = i + 1 > w ? i + 1 - w : 0;
       Values weight(i + 1);
       double sum = 0;
-      for (size_t j = 0; j <= i; ++j) {
+      for (size_t j = first; j <= i; ++j) {
         double score = 0;
         for (size_t x = 0; x < d; ++x) score += q[i * d + x] * k[j * d + x];
         sum += weight[j] = std::exp(score / std::sqrt(static_cast<double>(d)));
       }
-      for (size_t j = 0; j <= i; ++j) {
+      for (size_t j = first; j <= i; ++j) {
         for (size_t x = 0; x < d; ++x) out[i * d + x] += weight[j] / sum * v[j * d + x];
       }
     }
@@ -182,9 +194,9 @@ class ReferenceLlama {
     return out;
   }
 
-  Values dense(const Values& q, const Values& k, const Values& v) const {
+  Values causal(const Values& q, const Values& k, const Values& v, int64_t window) const {
     return every_head(q, k, v, [&](const Values& a, const Values& b, const Values& c, int64_t, int64_t) {
-      return one_head(a, b, c, config_.head_dim());
+      return one_head(a, b, c, config_.head_dim(), window);
     });
   }
 
@@ -194,7 +206,7 @@ class ReferenceLlama {
       const auto first = selection.entries.begin() + (sequence * config_.num_key_value_heads + kv) * s;
       std::vector<std::pair<int64_t, int64_t>> spans;  // first token, tokens
       for (auto entry = first; entry != first + s; ++entry) spans.push_back(span_of(*entry, selection.shape));
-      const Values rows = one_head(mean(a, spans), mean(b, spans), mean(c, spans), config_.head_dim());
+      const Values rows = one_head(mean(a, spans), mean(b, spans), mean(c, spans), config_.head_dim(), s);
       return scatter(rows, spans);
     });
   }

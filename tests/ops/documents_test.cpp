@@ -44,8 +44,8 @@ TEST_F(DocumentsTest, AttendAsIfEachWereAlone) {
   const auto scratch = scratch_of(std::max(backend_->attention_forward_scratch(q_shape, kv_heads),
                                            backend_->attention_backward_scratch(q_shape, kv_heads)));
   Floats out(q_shape), lse({1, heads, n}), dq(q_shape), dk(kv_shape), dv(kv_shape);
-  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, documents);
-  backend_->attention_backward(stream_, dq, dk, dv, scratch, dout, out, lse, q, k, v, documents);
+  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {0, documents});
+  backend_->attention_backward(stream_, dq, dk, dv, scratch, dout, out, lse, q, k, v, {0, documents});
 
   for (int64_t begin = 0; const int64_t length : lengths) {
     const auto alone = [&](const Tensor& x) { return x.slice(1, begin, begin + length); };
@@ -71,7 +71,7 @@ TEST_F(DocumentsTest, OneDocumentIsAllOfIt) {
   std::vector<int32_t> zeros(600, 0);
   const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2));
   Floats out(shape), lse({2, 2, 300}), plain(shape), plain_lse({2, 2, 300});
-  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {{zeros.data(), {2, 300}, DType::kInt32}, {}});
+  backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {0, {{zeros.data(), {2, 300}, DType::kInt32}, {}}});
   backend_->attention_forward(stream_, plain, plain_lse, scratch, q, k, v);
   EXPECT_EQ(out.values, plain.values);
 }
@@ -83,9 +83,9 @@ TEST_F(DocumentsTest, RefusesStartsThatAreNone) {
   const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1));
   for (std::vector<int32_t> starts :
        {std::vector<int32_t>{0, 2, 2, 2}, std::vector<int32_t>{0, 1, 0, 0}, std::vector<int32_t>{-1, 0, 0, 0}}) {
-    EXPECT_THROW(
-        backend_->attention_forward(stream_, out, lse, scratch, x, x, x, {{starts.data(), {1, 4}, DType::kInt32}, {}}),
-        std::logic_error);
+    EXPECT_THROW(backend_->attention_forward(stream_, out, lse, scratch, x, x, x,
+                                             {0, {{starts.data(), {1, 4}, DType::kInt32}, {}}}),
+                 std::logic_error);
   }
 }
 

@@ -126,6 +126,60 @@ TEST_F(LighthouseGatherTest, RotatesQueriesAndKeysOnTheWay) {
   }
 }
 
+// Beside a window: half of the branches' sum, whether the window's branch lies in the output or apart.
+TEST_F(LighthouseGatherTest, ScatterBesideAWindowIsTheMeanOfBoth) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const LighthouseCase c = random_lighthouse_case(seed);
+    const Selected selected = select(c, seed);
+    const int64_t heads = c.groups * c.group;
+    const Shape full{c.batch, c.shape.sequence_length, heads, kHeadDim};
+    const Floats y = random_floats({c.batch, c.shape.gathered(), heads, kHeadDim}, seed + 1);
+    const Floats window = random_floats(full, seed + 2);
+    std::vector<double> expected = values_of(window);
+    for_each_pair(c, selected.indices, heads, true,
+                  [&](size_t row, size_t token, double weight) { expected[token] += weight * y.values[row]; });
+    for (double& value : expected) value /= 2;
+
+    const Floats apart(full), in_place = random_floats(full, seed + 2);
+    backend_->lighthouse_scatter(stream_, apart, y, selected, c.shape, window);
+    backend_->lighthouse_scatter(stream_, in_place, y, selected, c.shape, in_place);
+    ASSERT_TRUE(close(apart, expected, 1e-6)) << "seed " << seed;
+    EXPECT_EQ(in_place.values, apart.values) << "seed " << seed;
+  }
+}
+
+TEST_F(LighthouseGatherTest, GatherBackwardBesideAWindowHalvesTheSumAndRotatesItBack) {
+  for (uint32_t seed = 0; seed < 20; ++seed) {
+    const LighthouseCase c = random_lighthouse_case(seed);
+    const Selected selected = select(c, seed);
+    const int64_t heads = c.groups * (c.group + 2), length = c.shape.sequence_length, rotated = heads - c.groups;
+    const Shape full{c.batch, length, heads, kHeadDim};
+    Floats cos({length, kHeadDim / 2}), sin({length, kHeadDim / 2});
+    backend_->rope_table(stream_, cos, sin, 50);
+    const Floats y = random_floats({c.batch, c.shape.gathered(), heads, kHeadDim}, seed + 1);
+    const Floats window = random_floats(full, seed + 2);
+    Floats expected(full);
+    std::vector<double> sum = values_of(window);
+    for_each_pair(c, selected.indices, heads, false,
+                  [&](size_t row, size_t token, double weight) { sum[token] += weight * y.values[row]; });
+    for (size_t i = 0; i < sum.size(); ++i) expected.values[i] = static_cast<float>(sum[i] / 2);
+    backend_->rope_backward(stream_, expected.tensor.slice(2, 0, rotated), cos, sin);
+
+    const Floats apart(full);
+    Strided in_place(full, 1, 1, 0);
+    backend_->lighthouse_gather_backward(stream_, apart, y, selected, cos, sin, c.shape, window);
+    for (int64_t b = 0; b < c.batch; ++b) {
+      for (int64_t token = 0; token < length; ++token) {
+        std::copy_n(window.tensor.select(0, b).select(0, token).data<float>(), heads * kHeadDim,
+                    in_place.view.select(0, b).select(0, token).data<float>());
+      }
+    }
+    backend_->lighthouse_gather_backward(stream_, in_place.view, y, selected, cos, sin, c.shape, in_place.view);
+    ASSERT_TRUE(close(apart, values_of(expected), 2e-6)) << "seed " << seed;
+    EXPECT_EQ(values_of(in_place.view), values_of(apart)) << "seed " << seed;
+  }
+}
+
 // With the selection held fixed, no value flows back in time: through gather, attention and scatter.
 TEST_F(LighthouseGatherTest, ChangingATokenChangesNothingBeforeIt) {
   for (uint32_t seed = 0; seed < 20; ++seed) {

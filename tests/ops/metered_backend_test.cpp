@@ -85,10 +85,56 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   EXPECT_EQ(backward.bytes, 24 * heads + 4 * 80);
 
   const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v, documents);
+  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {0, documents});
   const OperationCost inside_documents = counted();
   EXPECT_EQ(inside_documents.flops, flops) << "where they start is not known";
   EXPECT_EQ(inside_documents.bytes, 12 * heads + 4 * 80 + 4 * 20);
+}
+
+/// Pairs of a query and a key that it sees, counted one by one.
+double pairs_in_window(int64_t length, int64_t window) {
+  double pairs = 0;
+  for (int64_t i = 0; i < length; ++i) pairs += static_cast<double>(std::min(i + 1, window));
+  return pairs;
+}
+
+TEST_F(MeteredBackendTest, CountsThePairsOfAWindow) {
+  const Tensor qkv = nowhere({2, 10, 8, 16}, DType::kBFloat16);
+  const Tensor q = qkv.slice(2, 0, 4), k = qkv.slice(2, 4, 6), v = qkv.slice(2, 6, 8);
+  const Tensor out = nowhere({2, 10, 4, 16}, DType::kBFloat16), lse = nowhere({2, 4, 10});
+  const double heads = 2 * 2 * 10 * 16;  // bytes of one head of all tokens
+  for (const int64_t window : {1, 3, 9}) {
+    const double flops = 4.0 * 2 * 4 * 16 * pairs_in_window(10, window);
+    meter_.attention_forward(stream_, out, lse, none_, q, k, v, {window, {}});
+    const OperationCost forward = counted();
+    EXPECT_EQ(forward.kind, "window attention forward");
+    EXPECT_EQ(forward.work, Work::kAttentionForward);
+    EXPECT_EQ(forward.flops, flops) << window;
+    EXPECT_EQ(forward.bytes, 12 * heads + 4 * 80) << "every key and value is read, whatever the window";
+    meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {window, {}});
+    const OperationCost backward = counted();
+    EXPECT_EQ(backward.kind, "window attention backward");
+    EXPECT_EQ(backward.work, Work::kAttentionBackward);
+    EXPECT_EQ(backward.flops, 2.5 * flops) << window;
+    EXPECT_EQ(backward.bytes, 24 * heads + 4 * 80);
+  }
+  const double dense = causal_attention_flops(q.shape(), 0);
+  EXPECT_EQ(causal_attention_flops(q.shape(), 10), dense) << "a window that hides nothing costs what dense costs";
+  EXPECT_EQ(causal_attention_flops(q.shape(), 1000), dense);
+
+  const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
+  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {3, documents});
+  EXPECT_EQ(counted().bytes, 12 * heads + 4 * 80 + 4 * 20);
+}
+
+TEST_F(MeteredBackendTest, DecodingInAWindowReadsItsKeysAlone) {
+  const Tensor cache = nowhere({100, 2, 8}), out = nowhere({4, 8}), qkv = nowhere({8, 8}), angles = nowhere({100, 4});
+  const Tensor position = nowhere({1}, DType::kInt32);
+  const double token = 4 * (32 + 64), row = 4 * 2 * 2 * 8;  // bytes: of out and qkv; of a key and a value
+  for (const auto &[window, rows] : {std::pair{0, 100}, std::pair{1, 1}, std::pair{30, 30}, std::pair{300, 100}}) {
+    meter_.attention_decode(stream_, out, cache, cache, none_, qkv, angles, angles, position, window);
+    expect_traffic("attention decode", token + rows * row);
+  }
 }
 
 TEST_F(MeteredBackendTest, CountsLayers) {
@@ -163,10 +209,14 @@ TEST_F(MeteredBackendTest, CountsLighthouse) {
   expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
   meter_.lighthouse_gather(stream_, rows_of_qkv, qkv, selection, {}, {}, shape);
   expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows));
-  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape);
+  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, {});
   expect_traffic("lighthouse gather backward", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
-  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape);
+  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, qkv);
+  expect_traffic("lighthouse gather backward", 4 * (4 * full + 2 * some + in_rows + 2 * 64 * 4));
+  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape, {});
   expect_traffic("lighthouse scatter", 4 * (full + some + in_rows));
+  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape, q);
+  expect_traffic("lighthouse scatter", 4 * (2 * full + some + in_rows));
   meter_.lighthouse_scatter_backward(stream_, rows_of_q, q, selection, shape);
   expect_traffic("lighthouse scatter backward", 4 * (full + some + in_rows));
 }
@@ -240,7 +290,7 @@ TEST_F(MeteredBackendTest, ForwardsTheRestAndCapturesNothing) {
   EXPECT_EQ(meter.description(), backend_->description());
   EXPECT_EQ(meter.logits_bytes(), backend_->logits_bytes());
   EXPECT_EQ(meter.rmsnorm_backward_scratch(300, 64), backend_->rmsnorm_backward_scratch(300, 64));
-  EXPECT_EQ(meter.attention_backward_scratch({2, 64, 4, 16}, 2, false),
+  EXPECT_EQ(meter.attention_backward_scratch({2, 64, 4, 16}, 2, false, 0),
             backend_->attention_backward_scratch({2, 64, 4, 16}, 2));
   EXPECT_EQ(meter.reduction_scratch(100000), backend_->reduction_scratch(100000));
   EXPECT_EQ(meter.allocate(64).bytes(), 64);
@@ -260,8 +310,12 @@ TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
   EXPECT_EQ(backend->hardware().memory_bytes, int64_t{80} << 30);
   EXPECT_EQ(backend->linear_scratch(), cuda_scratch::linear());
   const Shape q{2, 4096, 4, 64};
-  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false),
+  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false, 0),
             cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20));
+  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false, 100),
+            cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20, false, 100));
+  EXPECT_LT(backend->attention_backward_scratch(q, 2, false, 100), backend->attention_backward_scratch(q, 2, false, 0))
+      << "workspace is for the keys that queries see";
 
   Arena arena;
   const Tensor x = arena.allocate(MemoryUse::kActivations, {10, 10}, backend->dtype());

@@ -101,6 +101,29 @@ TEST_F(ThreadsTest, Attention) {
   expect_same_bits("dv", kv_shape, [&](const Tensor& to) { backward(dq, dk, to); });
 }
 
+TEST_F(ThreadsTest, AttentionInAWindow) {
+  const Shape q_shape{1, 900, 4, 16}, kv_shape{1, 900, 2, 16};
+  const Floats q = random_floats(q_shape, 1), k = random_floats(kv_shape, 2), v = random_floats(kv_shape, 3);
+  const Floats dout = random_floats(q_shape, 4);
+  for (const int64_t window : {1, 37, 300, 899}) {
+    const AttentionMask mask{window, {}};
+    Floats out(q_shape), lse({1, 4, 900}), dq(q_shape), dk(kv_shape), dv(kv_shape);
+    const auto forward = [&](const Tensor& to) {
+      const auto scratch = scratch_of(backend_->attention_forward_scratch(q_shape, 2, false, window));
+      backend_->attention_forward(stream_, to, lse, scratch, q, k, v, mask);
+    };
+    expect_same_bits("attention_forward", q_shape, forward);
+    forward(out);
+    const auto backward = [&](const Tensor& to_q, const Tensor& to_k, const Tensor& to_v) {
+      const auto scratch = scratch_of(backend_->attention_backward_scratch(q_shape, 2, false, window));
+      backend_->attention_backward(stream_, to_q, to_k, to_v, scratch, dout, out, lse, q, k, v, mask);
+    };
+    expect_same_bits("dq", q_shape, [&](const Tensor& to) { backward(to, dk, dv); });
+    expect_same_bits("dk", kv_shape, [&](const Tensor& to) { backward(dq, to, dv); });
+    expect_same_bits("dv", kv_shape, [&](const Tensor& to) { backward(dq, dk, to); });
+  }
+}
+
 TEST_F(ThreadsTest, ScratchPlannedForFewerThreadsIsEnough) {
   const Shape shape{1, 700, 2, 8};
   const Floats q = random_floats(shape, 1);

@@ -35,6 +35,7 @@ class History {
 
 constexpr auto kD = AttentionKind::kDense;
 constexpr auto kL = AttentionKind::kLighthouse;
+constexpr auto kW = AttentionKind::kWindow;
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 TEST(Comparison, ValidationIsInterpolatedBetweenMeasurements) {
@@ -83,6 +84,16 @@ TEST(Comparison, StagesAreSummedUp) {
   EXPECT_EQ(stages[1].steps, 2);
   EXPECT_DOUBLE_EQ(stages[1].tokens_per_second, 200);
   EXPECT_TRUE(summarise_stages(RunHistory()).empty());
+}
+
+TEST(Comparison, AWindowStageIsOne) {
+  History h;
+  h.add("local", kW, {5, 5}).add("local", kD, {5}).add("sparse", kD, {5}).add("sparse", kL, {5}).add("end", kD, {4});
+  const std::vector<StageSummary> stages = summarise_stages(h.history_);
+  ASSERT_EQ(stages.size(), 3U);
+  EXPECT_EQ(stages[0].attention, kW) << "of most of its steps";
+  EXPECT_EQ(stages[1].attention, kL) << "every second step is dense";
+  EXPECT_EQ(stages[2].attention, kD);
 }
 
 TEST(Comparison, ASwitchJumpsAndRecovers) {

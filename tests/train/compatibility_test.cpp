@@ -51,6 +51,21 @@ TEST_F(Compatibility, WhatChangesStepsAlreadyMadeIsRefusedByName) {
                              "attention.lighthouse.top_k"}));
 }
 
+TEST_F(Compatibility, TheKindsOfLayersMayNotChange) {
+  now_.attention.window = 9;
+  now_.attention.lighthouse.window = 5;
+  now_.attention.lighthouse.window_layers = {-1};
+  now_.attention.lighthouse.window_every = 2;
+  now_.model.sliding_window = 30;
+  now_.model.full_attention_layers = {0};
+  EXPECT_EQ(refused(),
+            (Keys{"attention.window", "attention.lighthouse.window", "attention.lighthouse.window_layers",
+                  "attention.lighthouse.window_every", "model.sliding_window", "model.full_attention_layers"}));
+  now_ = before_;
+  now_.stages[0].attention = AttentionKind::kWindow;
+  EXPECT_EQ(refused(3), Keys{"stages.0.attention"});
+}
+
 TEST_F(Compatibility, BothValuesAreShown) {
   now_.optimizer.beta2 = 0.75;
   const std::string message = refusal([&] { check_resumable(before_, now_, 7, "CHECKPOINT"); });
@@ -120,6 +135,9 @@ TEST_F(Compatibility, ABranchMayChangeAllButTheModel) {
   now_.run.seed = 3;
   now_.batch.global_batch_size = 8;
   now_.model.rope_theta = 500000;
+  now_.model.sliding_window = 30;
+  now_.model.full_attention_layers = {0};
+  now_.attention.lighthouse.window = 5;
   resolve_stages(now_);
   EXPECT_NO_THROW(check_same_model(before_, now_, "CHECKPOINT"));
   now_.model.num_key_value_heads = 2;
@@ -137,6 +155,14 @@ TEST_F(Compatibility, ARunIsResumedWithMoreSteps) {
   EXPECT_EQ(recorder.steps[1].step, 11);
   EXPECT_EQ(recorder.steps[1].learning_rate, learning_rate_of_step(now_, 10));
   EXPECT_EQ(recorder.validations.size(), 2U);
+}
+
+TEST_F(Compatibility, ARunIsNotResumedWithAnotherWindow) {
+  train(before_);
+  const std::string metrics = read_file(in_run(before_, "metrics.jsonl"));
+  now_.attention.lighthouse.window = 5;
+  EXPECT_TRUE(contains(refusal([&] { train(now_, resuming()); }), "attention.lighthouse.window: 0 there, 5 now"));
+  EXPECT_EQ(read_file(in_run(before_, "metrics.jsonl")), metrics);
 }
 
 TEST_F(Compatibility, ARunWithOtherSettingsIsNotResumed) {

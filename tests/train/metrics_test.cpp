@@ -89,6 +89,24 @@ TEST_F(MetricsTest, LinesHaveTheDocumentedKeys) {
   for (const char* key : {"step", "validation_loss", "validation_loss_dense"}) EXPECT_TRUE(second.contains(key)) << key;
 }
 
+TEST_F(MetricsTest, EveryKindOfAttentionReadsBack) {
+  MetricsLog log(path_);
+  const std::vector<AttentionKind> kinds{AttentionKind::kDense, AttentionKind::kWindow, AttentionKind::kLighthouse};
+  for (const AttentionKind kind : kinds) {
+    StepMetrics metrics = step(1);
+    metrics.attention = kind;
+    log.append(metrics);
+  }
+  log.flush();
+  const std::vector<std::string> lines = lines_of(path_);
+  const RunHistory history = read_history(path_);
+  ASSERT_EQ(history.steps.size(), 3U);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(history.steps[i].attention, kinds[i]);
+    EXPECT_EQ(nlohmann::json::parse(lines[i])["attention"], name_of(kinds[i]));
+  }
+}
+
 TEST_F(MetricsTest, ALossThatIsNoNumberStaysNone) {
   MetricsLog log(path_);
   StepMetrics metrics = step(1);

@@ -47,7 +47,8 @@ class LlamaDecoder {
   int64_t context_;
   double rope_theta_;
   Backend& backend_;
-  RopeTable rope_;  // [M, D/2]
+  RopeTable rope_;                // [M, D/2]
+  std::vector<int64_t> windows_;  // of each layer, the model's own; 0: none
   std::vector<Cache> caches_;
   Tensor residual_;           // [1, C]
   Tensor qkv_;                // [1, (H + 2 G) D]
