@@ -7,6 +7,7 @@ LlamaDecoder::LlamaDecoder(const ModelConfig& config, int64_t context, double ro
       context_(context),
       rope_theta_(rope_theta),
       backend_(backend),
+      windows_(config.sliding_windows()),
       caches_(static_cast<size_t>(config.num_hidden_layers)) {
   config.check();
 }
@@ -51,7 +52,7 @@ void LlamaDecoder::forward(const Stream& stream, const Parameters& weights, cons
     const LayerParameters& layer = weights.layers[i];
     backend_.token_norm_linear(stream, qkv_, residual_, layer.input_layernorm, epsilon, layer.qkv);
     backend_.attention_decode(stream, attended_, caches_[i].keys, caches_[i].values, attention_scratch_, heads,
-                              rope_.cos, rope_.sin, position);
+                              rope_.cos, rope_.sin, position, windows_[i]);
     backend_.token_linear_add(stream, residual_, attended_.view({1, attended_.numel()}), layer.o_proj);
     backend_.token_norm_swiglu(stream, activated_, residual_, layer.post_attention_layernorm, epsilon, layer.gate_up);
     backend_.token_linear_add(stream, residual_, activated_, layer.down_proj);

@@ -65,6 +65,21 @@ TEST_F(Generate, EachTokenEqualsThatOfAModelWithoutACache) {
   EXPECT_EQ(tokens.size(), 65U);
 }
 
+// In the prompt and token by token.
+TEST_F(Generate, AWindowOfTheModelsOwnHolds) {
+  const std::vector<int32_t> prompt = random_tokens(12, 50, 3);
+  const std::vector<int32_t> without = continue_prompt(prompt, greedy(40));
+  weights_.config.sliding_window = 4;
+  weights_.config.full_attention_layers = {0};
+  std::vector<int32_t> tokens = prompt;
+  const std::vector<int32_t> generated = continue_prompt(prompt, greedy(40));
+  EXPECT_NE(generated, without) << "the window makes no difference here: the test shows nothing";
+  for (int32_t token : generated) {
+    EXPECT_EQ(token, likeliest_after(tokens)) << "after " << tokens.size() << " tokens";
+    tokens.push_back(token);
+  }
+}
+
 TEST_F(Generate, SeesTheLastTokensOfItsContext) {
   // A quarter of three is none: every token is predicted from exactly the last three.
   std::vector<int32_t> tokens = random_tokens(20, 50, 9);
@@ -85,6 +100,28 @@ TEST_F(Generate, ForgetsAQuarterOfAFullContext) {
     EXPECT_EQ(token, likeliest_after({tokens.end() - seen, tokens.end()})) << "from " << seen;
     tokens.push_back(token);
     seen = seen < 8 ? seen + 1 : 6;
+  }
+}
+
+// Windows narrower and wider than the context, in all layers, in one, and named from the end.
+TEST_F(Generate, ForgetsAQuarterOfAFullContextWithinAModelsOwnWindow) {
+  const std::vector<int32_t> prompt = random_tokens(9, 50, 9);
+  const std::vector<int32_t> without = continue_prompt(prompt, greedy(30), 16);
+  const ModelConfig plain = weights_.config;
+  for (const auto& [window, full_layers] : std::vector<std::pair<int64_t, std::vector<int64_t>>>{
+           {1, {1}}, {3, {}}, {3, {0}}, {5, {-1}}, {15, {}}, {16, {}}, {1000, {0}}}) {
+    weights_.config = plain;
+    weights_.config.sliding_window = window;
+    weights_.config.full_attention_layers = full_layers;
+    std::vector<int32_t> tokens = prompt;
+    int64_t seen = 9;
+    const std::vector<int32_t> generated = continue_prompt(prompt, greedy(30), 16);
+    for (int32_t token : generated) {
+      EXPECT_EQ(token, likeliest_after({tokens.end() - seen, tokens.end()})) << "window " << window << ", of " << seen;
+      tokens.push_back(token);
+      seen = seen < 16 ? seen + 1 : 12;
+    }
+    EXPECT_EQ(generated == without, window >= 16) << "window " << window;
   }
 }
 

@@ -13,8 +13,9 @@
 
 namespace lighthouse {
 
-/// Dense attention, as a trained model has it. The same operations on the same tensors at every token, so that they can
-/// be captured once: which token it is, and where it stands, is read on the device.
+/// Dense attention, or the model's own window in the layers that have one, as a trained model attends. The same
+/// operations on the same tensors at every token, so that they can be captured once: which token it is, and where it
+/// stands, is read on the device.
 class LlamaDecoder {
  public:
   /// For sequences of up to `context` tokens. `backend` must outlive it.
@@ -47,7 +48,8 @@ class LlamaDecoder {
   int64_t context_;
   double rope_theta_;
   Backend& backend_;
-  RopeTable rope_;  // [M, D/2]
+  RopeTable rope_;                // [M, D/2]
+  std::vector<int64_t> windows_;  // of each layer, the model's own; 0: none
   std::vector<Cache> caches_;
   Tensor residual_;           // [1, C]
   Tensor qkv_;                // [1, (H + 2 G) D]
