@@ -29,8 +29,8 @@ void run(Options& options) {
     progress.show_bytes(bytes, of);
   });
   progress.clear();
-  spdlog::info("wrote {}: {} of weights in {} {}", options.exported.folder.string(), format_bytes(result.bytes),
-               result.files, result.files == 1 ? "file" : "files");
+  spdlog::info("wrote {}: {}, {} of weights in {} {}", options.exported.folder.string(), result.architecture,
+               format_bytes(result.bytes), result.files, result.files == 1 ? "file" : "files");
   if (!result.tokens_may_differ) return;
   spdlog::warn(
       "transformers takes tokenizer.model for plain byte-pair encoding; this one is unigram, or changes text first: "

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <map>
 
 #include "commands.h"
@@ -33,6 +34,12 @@ void run(const Options& options) {
   spdlog::info("{}: {} parameters, {} layers, {} tokens of vocabulary, sequences of up to {}",
                options.imported.checkpoint.string(), format_count(parameter_count(model)), model.num_hidden_layers,
                format_count(model.token_count()), format_count(result.max_position_embeddings));
+  const std::vector<int64_t> windows = model.sliding_windows();
+  const auto windowed = std::ssize(windows) - std::count(windows.begin(), windows.end(), 0);
+  if (windowed > 0) {
+    spdlog::info("{} of its layers attend in a sliding window of {} keys", format_count(windowed),
+                 format_count(model.sliding_window));
+  }
   if (model.unused_tokens > 0) {
     spdlog::info("{} rows of its vocabulary stand for no token and take no part in loss and sampling",
                  format_count(model.unused_tokens));

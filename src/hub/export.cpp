@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "architecture.h"
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
@@ -119,6 +120,7 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   const auto tensors = tensors_to_export(weights, config.model, options.dtype);
   const auto shards = shards_of(tensors, options.max_shard_bytes);
   ExportResult result;
+  result.architecture = architecture_for(config.model).name;
   result.files = std::ssize(shards);
   for (const Exported& exported : tensors) result.bytes += exported.bytes();
   const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;

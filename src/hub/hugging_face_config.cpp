@@ -2,9 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "architecture.h"
+#include "key_reader.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/data/json.h"
 
@@ -18,73 +19,6 @@ Json read_json(const fs::path& path) {
   Json json = read_json_file<Json>(path);
   if (!json.is_object()) throw InputError(fmt::format("{} is not a JSON object", path.string()));
   return json;
-}
-
-/// Reads keys of a config.json; every error names the file.
-class KeyReader {
- public:
-  KeyReader(fs::path path, const Json& json) : path_(std::move(path)), json_(json) {}
-
-  InputError refuse(const std::string& why) const { return InputError(fmt::format("{}: {}", path_.string(), why)); }
-
-  bool has(const char* key) const { return json_.contains(key) && !json_[key].is_null(); }
-
-  int64_t integer(const char* key) const {
-    if (!has(key)) throw refuse(fmt::format("{} is missing", key));
-    const Json& value = json_[key];
-    constexpr int64_t kMost = int64_t{1} << 30;  // far above anything sensible, and its products fit 64 bits
-    if (value.is_number_integer() && value.get<int64_t>() >= 1 && value.get<int64_t>() <= kMost) return value;
-    throw refuse(fmt::format("{} is {}; expected a whole number from 1 to {}", key, value.dump(), kMost));
-  }
-  int64_t integer(const char* key, int64_t otherwise) const { return has(key) ? integer(key) : otherwise; }
-
-  double real(const char* key) const {
-    if (!has(key)) throw refuse(fmt::format("{} is missing", key));
-    const Json& value = json_[key];
-    if (value.is_number() && std::isfinite(value.get<double>()) && value.get<double>() > 0) return value;
-    throw refuse(fmt::format("{} is {}; expected a number above 0", key, value.dump()));
-  }
-  double real(const char* key, double otherwise) const { return has(key) ? real(key) : otherwise; }
-
-  bool boolean(const char* key) const {
-    if (!has(key)) return false;
-    if (!json_[key].is_boolean()) throw refuse(fmt::format("{} is {}; expected true or false", key, json_[key].dump()));
-    return json_[key];
-  }
-
-  std::string text(const char* key, const std::string& otherwise) const {
-    if (!has(key)) return otherwise;
-    if (!json_[key].is_string()) throw refuse(fmt::format("{} is {}; expected a word", key, json_[key].dump()));
-    return json_[key];
-  }
-
-  /// The object under `key`, or an empty one.
-  Json object(const char* key) const {
-    if (!has(key)) return Json::object();
-    if (!json_[key].is_object()) throw refuse(fmt::format("{} is {}; expected an object", key, json_[key].dump()));
-    return json_[key];
-  }
-
- private:
-  fs::path path_;
-  const Json& json_;
-};
-
-void check_architecture(const KeyReader& keys, const Json& json) {
-  const std::string type = keys.text("model_type", "");
-  const std::string architectures = keys.has("architectures") ? json["architectures"].dump() : "[]";
-  if (type != "llama" && (!type.empty() || architectures.find("\"LlamaForCausalLM\"") == std::string::npos)) {
-    throw keys.refuse(
-        fmt::format("this is a model of type \"{}\" ({}); this program reads \"llama\" "
-                    "(LlamaForCausalLM)",
-                    type, architectures));
-  }
-  if (architectures != "[]" && architectures.find("\"LlamaForCausalLM\"") == std::string::npos) {
-    throw keys.refuse(
-        fmt::format("its architectures are {}; this program reads LlamaForCausalLM, which predicts the "
-                    "next token",
-                    architectures));
-  }
 }
 
 void check_parts(const KeyReader& keys, const ModelConfig& model) {
@@ -116,6 +50,11 @@ std::string rope_type_of(const KeyReader& rope) {
 void read_rope(const KeyReader& keys, const fs::path& path, ModelConfig& model) {
   const std::string place = keys.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const Json parameters = keys.object(place.c_str());
+  for (const char* layer_type : {"full_attention", "sliding_attention"}) {
+    if (!parameters.contains(layer_type)) continue;
+    throw keys.refuse(fmt::format("{} are other ones for layers of type \"{}\"; this program rotates all layers alike",
+                                  place, layer_type));
+  }
   const KeyReader rope(path.string() + ": " + place, parameters);
   model.rope_theta = rope.real("rope_theta", keys.real("rope_theta", 10000));
   const std::string type = rope_type_of(rope);
@@ -164,7 +103,7 @@ HuggingFaceConfig read_hugging_face_config(const fs::path& folder) {
   }
   const Json json = read_json(path);
   const KeyReader keys(path, json);
-  check_architecture(keys, json);
+  const Architecture& architecture = architecture_of(keys);
   HuggingFaceConfig config;
   ModelConfig& model = config.model;
   model.vocab_size = keys.integer("vocab_size");
@@ -172,13 +111,16 @@ HuggingFaceConfig read_hugging_face_config(const fs::path& folder) {
   model.intermediate_size = keys.integer("intermediate_size");
   model.num_hidden_layers = keys.integer("num_hidden_layers");
   model.num_attention_heads = keys.integer("num_attention_heads");
-  model.num_key_value_heads = keys.integer("num_key_value_heads", model.num_attention_heads);
+  const bool grouped = architecture.num_key_value_heads > 0 && !keys.names("num_key_value_heads");
+  model.num_key_value_heads =
+      grouped ? architecture.num_key_value_heads : keys.integer("num_key_value_heads", model.num_attention_heads);
   model.rms_norm_eps = keys.real("rms_norm_eps", 1e-6);
   model.initializer_range = keys.real("initializer_range", 0.02);
   model.tie_word_embeddings = keys.boolean("tie_word_embeddings");
-  config.max_position_embeddings = keys.integer("max_position_embeddings", 2048);
+  config.max_position_embeddings = keys.integer("max_position_embeddings", architecture.max_position_embeddings);
   check_parts(keys, model);
   read_rope(keys, path, model);
+  read_windows(keys, architecture, config.max_position_embeddings, model);
   return config;
 }
 
@@ -192,30 +134,34 @@ SpecialTokens read_special_tokens(const fs::path& folder) {
 
 std::string hugging_face_config_json(const HuggingFaceConfig& config, const SpecialTokens& tokens, DType dtype) {
   const ModelConfig& model = config.model;
-  const Json json{{"architectures", Json::array({"LlamaForCausalLM"})},
-                  {"attention_bias", false},
-                  {"attention_dropout", 0.0},
-                  {"bos_token_id", Json::parse(tokens.bos)},
-                  {"eos_token_id", Json::parse(tokens.eos)},
-                  {"head_dim", model.head_dim()},
-                  {"hidden_act", "silu"},
-                  {"hidden_size", model.hidden_size},
-                  {"initializer_range", model.initializer_range},
-                  {"intermediate_size", model.intermediate_size},
-                  {"max_position_embeddings", config.max_position_embeddings},
-                  {"mlp_bias", false},
-                  {"model_type", "llama"},
-                  {"num_attention_heads", model.num_attention_heads},
-                  {"num_hidden_layers", model.num_hidden_layers},
-                  {"num_key_value_heads", model.num_key_value_heads},
-                  {"pad_token_id", Json::parse(tokens.pad)},
-                  {"rms_norm_eps", model.rms_norm_eps},
-                  {"rope_scaling", rope_json(model)},
-                  {"rope_theta", model.rope_theta},
-                  {"tie_word_embeddings", model.tie_word_embeddings},
-                  {"torch_dtype", name_of(dtype)},
-                  {"use_cache", true},
-                  {"vocab_size", model.vocab_size}};
+  const Architecture& architecture = architecture_for(model);
+  nlohmann::json json{{"architectures", nlohmann::json::array({architecture.name})},
+                      {"attention_dropout", 0.0},
+                      {"bos_token_id", nlohmann::json::parse(tokens.bos)},
+                      {"eos_token_id", nlohmann::json::parse(tokens.eos)},
+                      {"head_dim", model.head_dim()},
+                      {"hidden_act", "silu"},
+                      {"hidden_size", model.hidden_size},
+                      {"initializer_range", model.initializer_range},
+                      {"intermediate_size", model.intermediate_size},
+                      {"max_position_embeddings", config.max_position_embeddings},
+                      {"model_type", architecture.model_type},
+                      {"num_attention_heads", model.num_attention_heads},
+                      {"num_hidden_layers", model.num_hidden_layers},
+                      {"num_key_value_heads", model.num_key_value_heads},
+                      {"pad_token_id", nlohmann::json::parse(tokens.pad)},
+                      {"rms_norm_eps", model.rms_norm_eps},
+                      {"rope_scaling", rope_json(model)},
+                      {"rope_theta", model.rope_theta},
+                      {"tie_word_embeddings", model.tie_word_embeddings},
+                      {"torch_dtype", name_of(dtype)},
+                      {"use_cache", true},
+                      {"vocab_size", model.vocab_size}};
+  if (!architecture.has_windows) {
+    json["attention_bias"] = false;
+    json["mlp_bias"] = false;
+  }
+  write_windows(model, json);
   return json.dump(2) + '\n';
 }
 

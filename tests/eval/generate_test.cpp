@@ -103,6 +103,28 @@ TEST_F(Generate, ForgetsAQuarterOfAFullContext) {
   }
 }
 
+// Windows narrower and wider than the context, in all layers, in one, and named from the end.
+TEST_F(Generate, ForgetsAQuarterOfAFullContextWithinAModelsOwnWindow) {
+  const std::vector<int32_t> prompt = random_tokens(9, 50, 9);
+  const std::vector<int32_t> without = continue_prompt(prompt, greedy(30), 16);
+  const ModelConfig plain = weights_.config;
+  for (const auto& [window, full_layers] : std::vector<std::pair<int64_t, std::vector<int64_t>>>{
+           {1, {1}}, {3, {}}, {3, {0}}, {5, {-1}}, {15, {}}, {16, {}}, {1000, {0}}}) {
+    weights_.config = plain;
+    weights_.config.sliding_window = window;
+    weights_.config.full_attention_layers = full_layers;
+    std::vector<int32_t> tokens = prompt;
+    int64_t seen = 9;
+    const std::vector<int32_t> generated = continue_prompt(prompt, greedy(30), 16);
+    for (int32_t token : generated) {
+      EXPECT_EQ(token, likeliest_after({tokens.end() - seen, tokens.end()})) << "window " << window << ", of " << seen;
+      tokens.push_back(token);
+      seen = seen < 16 ? seen + 1 : 12;
+    }
+    EXPECT_EQ(generated == without, window >= 16) << "window " << window;
+  }
+}
+
 TEST_F(Generate, TimesWhatItDid) {
   const GenerationTimes times =
       generate(weights_.config, weights_.weights, *weights_.backend, {1, 2, 3}, 100, kNoEnd, greedy(5), [](int32_t) {});

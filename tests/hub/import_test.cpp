@@ -140,7 +140,8 @@ TEST_F(ImportTest, RefusesJsonThatNestsWithoutEnd) {
 
 TEST_F(ImportTest, RefusesOtherModels) {
   for (const auto& [key, value, word] : std::vector<std::tuple<std::string, Json, std::string>>{
-           {"model_type", "mistral", "\"mistral\""},
+           {"model_type", "qwen2", "\"qwen2\""},
+           {"model_type", "mistral", "MistralForCausalLM"},
            {"architectures", {"LlamaForSequenceClassification"}, "LlamaForCausalLM"},
            {"attention_bias", true, "attention_bias"},
            {"mlp_bias", true, "mlp_bias"},

@@ -32,9 +32,10 @@ struct GenerationTimes {
   double seconds = 0;         // for these
 };
 
-/// Continues `prompt`, in dense attention, until max_tokens or `end_token`; each token is handed to `emit` as it comes.
-/// Sees at most the last `context` tokens: when they are full, the older quarter is forgotten and the rest read again.
-/// Throws InputError for an empty prompt, a token outside the vocabulary, or options out of range.
+/// Continues `prompt`, in dense attention or the layers' own windows, until max_tokens or `end_token`; each token is
+/// handed to `emit` as it comes. Sees at most the last `context` tokens: when they are full, the older quarter is
+/// forgotten and the rest read again. Throws InputError for an empty prompt, a token outside the vocabulary, or options
+/// out of range.
 GenerationTimes generate(const ModelConfig& config, const Parameters& weights, Backend& backend,
                          std::vector<int32_t> prompt, int64_t context, int32_t end_token,
                          const SamplingOptions& options, const std::function<void(int32_t)>& emit);

@@ -20,7 +20,8 @@ struct ExportOptions {
 };
 
 struct ExportResult {
-  int64_t files = 0;  // of weights
+  std::string architecture;  // transformers' name, "LlamaForCausalLM"
+  int64_t files = 0;         // of weights
   int64_t bytes = 0;
   bool tokens_may_differ = false;  // exported_tokens_may_differ
 };

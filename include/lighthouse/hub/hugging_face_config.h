@@ -1,4 +1,4 @@
-// config.json of a Hugging Face Llama, as transformers, vLLM and llama.cpp's converter read it.
+// config.json of a Hugging Face Llama, Mistral or Ministral, as transformers, vLLM and llama.cpp's converter read it.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,16 @@ struct SpecialTokens {
   std::string pad = "null";
 };
 
-/// Reads config.json of `folder`. Throws InputError naming file and key: no Llama, or one with parts that this program
-/// has not (biases, another activation, heads wider than hidden_size / heads, quantised weights, a RoPE scaling other
-/// than linear and llama3).
+/// Reads config.json of `folder`. Throws InputError naming file and key: another architecture, or one with parts that
+/// this program has not (biases, another activation, heads wider than hidden_size / heads, quantised weights, a RoPE
+/// scaling other than linear and llama3, other attention than full and sliding), or keys about windows that contradict
+/// each other.
 HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& folder);
 
 /// The special tokens that config.json of `folder` names; all "null" if there is no such file.
 SpecialTokens read_special_tokens(const std::filesystem::path& folder);
 
-/// The text of a config.json.
+/// The text of a config.json: of a Llama, with windows in all layers of a Mistral, with windows in some of a Ministral.
 std::string hugging_face_config_json(const HuggingFaceConfig& config, const SpecialTokens& tokens, DType dtype);
 /// The text of a generation_config.json.
 std::string generation_config_json(const SpecialTokens& tokens);

@@ -13,8 +13,9 @@
 
 namespace lighthouse {
 
-/// Dense attention, as a trained model has it. The same operations on the same tensors at every token, so that they can
-/// be captured once: which token it is, and where it stands, is read on the device.
+/// Dense attention, or the model's own window in the layers that have one, as a trained model attends. The same
+/// operations on the same tensors at every token, so that they can be captured once: which token it is, and where it
+/// stands, is read on the device.
 class LlamaDecoder {
  public:
   /// For sequences of up to `context` tokens. `backend` must outlive it.
