@@ -131,7 +131,7 @@ TEST_F(MeteredBackendTest, DecodingInAWindowReadsItsKeysAlone) {
   const Tensor cache = nowhere({100, 2, 8}), out = nowhere({4, 8}), qkv = nowhere({8, 8}), angles = nowhere({100, 4});
   const Tensor position = nowhere({1}, DType::kInt32);
   const double token = 4 * (32 + 64), row = 4 * 2 * 2 * 8;  // bytes: of out and qkv; of a key and a value
-  for (const auto &[window, rows] : {std::pair{0, 100}, std::pair{1, 1}, std::pair{30, 30}, std::pair{300, 100}}) {
+  for (const auto& [window, rows] : {std::pair{0, 100}, std::pair{1, 1}, std::pair{30, 30}, std::pair{300, 100}}) {
     meter_.attention_decode(stream_, out, cache, cache, none_, qkv, angles, angles, position, window);
     expect_traffic("attention decode", token + rows * row);
   }
