@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 // Standard streams that are closed or full.
 #include "workspace.h"
 
@@ -13,16 +15,16 @@ class Streams : public Workspace {
 
   /// `lighthouse ARGUMENTS REDIRECTIONS` in a shell.
   Outcome shell(const std::string& arguments, const std::string& redirections) const {
-    return Workspace::shell("'" + lighthouse_program() + "' " + arguments + " " + redirections);
+    return Workspace::shell(fmt::format("{} {}", program_with(arguments), redirections));
   }
 
   /// The program's exit code when the reader of its standard output exits at once; what it said is in err.txt.
   int without_reader(const std::string& arguments) const {
-    Workspace::shell("{ " + program_with(arguments) + " 2> err.txt; echo $? > code.txt; } | true");
+    Workspace::shell(fmt::format("{{ {} 2> err.txt; echo $? > code.txt; }} | true", program_with(arguments)));
     return std::stoi(read_text(at("code.txt")));
   }
   static std::string program_with(const std::string& arguments) {
-    return "'" + lighthouse_program() + "' " + arguments;
+    return fmt::format("'{}' {}", lighthouse_program(), arguments);
   }
 };
 

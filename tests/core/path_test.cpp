@@ -1,5 +1,6 @@
 #include "lighthouse/core/path.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ TEST_F(Path, HomesAndVariablesAreExpanded) {
   const passwd* user = getpwuid(getuid());
   ASSERT_NE(user, nullptr);
   const std::string home = user->pw_dir;
-  EXPECT_EQ(expand_path("~" + std::string(user->pw_name) + "/a"), home + "/a");
+  EXPECT_EQ(expand_path(fmt::format("~{}/a", user->pw_name)), home + "/a");
   unsetenv("HOME");
   EXPECT_EQ(expand_path("~/a"), home + "/a");
 }
