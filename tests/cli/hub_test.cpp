@@ -1,6 +1,6 @@
+// lighthouse export, import, data inspect and tokenizer train, as a user calls them.
 #include <fmt/format.h>
 
-// lighthouse export, import, data inspect and tokenizer train, as a user calls them.
 #include "workspace.h"
 
 namespace lighthouse::test {

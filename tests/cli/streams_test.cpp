@@ -1,6 +1,6 @@
+// Standard streams that are closed or full.
 #include <fmt/format.h>
 
-// Standard streams that are closed or full.
 #include "workspace.h"
 
 namespace lighthouse::test {
