@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Golden cases from transformers, for machines that have it (pip install torch transformers safetensors).
 
-  hugging_face.py make DIR          small random Llamas as Hugging Face saves them, with their logits and greedy tokens
+  hugging_face.py make DIR          small random models as Hugging Face saves them, with their logits and greedy tokens
   hugging_face.py check LIGHTHOUSE CHECKPOINT CASE   exports a checkpoint in float32, runs it with transformers, and
                                     writes a case that `lighthouse-golden CASE` holds the checkpoint itself to
 """
@@ -13,7 +13,7 @@ import tempfile
 
 import torch
 from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 LENGTH = 40
 GENERATED = 24
@@ -44,6 +44,7 @@ def write_case(path, model, token_count, meta):
 def make(folder):
     shape = dict(hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
                  max_position_embeddings=128, initializer_range=0.15, bos_token_id=256, eos_token_id=256)
+    small = dict(vocab_size=257, hidden_size=16, num_attention_heads=2, num_key_value_heads=1, tie_word_embeddings=True)
     cases = {
         # More rows than tokens, grouped heads, several files.
         "hf_sharded": (dict(vocab_size=272, num_key_value_heads=2), torch.float32, "60KB"),
@@ -55,10 +56,16 @@ def make(folder):
                            rope_parameters=dict(rope_type="linear", rope_theta=500.0, factor=4.0)),
                       torch.float32, "1GB"),
         "hf_float16": (dict(vocab_size=257, num_key_value_heads=2), torch.float16, "1GB"),
+        # Windows narrower than the sequence: in every layer, and in two of three.
+        "hf_sliding": (dict(small, model_type="mistral", sliding_window=7), torch.bfloat16, "1GB"),
+        "hf_sliding_layers": (dict(small, model_type="ministral", sliding_window=5, num_hidden_layers=3,
+                                   layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
+                              torch.bfloat16, "1GB"),
     }
     for name, (changes, dtype, shard_size) in cases.items():
         torch.manual_seed(sum(name.encode()))
-        model = LlamaForCausalLM(LlamaConfig(**{**shape, **changes})).to(dtype)
+        config = AutoConfig.for_model(**{"model_type": "llama", **shape, **changes})
+        model = AutoModelForCausalLM.from_config(config).to(dtype)
         model.save_pretrained(folder / name, max_shard_size=shard_size)
         # Loaded again: a model that was turned into bfloat16 has rounded its rotary frequencies too.
         model = AutoModelForCausalLM.from_pretrained(folder / name, dtype=torch.float32)

@@ -129,13 +129,25 @@ std::map<std::string, std::string> bytes_of(const fs::path& folder) {
 }
 
 /// How many tensors of an export are not what was imported, bit by bit.
-Check compare_round_trip(const fs::path& original, const fs::path& checkpoint, const fs::path& exported) {
-  export_hugging_face({checkpoint, exported, std::nullopt, 50'000, ""});
+Check compare_tensors(const fs::path& original, const fs::path& exported) {
   const auto before = bytes_of(original);
   const auto after = bytes_of(exported);
   double different = before.size() == after.size() ? 0 : 1;
   for (const auto& [name, bytes] : before) different += after.count(name) == 1 && after.at(name) == bytes ? 0 : 1;
   return {"tensors of import and export (number that differ)", different, 0};
+}
+
+/// How many keys of config.json say something else after export, of those that both have. Transformers releases differ
+/// in which keys they write.
+Check compare_configs(const fs::path& original, const fs::path& exported) {
+  const Json before = Json::parse(read_file(original / "config.json"));
+  const Json after = Json::parse(read_file(exported / "config.json"));
+  double different = 0;
+  for (const auto& [key, value] : before.items()) different += after.contains(key) && after.at(key) != value ? 1 : 0;
+  for (const char* key : {"model_type", "sliding_window", "layer_types"}) {
+    different += before.contains(key) == after.contains(key) ? 0 : 1;
+  }
+  return {"settings of import and export (number that differ)", different, 0};
 }
 
 }  // namespace
@@ -149,7 +161,10 @@ std::vector<Check> run_hugging_face_case(const SafetensorsFile& file, const Json
     const fs::path folder = fs::path(path).parent_path() / settings.at("hugging_face").get<std::string>();
     checkpoint = scratch.path / "checkpoint";
     import_hugging_face({folder, checkpoint, settings.at("tokenizer"), std::nullopt, std::nullopt});
-    checks.push_back(compare_round_trip(folder, checkpoint, scratch.path / "exported"));
+    const fs::path exported = scratch.path / "exported";
+    export_hugging_face({checkpoint, exported, std::nullopt, 50'000, ""});
+    checks.push_back(compare_tensors(folder, exported));
+    checks.push_back(compare_configs(folder, exported));
   } else {
     checkpoint = settings.at("checkpoint").get<std::string>();
   }
