@@ -91,7 +91,7 @@ TEST_F(LongRanks, RunUntilDoneFinishesARunWhoseRankWasKilled) {
   kill(process_of(1), SIGKILL);
   const Outcome outcome = run.wait();
   expect_done(outcome);
-  EXPECT_NE(outcome.err.find("starting again from the newest checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("starting again from the newest whole checkpoint"), std::string::npos) << outcome.err;
   EXPECT_EQ(metrics("run").back().at("step"), 1000);
 }
 

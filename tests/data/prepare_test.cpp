@@ -99,6 +99,7 @@ TEST_F(PrepareTest, CutsShards) {
   std::string content;
   for (int i = 0; i < 1000; ++i) content += static_cast<char>(i * 7);
   text("a.txt", content);
+  options_.as_is = true;  // every byte, zeros too
   options_.shard_tokens = 300;
   options_.validation_share = 0.4;
   const PrepareResult result = run();
@@ -128,6 +129,7 @@ TEST_F(PrepareTest, ReadsLongFilesInPieces) {
   for (size_t i = 0; i < content.size(); i += 997) content[i] = static_cast<char>(i / 997);
   text("a.txt", content);
   text("b.txt", "end");
+  options_.as_is = true;  // every byte, zeros too
   std::vector<int64_t> seen;
   const PrepareResult result = run([&](int64_t bytes, int64_t of) {
     EXPECT_EQ(of, 20'000'006);

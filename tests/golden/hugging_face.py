@@ -58,7 +58,7 @@ def make(folder):
         "hf_float16": (dict(vocab_size=257, num_key_value_heads=2), torch.float16, "1GB"),
         # Windows narrower than the sequence: in every layer, and in two of three.
         "hf_sliding": (dict(small, model_type="mistral", sliding_window=7), torch.bfloat16, "1GB"),
-        "hf_sliding_layers": (dict(small, model_type="ministral", sliding_window=5, num_hidden_layers=3,
+        "hf_sliding_layers": (dict(small, model_type="ministral", head_dim=8, sliding_window=5, num_hidden_layers=3,
                                    layer_types=["sliding_attention", "full_attention", "sliding_attention"]),
                               torch.bfloat16, "1GB"),
     }
