@@ -91,8 +91,7 @@ fs::path RunStart::verified_newest(bool whole) {
   std::vector<std::string> passed_over;
   while (true) {
     // Rank 0's list: another host may see a folder later.
-    const fs::path newest =
-        group_.of_leader(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
+    fs::path newest = group_.of_leader(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
     if (newest.empty()) break;
     try {
       verify(newest);
@@ -239,10 +238,10 @@ void RunStart::warn_of_another_run(const fs::path& config) {
   if (config.empty() || !(fs::exists(folder / "checkpoints") || fs::exists(folder / "metrics.jsonl"))) return;
   std::error_code unlike;
   if (fs::equivalent(folder.empty() ? "." : folder, directory_.path(), unlike)) return;
-  warnings_.push_back(fmt::format(
-      "{0} lies in the folder of another run than run.directory, {1}: the run in {1} goes on, or starts there; to "
-      "continue the run in {2}, add --set run.directory={2}",
-      config.string(), directory_.path().string(), folder.empty() ? "." : folder.string()));
+  warnings_.push_back(
+      fmt::format("{0} lies in the folder of a run, and run.directory is another one, {1}: that one is trained; to "
+                  "continue the run in {2}, add --set run.directory={2}",
+                  config.string(), directory_.path().string(), folder.empty() ? "." : folder.string()));
 }
 
 void RunStart::warn_of_learning_rate(const RunConfig& before, int64_t steps) {

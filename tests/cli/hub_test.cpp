@@ -1,6 +1,4 @@
 // lighthouse export, import, data inspect and tokenizer train, as a user calls them.
-#include <fmt/format.h>
-
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -85,7 +83,7 @@ TEST_F(Hub, AnImportThatIsMovedTakesItsTokenizerAlong) {
   std::filesystem::create_directory(at("deep"));
   std::filesystem::rename(at("imported"), at("deep/moved"));
   for (const char* run : {"generate deep/moved --prompt-tokens 97,98 --max-tokens 3", "export deep/moved out"}) {
-    expect_done(shell(fmt::format("'{}' {}", lighthouse_program(), run)));
+    expect_done(shell(command_of(run)));
   }
   EXPECT_TRUE(std::filesystem::exists(at("out/tokenizer.json")));
   write_text(at("further.yaml"), R"(extends: deep/moved/model.yaml
@@ -94,13 +92,13 @@ data: {train: data/train-*.bin}
 batch: {sequence_length: 64}
 stages: [{attention: dense, steps: 2}]
 )");
-  const Outcome further = shell(fmt::format("'{}' train further.yaml", lighthouse_program()));
+  const Outcome further = shell(command_of("train further.yaml"));
   expect_done(further);
   EXPECT_NE(further.err.find("starting from the weights of " + path("deep/moved")), std::string::npos) << further.err;
   // A copy beside another: each has its own.
   std::filesystem::copy(at("deep/moved"), at("copy"), std::filesystem::copy_options::recursive);
   std::filesystem::remove_all(at("deep/moved/tokenizer"));
-  expect_done(shell(fmt::format("'{}' export copy out2", lighthouse_program())));
+  expect_done(shell(command_of("export copy out2")));
 }
 
 TEST_F(Hub, InspectShowsCountsAndSamples) {

@@ -13,8 +13,8 @@ class Lock : public Workspace, public ::testing::WithParamInterface<int> {
   /// The program where flock() fails with `error`.
   Outcome without_locks(int error, const std::string& arguments) const {
     return shell("FLOCK_ERROR=" + std::to_string(error) +
-                 " LD_PRELOAD='" LIGHTHOUSE_NO_LOCKS "' ASAN_OPTIONS=verify_asan_link_order=0 '" +
-                 lighthouse_program() + "' " + arguments);
+                 " LD_PRELOAD='" LIGHTHOUSE_NO_LOCKS "' ASAN_OPTIONS=verify_asan_link_order=0 " +
+                 command_of(arguments));
   }
 };
 

@@ -19,9 +19,7 @@ class ManyShards : public Workspace {
   }
 
   /// `lighthouse ARGUMENTS` that may have 256 open files.
-  Outcome limited(const std::string& arguments) const {
-    return shell("ulimit -n 256 && '" + lighthouse_program() + "' " + arguments);
-  }
+  Outcome limited(const std::string& arguments) const { return shell("ulimit -n 256 && " + command_of(arguments)); }
 };
 
 TEST_F(ManyShards, AreTrainedOnAsWithoutALimit) {

@@ -207,8 +207,8 @@ TEST_F(Ranks, MoreRanksThanMicroBatchesAreRefused) {
 /// As a manifest leaves them.
 TEST_F(Ranks, VariablesThatAreSetButEmptyAreNoLauncher) {
   write_config();
-  expect_done(shell("RANK= WORLD_SIZE= LOCAL_RANK= MASTER_ADDR= MASTER_PORT= OMPI_COMM_WORLD_SIZE= SLURM_PROCID= '" +
-                    lighthouse_program() + "' train run.yaml"));
+  expect_done(shell("RANK= WORLD_SIZE= LOCAL_RANK= MASTER_ADDR= MASTER_PORT= OMPI_COMM_WORLD_SIZE= SLURM_PROCID= " +
+                    command_of("train run.yaml")));
 }
 
 }  // namespace

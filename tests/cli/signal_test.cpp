@@ -103,8 +103,8 @@ using HangUp = Signal;
 
 TEST_F(HangUp, IsIgnoredUnderNohup) {
   write_config();
-  Process run("/bin/sh", {"-c", "trap '' HUP; exec '" + lighthouse_program() + "' train '" + path("run.yaml") +
-                                    "' --set stages.0.steps=400"});
+  Process run("/bin/sh",
+              {"-c", "trap '' HUP; exec " + command_of("train '" + path("run.yaml") + "' --set stages.0.steps=400")});
   const fs::path metrics = run_folder("tiny") / "metrics.jsonl";
   ASSERT_TRUE(wait_until(20s, [&] { return steps_in(metrics) > 10; }));
   run.send(SIGHUP);

@@ -1,6 +1,4 @@
 // Standard streams that are closed or full.
-#include <fmt/format.h>
-
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -15,16 +13,13 @@ class Streams : public Workspace {
 
   /// `lighthouse ARGUMENTS REDIRECTIONS` in a shell.
   Outcome shell(const std::string& arguments, const std::string& redirections) const {
-    return Workspace::shell(fmt::format("{} {}", program_with(arguments), redirections));
+    return Workspace::shell(command_of(arguments + " " + redirections));
   }
 
   /// The program's exit code when the reader of its standard output exits at once; what it said is in err.txt.
   int without_reader(const std::string& arguments) const {
-    Workspace::shell(fmt::format("{{ {} 2> err.txt; echo $? > code.txt; }} | true", program_with(arguments)));
+    Workspace::shell("{ sleep 0.5; " + command_of(arguments) + " 2> err.txt; echo $? > code.txt; } | true");
     return std::stoi(read_text(at("code.txt")));
-  }
-  static std::string program_with(const std::string& arguments) {
-    return fmt::format("'{}' {}", lighthouse_program(), arguments);
   }
 };
 
@@ -45,14 +40,14 @@ TEST_F(Streams, AReaderThatHasEnoughEndsACommandQuietly) {
        {"config run.yaml", "data inspect 'data/*.bin'", "--help", "config --reference", "plan run.yaml",
         // Endless, if nobody listens.
         "generate runs/tiny --temperature 0 --max-tokens 100000000"}) {
-    EXPECT_EQ(without_reader("--version; sleep 0.1; " + program_with(arguments)), 141) << arguments;
+    EXPECT_EQ(without_reader(arguments), 141) << arguments;
     EXPECT_EQ(read_text(at("err.txt")).find("error"), std::string::npos) << read_text(at("err.txt"));
   }
 }
 
 TEST_F(Streams, TrainingOutlivesTheReadersOfItsLog) {
   const std::string train = "train run.yaml --set stages.0.steps=300 --set run.directory=runs/";
-  EXPECT_EQ(Workspace::shell("{ " + program_with(train + "a") + " 2>&1; echo $? > code.txt; } | head -1").exit_code, 0);
+  EXPECT_EQ(Workspace::shell("{ " + command_of(train + "a") + " 2>&1; echo $? > code.txt; } | head -1").exit_code, 0);
   EXPECT_EQ(read_text(at("code.txt")), "0\n");
   EXPECT_NE(read_text(at("runs/a/log.txt")).find("step-00000304"), std::string::npos);
 }
@@ -62,8 +57,7 @@ TEST_F(Streams, OtherCommandsOutliveTheReadersOfWhatTheySay) {
   write_text(at("text.txt"), sample_text(100000));
   for (const char* arguments : {"export runs/tiny hf", "prepare text.txt --out shards"}) {
     EXPECT_EQ(
-        Workspace::shell("{ sleep 0.1; " + program_with(arguments) + "; echo $? > code.txt; } 2>&1 | true").exit_code,
-        0);
+        Workspace::shell("{ sleep 0.5; " + command_of(arguments) + "; echo $? > code.txt; } 2>&1 | true").exit_code, 0);
     EXPECT_EQ(read_text(at("code.txt")), "0\n") << arguments;
   }
 }

@@ -150,6 +150,11 @@ Outcome Workspace::train(const std::string& run, const Arguments& more) const {
   return lighthouse(train_arguments(run, more));
 }
 
+std::string Workspace::command_of(const std::string& arguments) {
+  std::string command = "'";
+  return command.append(lighthouse_program()).append("' ").append(arguments);
+}
+
 Outcome Workspace::shell(const std::string& command) const {
   return Process("/bin/sh", {"-c", "cd '" + folder_.string() + "' && " + command}).wait();
 }

@@ -53,6 +53,8 @@ class Workspace : public ::testing::Test {
   std::filesystem::path run_folder(const std::string& run) const { return at("runs") / run; }
   std::filesystem::path checkpoint(const std::string& run, int64_t step) const;
 
+  /// `lighthouse ARGUMENTS` as a shell's command.
+  static std::string command_of(const std::string& arguments);
   /// A shell's command in the folder.
   Outcome shell(const std::string& command) const;
 
