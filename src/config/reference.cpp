@@ -20,7 +20,8 @@ constexpr const char* kIntroduction =
     "list,\n"
     "counted from 0. A key without a default must be given, or is empty. YAML's anchors, aliases and merge keys (`<<`) "
     "work.\n"
-    "In a path `~`, `~user`, `$NAME` and `${NAME}` are expanded; what stands for nothing is refused. Paths are relative "
+    "In a path `~`, `~user`, `$NAME` and `${NAME}` are expanded; what stands for nothing is refused. Paths are "
+    "relative "
     "to the\n"
     "working directory; a value that begins with `{here}`, in quotes, to the folder of the file that it stands in: "
     "`\"{here}/tokenizer\"`.\n";
