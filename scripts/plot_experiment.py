@@ -48,7 +48,7 @@ def main():
 set output "{options.svg}"
 set xlabel "seconds of training"
 set ylabel "loss, nats a byte"
-set yrange [1.8:4]
+set yrange [*:4]
 set grid ytics lc rgb "#dddddd"
 set border 3
 set tics nomirror

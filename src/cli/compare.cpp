@@ -13,6 +13,7 @@
 #include "lighthouse/core/file.h"
 #include "lighthouse/eval/bigram.h"
 #include "lighthouse/report/comparison_page.h"
+#include "lighthouse/report/comparison_sentences.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/train/checkpoint.h"
 
@@ -79,6 +80,7 @@ void compare(const Options& options) {
   if (options.bigram) print_bigram(runs.front());
   std::fflush(stdout);
   write_page(options, runs);
+  for (const std::string& sentence : comparison_sentences(runs)) fmt::print("\n{}\n", sentence);
 }
 
 }  // namespace

@@ -66,7 +66,8 @@ ReportTable stages_table(const std::vector<ReportedRun>& runs) {
 
 ReportTable switches_table(const std::vector<ReportedRun>& runs) {
   ReportTable table{"Switches",
-                    "a loss in Lighthouse mode sees a little of what it predicts, so part of the jump is honesty",
+                    "training losses in the attention of each stage; that of a Lighthouse stage is too low, because "
+                    "its selection depends on later tokens",
                     {"run", "from", "to", "after step", "loss before", "first loss", "jump", "steps to recover"},
                     {}};
   for (const ReportedRun& run : runs) {

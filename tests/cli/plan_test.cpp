@@ -57,7 +57,7 @@ TEST(Plan, ForAnotherGpuByName) {
                                        "hardware.peak_tflops=100", "--set", "hardware.bandwidth=1"})
                                   .out;
   EXPECT_TRUE(recomputes(settled, "block")) << settled;
-  for (const char* part : {"100 TFLOP/s and 1 TB/s", "hardware.memory is 25"}) {
+  for (const char* part : {"100 TFLOP/s and 1.00 TB/s", "hardware.memory is 25"}) {
     EXPECT_NE(settled.find(part), std::string::npos) << part << " in\n" << settled;
   }
   const Outcome unknown = plan_of({"--gpu", "toaster"});
