@@ -21,7 +21,7 @@ std::string sentence(const ReportedRun& first, const ReportedRun& other) {
 TEST(ComparisonSentences, SayWhichModelIsBetterWithTheSameTokens) {
   EXPECT_EQ(
       sentence(run_of("a", 1000, 50, 2.0), run_of("b", 1000, 100, 2.125)),
-      "a ends at 2.000 nats per token in dense attention after 1,000 tokens and 50 s of training; b at 2.125 nats "
+      "a ends at 2.000 nats per token in dense attention after 1,000 tokens and 50.0 s of training; b at 2.125 nats "
       "per token in dense attention after 1,000 tokens and 1 min 40 s of training. With the same tokens a is the "
       "better model by 0.125 nats per token, in 0.50 of the time.");
   EXPECT_NE(sentence(run_of("a", 1000, 50, 2.5), run_of("b", 1000, 100, 2.0)).find("a is the worse model by 0.500"),
