@@ -47,7 +47,7 @@ std::string variable_at(const std::string& path, size_t dollar, size_t& end) {
   const size_t begin = dollar + (braces ? 2 : 1);
   end = begin;
   while (end < path.size() && in_name(path[end])) ++end;
-  const std::string name = path.substr(begin, end - begin);
+  std::string name = path.substr(begin, end - begin);
   const bool closed = !braces || path.compare(end, 1, "}") == 0;
   if (name.empty() || !closed || std::isdigit(static_cast<unsigned char>(name[0])) != 0) {
     throw refuse(path, "a \"$\" begins the name of a variable, $NAME or ${NAME}; files are best named without it");
