@@ -126,7 +126,7 @@ std::array<std::pair<const char*, const CopyGain*>, 3> parts_of(const CopyCell& 
   return {{{"passage", &cell.passage}, {"head", &cell.head}, {"rest", &cell.rest}}};
 }
 
-Json to_json(const CopyGain& gain) {
+Json gain_json(const CopyGain& gain) {
   return {{"loss_without_copy", gain.without.mean},
           {"loss_without_copy_standard_error", gain.without.standard_error},
           {"loss_with_copy", gain.with.mean},
@@ -135,14 +135,14 @@ Json to_json(const CopyGain& gain) {
           {"gain_standard_error", gain.gain.standard_error}};
 }
 
-Json to_json(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
+Json results_json(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
   Json json{{"test", "copies"},           {"attention", options.attention}, {"backend", backend.description()},
             {"passage", options.passage}, {"head", head_of(options)},       {"seed", options.seed}};
   for (const Tested& tested : all) {
     Json distances = Json::array();
     for (const CopyCell& cell : tested.losses.cells) {
       Json entry{{"distance", cell.distance}};
-      for (const auto& [name, gain] : parts_of(cell)) entry[name] = to_json(*gain);
+      for (const auto& [name, gain] : parts_of(cell)) entry[name] = gain_json(*gain);
       distances.push_back(entry);
     }
     json["models"].push_back({{"title", tested.title},
@@ -192,7 +192,7 @@ std::string plot_of(const std::vector<Tested>& all) {
 
 void write(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
   make_directories(options.out);
-  write_file(options.out / "copies.json", to_json(options, all, backend).dump(2) + '\n');
+  write_file(options.out / "copies.json", results_json(options, all, backend).dump(2) + '\n');
   write_file(options.out / "copies.csv", to_csv(all));
   if (gnuplot_is_there()) {
     write_file(options.out / "copies.svg", plot_of(all));
