@@ -17,6 +17,7 @@
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/path.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/ops/threads.h"
 #include "standard_output.h"
 #include "world.h"
 
@@ -39,6 +40,12 @@ void hold_standard_streams() {
 void ignore_signals_of_failed_writes() {
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+void cap_threads_and_warn() {
+  const int asked = cap_threads();
+  if (asked > 0)
+    spdlog::warn("OMP_NUM_THREADS is {}, more than the processors here; using as many as there are", asked);
 }
 
 /// The parser itself would only say that a command is required.
@@ -106,6 +113,7 @@ int run_command_line(int argc, char** argv) {
   hold_standard_streams();
   raise_limit_of_open_files();
   start_logging();
+  cap_threads_and_warn();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);
   program.set_version_flag("--version", LIGHTHOUSE_VERSION);
