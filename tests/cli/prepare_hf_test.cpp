@@ -192,7 +192,7 @@ TEST_F(PrepareHf, LeavesByteOrderMarksOut) {
   expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt"), path("pages.jsonl")}));
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"text", "one", "two"}));
   write_text(at("wide.txt"), std::string("\xFF\xFEt\0e\0", 6));
-  expect_refusal(prepare({"--out", path("data"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
+  expect_refusal(prepare({"--out", path("wide"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
 }
 
 TEST_F(PrepareHf, KnowsFilesByTheirFirstBytes) {
