@@ -12,6 +12,7 @@
 #include <system_error>
 
 #include "commands.h"
+#include "distributed_session.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/log.h"
@@ -19,7 +20,6 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/ops/threads.h"
 #include "standard_output.h"
-#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -28,7 +28,7 @@ enum ExitCode : int { kDone = 0, kRunFailed = 1, kInputRefused = 2, kSignal = 12
 
 /// A file opened later would take the number of a stream that is closed, and get what is meant for the screen.
 /// What should go to standard output fails then, what should go to standard error is dropped.
-void hold_standard_streams() {
+void reserve_standard_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     if (fcntl(stream, F_GETFD) >= 0) continue;
     open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number that is free
@@ -110,7 +110,7 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
 
 int run_command_line(int argc, char** argv) {
   ignore_signals_of_failed_writes();
-  hold_standard_streams();
+  reserve_standard_streams();
   raise_limit_of_open_files();
   start_logging();
   cap_threads_and_warn();

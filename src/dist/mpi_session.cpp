@@ -71,7 +71,7 @@ std::unique_ptr<MpiSession> start_mpi(const Launch&) {
   throw InputError(kWithout);
 }
 
-std::unique_ptr<Communicator> make_mpi_communicator(Group&, Backend&) {
+std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup&, Backend&) {
   throw InputError(kWithout);
 }
 
