@@ -22,8 +22,8 @@ namespace {
 // What is measured fastest on an H100: places that a thread asks for before it uses the first, and blocks that the
 // registers of a multiprocessor must do for.
 constexpr int kBlock = 128;  // threads, at most
-constexpr int kCollectAhead = 4, kCollectBlocks = 4;
-constexpr int kSpreadAhead = 2, kSpreadBlocks = 8;
+constexpr int kCollectAhead = 4, kGatherBlocks = 4;
+constexpr int kSpreadAhead = 2, kScatterBlocks = 8;
 constexpr int kFewLevels = 6;  // up to which a thread keeps the sums of all levels in registers
 
 /// A tensor [B, N or S, X, D].
@@ -85,9 +85,9 @@ __device__ void for_each_head(const Operands<T>& o, int size, const Work& work) 
 /// The rows of the entries under one entry of the coarsest level, that one included, for a pack of a head. What is read
 /// is asked for well before it is used.
 template <typename T, int kSize, int kLevels>
-class Collector {
+class Gatherer {
  public:
-  __device__ Collector(const Operands<T>& operands, int batch, int part, int head, int column)
+  __device__ Gatherer(const Operands<T>& operands, int batch, int part, int head, int column)
       : o_(operands),
         top_(operands.pyramid.levels - 1),
         first_(part * operands.pyramid.spans[top_]),
@@ -188,16 +188,16 @@ class Collector {
 };
 
 template <typename T, int kSize, int kLevels>
-__global__ void __launch_bounds__(kBlock, kCollectBlocks) collect_kernel(const __grid_constant__ Operands<T> operands) {
+__global__ void __launch_bounds__(kBlock, kGatherBlocks) gather_kernel(const __grid_constant__ Operands<T> operands) {
   for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
-    Collector<T, kSize, kLevels>(operands, batch, part, head, column).run();
+    Gatherer<T, kSize, kLevels>(operands, batch, part, head, column).run();
   });
 }
 
 /// A row on its own, from all tokens under its entry: for pyramids of so many levels that a thread cannot hold the sums
 /// of all. A token is read once for each level.
 template <typename T, int kSize>
-__device__ void collect_row(const Operands<T>& o, const int* indices, int batch, int row, int head, int column) {
+__device__ void gather_row(const Operands<T>& o, const int* indices, int batch, int row, int head, int column) {
   const int number = indices[o.selection_of(batch, head) * o.parts + row];
   int level = 0;
   while (number >= o.pyramid.offsets[level + 1]) ++level;
@@ -223,15 +223,15 @@ __device__ void collect_row(const Operands<T>& o, const int* indices, int batch,
 /// `indices` are [B, G, S]; a part is a row.
 template <typename T, int kSize>
 __global__ void __launch_bounds__(kBlock)
-    collect_rows_kernel(const __grid_constant__ Operands<T> operands, const int* indices) {
+    gather_rows_kernel(const __grid_constant__ Operands<T> operands, const int* indices) {
   for_each_head(operands, kSize, [&](int batch, int row, int head, int column) {
-    collect_row<T, kSize>(operands, indices, batch, row, head, column);
+    gather_row<T, kSize>(operands, indices, batch, row, head, column);
   });
 }
 
 /// The tokens of one entry of level 1: all rows but the tokens' own are the same for them.
 template <typename T, int kSize, int kLevels>
-__device__ void spread(const Operands<T>& o, int batch, int part, int head, int column) {
+__device__ void scatter(const Operands<T>& o, int batch, int part, int head, int column) {
   const int* __restrict__ rows = o.rows_of(batch, head);
   const T* __restrict__ from = o.from.at(batch, head, column);
   T* to = o.to.at(batch, head, column);
@@ -291,9 +291,9 @@ __device__ void spread(const Operands<T>& o, int batch, int part, int head, int 
 }
 
 template <typename T, int kSize, int kLevels>
-__global__ void __launch_bounds__(kBlock, kSpreadBlocks) spread_kernel(const __grid_constant__ Operands<T> operands) {
+__global__ void __launch_bounds__(kBlock, kScatterBlocks) scatter_kernel(const __grid_constant__ Operands<T> operands) {
   for_each_head(operands, kSize, [&](int batch, int part, int head, int column) {
-    spread<T, kSize, kLevels>(operands, batch, part, head, column);
+    scatter<T, kSize, kLevels>(operands, batch, part, head, column);
   });
 }
 
@@ -382,11 +382,11 @@ void launch(const Stream& stream, const Transfer& t) {
   const dim3 block = block_for(o.half / kSize, o.heads);
   const dim3 grid(static_cast<unsigned>(ceil_div(o.parts, block.z)), static_cast<unsigned>(t.full().size(0)));
   if (by_row) {
-    collect_rows_kernel<T, kSize><<<grid, block, 0, native(stream)>>>(o, t.selection.indices.data<int32_t>());
+    gather_rows_kernel<T, kSize><<<grid, block, 0, native(stream)>>>(o, t.selection.indices.data<int32_t>());
   } else if (t.direction == Direction::kCollect) {
-    if constexpr (kLevels <= kFewLevels) collect_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
+    if constexpr (kLevels <= kFewLevels) gather_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   } else {
-    spread_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
+    scatter_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   }
   LIGHTHOUSE_LAUNCHED(t.operation);
 }

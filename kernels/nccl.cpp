@@ -61,7 +61,7 @@ float milliseconds(const OwnedEvent& begin, const OwnedEvent& end) {
 
 class NcclCommunicator final : public Communicator {
  public:
-  NcclCommunicator(Group& group, Backend& backend) : group_(group), backend_(backend), comm_(group) {
+  NcclCommunicator(ProcessGroup& group, Backend& backend) : group_(group), backend_(backend), comm_(group) {
     stream_ = native(backend.communication_stream());
     begin();
   }
@@ -76,16 +76,16 @@ class NcclCommunicator final : public Communicator {
 
   void all_reduce(const Stream& after, const Tensor& x) override {
     const size_t count = size_of_call(x);
-    collect(after, 2 * others(x), "an all-reduce",
-            [&] { return ncclAllReduce(x.raw(), x.raw(), count, type_of(x), ncclSum, comm_.get(), stream_); });
+    run_collective(after, 2 * others(x), "an all-reduce",
+                   [&] { return ncclAllReduce(x.raw(), x.raw(), count, type_of(x), ncclSum, comm_.get(), stream_); });
   }
   void reduce_scatter(const Stream& after, const Tensor& x) override;
   void all_gather(const Stream& after, const Tensor& x) override;
   void all_to_all(const Stream& after, const Tensor& out, const Tensor& in) override;
   void broadcast(const Stream& after, const Tensor& x, int root) override {
     const size_t count = size_of_call(x);
-    collect(after, root == rank() ? x.bytes() : 0, "a broadcast",
-            [&] { return ncclBroadcast(x.raw(), x.raw(), count, type_of(x), root, comm_.get(), stream_); });
+    run_collective(after, root == rank() ? x.bytes() : 0, "a broadcast",
+                   [&] { return ncclBroadcast(x.raw(), x.raw(), count, type_of(x), root, comm_.get(), stream_); });
   }
 
   void join(const Stream& stream) override;
@@ -105,7 +105,7 @@ class NcclCommunicator final : public Communicator {
 
   void begin();
   template <typename Call>
-  void collect(const Stream& after, int64_t bytes, const char* what, const Call& call);
+  void run_collective(const Stream& after, int64_t bytes, const char* what, const Call& call);
   /// Each rank's piece by a call of its own, for pieces that are not equal. Returns the first failure.
   template <typename Call>
   ncclResult_t for_each_piece(const Tensor& x, const Call& call);
@@ -114,9 +114,9 @@ class NcclCommunicator final : public Communicator {
     return static_cast<size_t>(x.numel());
   }
   int64_t others(const Tensor& x) const { return x.bytes() - x.bytes() / size(); }
-  bool equal_pieces(const Tensor& x) const { return x.numel() % (size() * kPieceUnit) == 0; }
+  bool equal_pieces(const Tensor& x) const { return x.numel() % (size() * kShardAlignment) == 0; }
 
-  Group& group_;
+  ProcessGroup& group_;
   Backend& backend_;
   cudaStream_t stream_ = nullptr;
   NcclComm comm_;
@@ -127,8 +127,8 @@ class NcclCommunicator final : public Communicator {
 
 void NcclCommunicator::begin() {
   ncclUniqueId id{};
-  if (group_.leads()) comm_.settle(ncclGetUniqueId(&id), "ncclGetUniqueId");
-  const std::string bytes = group_.of_leader({id.internal, sizeof(id.internal)}, "NCCL's id");
+  if (group_.is_rank0()) comm_.settle(ncclGetUniqueId(&id), "ncclGetUniqueId");
+  const std::string bytes = group_.broadcast({id.internal, sizeof(id.internal)}, "NCCL's id");
   std::copy(bytes.begin(), bytes.end(), id.internal);
   LIGHTHOUSE_CUDA(cudaSetDevice(backend_.device().index));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
@@ -138,13 +138,13 @@ void NcclCommunicator::begin() {
 
 void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
   size_of_call(x);
-  collect(after, others(x), "a reduce-scatter", [&] {
+  run_collective(after, others(x), "a reduce-scatter", [&] {
     if (!equal_pieces(x)) {
       return for_each_piece(x, [&](void* piece, size_t count, int owner) {
         return ncclReduce(piece, piece, count, type_of(x), ncclSum, owner, comm_.get(), stream_);
       });
     }
-    const Piece piece = piece_of(x.numel(), size(), rank());
+    const IndexRange piece = shard_range(x.numel(), size(), rank());
     return ncclReduceScatter(x.raw(), x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()),
                              type_of(x), ncclSum, comm_.get(), stream_);
   });
@@ -152,13 +152,13 @@ void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
 
 void NcclCommunicator::all_gather(const Stream& after, const Tensor& x) {
   size_of_call(x);
-  collect(after, others(x), "an all-gather", [&] {
+  run_collective(after, others(x), "an all-gather", [&] {
     if (!equal_pieces(x)) {
       return for_each_piece(x, [&](void* piece, size_t count, int owner) {
         return ncclBroadcast(piece, piece, count, type_of(x), owner, comm_.get(), stream_);
       });
     }
-    const Piece piece = piece_of(x.numel(), size(), rank());
+    const IndexRange piece = shard_range(x.numel(), size(), rank());
     return ncclAllGather(x.slice(0, piece.begin, piece.end).raw(), x.raw(), static_cast<size_t>(piece.size()),
                          type_of(x), comm_.get(), stream_);
   });
@@ -169,7 +169,7 @@ void NcclCommunicator::all_to_all(const Stream& after, const Tensor& out, const 
   const auto row = [&](const Tensor& x, int r) {
     return static_cast<std::byte*>(x.raw()) + static_cast<int64_t>(count) * r * size_of(x.dtype());
   };
-  collect(after, others(in), "an all-to-all", [&] {
+  run_collective(after, others(in), "an all-to-all", [&] {
     return comm_.grouped([&] {
       ncclResult_t result = ncclSuccess;
       for (int r = 0; r < size() && !NcclComm::is_failure(result); ++r) {
@@ -187,7 +187,7 @@ ncclResult_t NcclCommunicator::for_each_piece(const Tensor& x, const Call& call)
   return comm_.grouped([&] {
     ncclResult_t result = ncclSuccess;
     for (int r = 0; r < size() && !NcclComm::is_failure(result); ++r) {
-      const Piece piece = piece_of(x.numel(), size(), r);
+      const IndexRange piece = shard_range(x.numel(), size(), r);
       if (piece.size() == 0) continue;
       result = call(x.slice(0, piece.begin, piece.end).raw(), static_cast<size_t>(piece.size()), r);
     }
@@ -196,7 +196,7 @@ ncclResult_t NcclCommunicator::for_each_piece(const Tensor& x, const Call& call)
 }
 
 template <typename Call>
-void NcclCommunicator::collect(const Stream& after, int64_t bytes, const char* what, const Call& call) {
+void NcclCommunicator::run_collective(const Stream& after, int64_t bytes, const char* what, const Call& call) {
   comm_.watch(what);
   backend_.wait(Stream(stream_), backend_.record(after));
   Span span;
@@ -257,7 +257,7 @@ bool nccl_is_built_in() {
   return true;
 }
 
-std::unique_ptr<Communicator> make_nccl_communicator(Group& group, Backend& backend) {
+std::unique_ptr<Communicator> make_nccl_communicator(ProcessGroup& group, Backend& backend) {
   return std::make_unique<cuda::NcclCommunicator>(group, backend);
 }
 
@@ -267,7 +267,7 @@ bool nccl_is_built_in() {
   return false;
 }
 
-std::unique_ptr<Communicator> make_nccl_communicator(Group&, Backend&) {
+std::unique_ptr<Communicator> make_nccl_communicator(ProcessGroup&, Backend&) {
   throw InputError(
       "this program was built without NCCL; install it (nccl.h and libnccl.so where CMake finds them, or set "
       "NCCL_INCLUDE_DIR and NCCL_LIBRARY) and build again, or use distributed.backend=mpi");

@@ -17,7 +17,7 @@ using Clock = std::chrono::steady_clock;
 
 }  // namespace
 
-NcclComm::NcclComm(Group& group, NcclFunctions functions) : group_(group), functions_(std::move(functions)) {}
+NcclComm::NcclComm(ProcessGroup& group, NcclFunctions functions) : group_(group), functions_(std::move(functions)) {}
 
 NcclComm::~NcclComm() {
   abort();

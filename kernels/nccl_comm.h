@@ -7,7 +7,7 @@
 #include <functional>
 #include <string>
 
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 
 namespace lighthouse::cuda {
 
@@ -25,7 +25,7 @@ struct NcclFunctions {
 /// throws: what NCCL was to sum may not be summed. One thread makes all calls. `group` must outlive it.
 class NcclComm {
  public:
-  explicit NcclComm(Group& group, NcclFunctions functions = {});
+  explicit NcclComm(ProcessGroup& group, NcclFunctions functions = {});
   /// Aborts; does not wait for other ranks.
   ~NcclComm();
   NcclComm(const NcclComm&) = delete;
@@ -52,7 +52,7 @@ class NcclComm {
   [[noreturn]] void fail(ncclResult_t result, const char* what);
   void abort();
 
-  Group& group_;
+  ProcessGroup& group_;
   NcclFunctions functions_;
   ncclComm_t comm_ = nullptr;
   std::string failure_;  // the first; empty while there is none

@@ -103,7 +103,7 @@ __device__ float stored(float x) {
 
 /// The rows of weights that a warp has, and their beginning.
 template <bool kPair, typename T, typename Part, int kRows>
-__device__ void hold_rows(const T* (&rows)[kRows], Part (&weights)[kRows], const Operands<T>& o, int64_t output) {
+__device__ void prefetch_rows(const T* (&rows)[kRows], Part (&weights)[kRows], const Operands<T>& o, int64_t output) {
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
     const bool there = (kPair ? output : output + r) < o.outputs;
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
   const int64_t output = kPair ? warp : warp * kRows;
   const T* rows[kRows];
   Part weights[kRows];
-  hold_rows<kPair>(rows, weights, o, output);
+  prefetch_rows<kPair>(rows, weights, o, output);
   const T* x = o.x;
   if constexpr (kAround == Around::kSum) {
     wait_for_those_before();

@@ -25,5 +25,5 @@ set border 3
 set tics nomirror
 plot "$csv" using 1:5 skip 1 with linespoints lw 2 pt 7 lc rgb "#c0392b" title "dense attention (cuDNN)", \
      "$csv" using 1:7 skip 1 with linespoints lw 2 pt 7 lc rgb "#1f6fb2" title "Lighthouse layer", \
-     "$csv" using 1:9 skip 1 with lines lw 1.5 dt 2 lc rgb "#555555" title "floor: attention on the gathered rows"
+     "$csv" using 1:9 skip 1 with lines lw 1.5 dt 2 lc rgb "#555555" title "lower bound: attention on the gathered rows"
 PLOT

@@ -169,12 +169,15 @@ def check_column(path, field, schema):
 
 
 def plan(files, field):
+    if files and all(path.is_file() and path.stat().st_size == 0 for path in files):
+        raise Refused(f"{files[0]} is empty" + (", and so are all other files" if len(files) > 1 else ""))
     units = []
     for path in files:
         if not path.is_file():
             raise Refused(f"{path} is a folder; name its files" if path.is_dir() else f"{path}: no such file")
         if path.stat().st_size == 0:
-            raise Refused(f"{path} is empty")
+            print(f"warning: {path} is empty: left out", file=sys.stderr)
+            continue
         kind = kind_of(path)
         if kind == "parquet":
             parts = list(row_groups(path, field))

@@ -11,7 +11,7 @@ namespace lighthouse {
 namespace {
 
 #ifdef LIGHTHOUSE_HAS_CUDA
-bool gpu_is_there() {
+bool gpu_is_available() {
   return cuda_device_count() > 0;
 }
 
@@ -25,7 +25,7 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config, int local_ran
   return make_cuda_backend(options);
 }
 #else
-bool gpu_is_there() {
+bool gpu_is_available() {
   return false;
 }
 
@@ -41,7 +41,7 @@ std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/, int /*loc
 RunConfig with_device(RunConfig config) {
   RunSection& run = config.run;
   if (run.device == DeviceChoice::kAuto) {
-    run.device = gpu_is_there() ? DeviceChoice::kCuda : DeviceChoice::kCpu;
+    run.device = gpu_is_available() ? DeviceChoice::kCuda : DeviceChoice::kCpu;
   }
   const bool gpu = run.device == DeviceChoice::kCuda;
   if (run.dtype == DTypeChoice::kAuto) run.dtype = gpu ? DTypeChoice::kBFloat16 : DTypeChoice::kFloat32;
@@ -59,8 +59,8 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
   return make_cpu_backend();
 }
 
-std::optional<Hardware> gpu_here(const RunConfig& config) {
-  if (!gpu_is_there()) return std::nullopt;
+std::optional<Hardware> local_gpu(const RunConfig& config) {
+  if (!gpu_is_available()) return std::nullopt;
   return make_gpu_backend(config, 0)->hardware();
 }
 

@@ -87,7 +87,7 @@ class LayerBench {
 /// What was measured at one length. Seconds of 0 were not measured.
 struct Row {
   int64_t n = 0, top_k = 0, gathered = 0;
-  AttentionSeconds dense, floor, lighthouse, window, with_window;
+  AttentionSeconds dense, bound, lighthouse, window, with_window;
   int64_t bytes = 0;
 };
 
@@ -105,15 +105,15 @@ double dense_flops(const AttentionShape& shape, int64_t n) {
 
 /// `product` is the rate of a large matrix product, operations per second.
 std::string table_of(const std::vector<Row>& rows, const AttentionShape& shape, double product) {
-  TextTable table({"N", "k", "S", "dense fwd", "fwd+bwd", "of product", "lighthouse fwd", "fwd+bwd", "floor fwd",
-                   "fwd+bwd", "x dense fwd", "fwd+bwd", "x floor", "memory"});
+  TextTable table({"N", "k", "S", "dense fwd", "fwd+bwd", "of product", "lighthouse fwd", "fwd+bwd", "bound fwd",
+                   "fwd+bwd", "x dense fwd", "fwd+bwd", "x bound", "memory"});
   for (const Row& r : rows) {
     table.add_row(
         {format_count(r.n), format_count(r.top_k), format_count(r.gathered), ms(r.dense.forward), ms(r.dense.both),
          r.dense.both > 0 ? fmt::format("{:.0f}%", 100 * dense_flops(shape, r.n) / r.dense.both / product) : "",
-         ms(r.lighthouse.forward), ms(r.lighthouse.both), ms(r.floor.forward), ms(r.floor.both),
+         ms(r.lighthouse.forward), ms(r.lighthouse.both), ms(r.bound.forward), ms(r.bound.both),
          ratio(r.dense.forward, r.lighthouse.forward), ratio(r.dense.both, r.lighthouse.both),
-         fmt::format("{:.2f}", r.lighthouse.both / r.floor.both), format_bytes(r.bytes)});
+         fmt::format("{:.2f}", r.lighthouse.both / r.bound.both), format_bytes(r.bytes)});
   }
   return table.str();
 }
@@ -141,14 +141,14 @@ std::string window_table_of(const std::vector<Row>& rows, const Options& options
 
 std::string csv_of(const std::vector<Row>& rows) {
   std::string csv =
-      "n,top_k,gathered,dense_forward_ms,dense_both_ms,lighthouse_forward_ms,lighthouse_both_ms,floor_forward_ms,"
-      "floor_both_ms,memory_bytes,window_forward_ms,window_both_ms,lighthouse_window_forward_ms,"
+      "n,top_k,gathered,dense_forward_ms,dense_both_ms,lighthouse_forward_ms,lighthouse_both_ms,bound_forward_ms,"
+      "bound_both_ms,memory_bytes,window_forward_ms,window_both_ms,lighthouse_window_forward_ms,"
       "lighthouse_window_both_ms\n";
   const auto number = [](double seconds) { return seconds > 0 ? fmt::format("{:.6g}", 1e3 * seconds) : ""; };
   for (const Row& r : rows) {
     csv += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", r.n, r.top_k, r.gathered, number(r.dense.forward),
                        number(r.dense.both), number(r.lighthouse.forward), number(r.lighthouse.both),
-                       number(r.floor.forward), number(r.floor.both), r.bytes, number(r.window.forward),
+                       number(r.bound.forward), number(r.bound.both), r.bytes, number(r.window.forward),
                        number(r.window.both), number(r.with_window.forward), number(r.with_window.both));
   }
   return csv;
@@ -156,11 +156,11 @@ std::string csv_of(const std::vector<Row>& rows) {
 
 /// Time and traffic of each operation of a layer.
 void print_breakdown(const LighthouseSettings& settings, int64_t window, const AttentionShape& shape, Backend& backend,
-                     const AttentionSeconds& floor, double bytes_per_second) {
+                     const AttentionSeconds& bound, double bytes_per_second) {
   const double flops = causal_attention_flops(
       {shape.batch, settings.shape(shape.sequence_length).gathered(), shape.heads, shape.head_dim});
   MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated,
-                        {0, flops / floor.forward, 2.5 * flops / floor.backward(), bytes_per_second});
+                        {0, flops / bound.forward, 2.5 * flops / bound.backward(), bytes_per_second});
   LayerBench layer(settings, window, shape, timing);
   timing.reset();
   layer.both();
@@ -213,7 +213,7 @@ Row measure(const Options& options, int64_t n, Backend& backend) {
   }
   AttentionShape gathered = shape;
   gathered.sequence_length = row.gathered;
-  row.floor = time_attention(backend, gathered, options.repeats);
+  row.bound = time_attention(backend, gathered, options.repeats);
   if (n <= options.longest_dense) row.dense = time_attention(backend, shape, options.repeats);
   return row;
 }
@@ -227,7 +227,7 @@ void bench_attention(const Options& given) {
   const double product = product_flops(*backend, backend->device().kind == DeviceKind::kCuda ? 8192 : 2048);
   fmt::print(
       "{}\nB={} H={} G={} D={}, L={} p={} tile={}, scorer {}, {}; best of {}; copy at {}B/s, product at "
-      "{}FLOP/s.\nDense and floor are "
+      "{}FLOP/s.\nDense and bound are "
       "attention alone, on N rows and on S.\n",
       backend->description(), s.batch, s.heads, s.kv_heads, s.head_dim, options.lighthouse.levels,
       options.lighthouse.pooling_factor, options.lighthouse.tile, options.scorer, name_of(backend->dtype()),
@@ -238,7 +238,7 @@ void bench_attention(const Options& given) {
     if (!options.breakdown) continue;
     AttentionShape shape = s;
     shape.sequence_length = n;
-    print_breakdown(settings_at(options, n), options.window, shape, *backend, rows.back().floor, copy);
+    print_breakdown(settings_at(options, n), options.window, shape, *backend, rows.back().bound, copy);
   }
   fmt::print("\n{}", table_of(rows, s, product));
   if (options.window > 0) fmt::print("\n{}", window_table_of(rows, options, *backend, product, copy));
@@ -272,7 +272,7 @@ void add_bench_attention_command(CLI::App& bench) {
       ->check(at_least(1))
       ->capture_default_str();
   command->add_option("--longest-dense", o->longest_dense, "Above this N dense attention is not timed");
-  command->add_flag("--breakdown", o->breakdown, "Time, traffic and floor of each operation of the layer");
+  command->add_flag("--breakdown", o->breakdown, "Time, traffic and roofline of each operation of the layer");
   command->add_option("--csv", o->csv, "Write the table there, too")->transform(expanded_path());
   command->callback([o] { bench_attention(*o); });
 }

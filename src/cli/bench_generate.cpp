@@ -103,7 +103,7 @@ void print_breakdown(const Options& options, const ModelConfig& model, const Par
   decoding.start(std::vector<int32_t>(static_cast<size_t>(options.prompt), 1));
   timing.reset();
   decoding.append(1);
-  fmt::print("\none token, each operation repeated; its attention's floor is that of a full cache:\n{}",
+  fmt::print("\none token, each operation repeated; its attention's roofline is that of a full cache:\n{}",
              breakdown_of(timing.costs()));
 }
 
@@ -151,7 +151,7 @@ void add_bench_generate_command(CLI::App& bench) {
       ->capture_default_str();
   command->add_option("--tokens", options->tokens, "Tokens to time")->check(at_least(1))->capture_default_str();
   command->add_option("--context", options->context, "Places in the cache")->check(at_least(1))->capture_default_str();
-  command->add_flag("--breakdown", options->breakdown, "Time and floor of each operation of a token");
+  command->add_flag("--breakdown", options->breakdown, "Time and roofline of each operation of a token");
   command->callback([options] { bench_generate(*options); });
 }
 

@@ -8,6 +8,7 @@
 
 #include "breakdown.h"
 #include "commands.h"
+#include "distributed_session.h"
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
@@ -15,7 +16,6 @@
 #include "lighthouse/train/step_cost.h"
 #include "lighthouse/train/training_step.h"
 #include "rates.h"
-#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -114,9 +114,9 @@ class StepBench {
     }
     backend_.fill(stream, staging.slice(0, weights.matrices.numel(), staging.numel()), 1);
     backend_.copy(stream, weights.flat, staging);
-    for (const HeldRange& range : memory_.holding().ranges) {
+    for (const ShardRange& range : memory_.shard().ranges) {
       const Tensor from = staging.slice(0, range.begin, range.end);
-      const bool share = memory_.master_is_shared_out();
+      const bool share = memory_.master_is_sharded();
       const int64_t at = share ? range.at : range.begin;
       backend_.copy(stream, memory_.master_weights().flat.slice(0, at, at + range.size()), from);
     }
@@ -179,7 +179,7 @@ void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rat
   bench.run_one();
   timing.reset();
   bench.run_one();
-  if (!ranks.leads()) return;
+  if (!ranks.is_rank0()) return;
   fmt::print("\n{}", breakdown_of(timing.costs()));
 }
 
@@ -203,17 +203,17 @@ Measured measure(StepBench& bench, int64_t warmup, int64_t steps) {
 }
 
 /// Of the rank that it kept waiting longest.
-void print_communication(const CommunicationCost& cost, World& world) {
+void print_communication(const CommunicationCost& cost, DistributedSession& session) {
   double exposed = -1;
   double busy = 0;
   const std::string mine = fmt::format("{} {}", cost.exposed_seconds, cost.busy_seconds);
-  for (const std::string& there : world.group().gather(mine, "the times of all ranks")) {
+  for (const std::string& there : session.group().gather(mine, "the times of all ranks")) {
     const size_t blank = there.find(' ');
     if (std::stod(there) <= exposed) continue;
     exposed = std::stod(there);
     busy = std::stod(there.substr(blank));
   }
-  if (!world.leads()) return;
+  if (!session.is_rank0()) return;
   fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (of the rank that waited longest)\n",
              format_milliseconds(busy), format_bytes(cost.bytes), format_milliseconds(exposed));
 }
@@ -224,49 +224,49 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
   const bool on_gpu = config.run.device == DeviceChoice::kCuda;
   MeteredBackend counting(backend, MeteredBackend::Mode::kCount, rates);
-  const double floor = floor_seconds(step_costs(config, 0, stage.attention, counting, mesh));
+  const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, counting, mesh));
   const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, backend)) : host_rates(backend);
   MeteredBackend planning(backend, MeteredBackend::Mode::kCount, plan_rates);
-  const double planned = floor_seconds(step_costs(config, 0, stage.attention, planning, mesh));
+  const double planned = roofline_seconds(step_costs(config, 0, stage.attention, planning, mesh));
   const double peak = hardware_of(config, backend).flops * mesh.size();
-  fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, floor {} ({:.0f}% of it reached), planned {}\n",
+  fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, roofline {} ({:.0f}% of it reached), planned {}\n",
              format_milliseconds(measured.typical), options.steps, format_milliseconds(measured.best),
              format_count(static_cast<int64_t>(tokens / measured.typical)),
              peak > 0
                  ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / measured.typical / peak, format_si(peak))
                  : "unknown (set hardware.peak_tflops)",
-             format_milliseconds(floor), 100 * floor / measured.typical, format_milliseconds(planned));
+             format_milliseconds(roofline), 100 * roofline / measured.typical, format_milliseconds(planned));
   fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
              format_bytes(planned_bytes(config, backend, mesh)), format_bytes(backend.memory_in_use()));
 }
 
-void bench_step(const Options& options, World& world) {
+void bench_step(const Options& options, DistributedSession& session) {
   RunConfig config =
-      only_stage(load_config_together(world, "bench step", options.config, options.settings), options.stage);
+      only_stage(load_config_on_all_ranks(session, "bench step", options.config, options.settings), options.stage);
   std::unique_ptr<Backend> backend;
-  together(world.group(), "the devices of all ranks", [&] {
+  on_all_ranks(session.group(), "the devices of all ranks", [&] {
     config = with_device(config);
-    backend = make_backend(config, world.local_rank());
-    const Mesh mesh(world.rank(), world.size());
-    check_share(config.stages[0], mesh);
+    backend = make_backend(config, session.local_rank());
+    const Mesh mesh(session.rank(), session.size());
+    check_batch_split(config.stages[0], mesh);
     const int64_t available = available_bytes(config, *backend);
     config = with_recompute(config, *backend, available, mesh);
     check_memory(config, *backend, available, mesh);
     return std::string();
   });
-  const Ranks ranks = world.ranks(config, *backend);
+  const Ranks ranks = session.ranks(config, *backend);
   const StageSection& stage = config.stages[0];
-  if (world.leads()) {
+  if (session.is_rank0()) {
     fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(),
                config.run.name, name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
                stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
     if (ranks.communicator) {
-      fmt::print("{}, tensors by {}{}\n", world.description(), ranks.communicator->description(),
+      fmt::print("{}, tensors by {}{}\n", session.description(), ranks.communicator->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
     }
   }
   const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, attended_length(config));
-  if (world.leads()) {
+  if (session.is_rank0()) {
     fmt::print("ceilings: product {}FLOP/s, attention {} and {}FLOP/s, copy {}B/s\n", format_si(rates.product_flops),
                format_si(rates.attention_forward_flops), format_si(rates.attention_backward_flops),
                format_si(rates.bytes_per_second));
@@ -274,15 +274,15 @@ void bench_step(const Options& options, World& world) {
   {
     StepBench bench(config, *backend, ranks);
     const Measured measured = measure(bench, options.warmup, options.steps);
-    if (world.leads()) print_step(config, *backend, measured, rates, options, ranks.mesh);
-    if (ranks.communicator) print_communication(measured.communication, world);
+    if (session.is_rank0()) print_step(config, *backend, measured, rates, options, ranks.mesh);
+    if (ranks.communicator) print_communication(measured.communication, session);
   }
   if (options.breakdown) print_breakdown(config, *backend, rates, ranks);
 }
 
 void bench_step(const Options& options) {
-  const auto world = join_world(options.config, options.settings);
-  world->run([&] { bench_step(options, *world); });
+  const auto session = join_distributed_session(options.config, options.settings);
+  session->run([&] { bench_step(options, *session); });
 }
 
 }  // namespace
@@ -294,7 +294,7 @@ void add_bench_step_command(CLI::App& bench) {
   command->add_option("--stage", options->stage, "Which stage's step, from 0")->capture_default_str();
   command->add_option("--steps", options->steps, "Steps to time")->check(at_least(1))->capture_default_str();
   command->add_option("--warmup", options->warmup, "Steps before them")->check(at_least(1))->capture_default_str();
-  command->add_flag("--breakdown", options->breakdown, "Time, floor and share of each kind of operation");
+  command->add_flag("--breakdown", options->breakdown, "Time, roofline and share of each kind of operation");
   command->callback([options] { bench_step(*options); });
 }
 

@@ -8,7 +8,7 @@
 
 namespace lighthouse {
 
-/// A line for each kind of operation, and one for all: calls, time, share, floor, what was reached.
+/// A line for each kind of operation, and one for all: calls, time, share, roofline, what was reached.
 std::string breakdown_of(const std::vector<OperationCost>& costs);
 
 }  // namespace lighthouse

@@ -12,13 +12,14 @@
 #include <system_error>
 
 #include "commands.h"
+#include "distributed_session.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/path.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/ops/threads.h"
 #include "standard_output.h"
-#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -27,7 +28,7 @@ enum ExitCode : int { kDone = 0, kRunFailed = 1, kInputRefused = 2, kSignal = 12
 
 /// A file opened later would take the number of a stream that is closed, and get what is meant for the screen.
 /// What should go to standard output fails then, what should go to standard error is dropped.
-void hold_standard_streams() {
+void reserve_standard_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     if (fcntl(stream, F_GETFD) >= 0) continue;
     open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number that is free
@@ -39,6 +40,12 @@ void hold_standard_streams() {
 void ignore_signals_of_failed_writes() {
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
+}
+
+void cap_threads_and_warn() {
+  const int asked = cap_threads();
+  if (asked > 0)
+    spdlog::warn("OMP_NUM_THREADS is {}, more than the processors here; using as many as there are", asked);
 }
 
 /// The parser itself would only say that a command is required.
@@ -103,9 +110,10 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
 
 int run_command_line(int argc, char** argv) {
   ignore_signals_of_failed_writes();
-  hold_standard_streams();
+  reserve_standard_streams();
   raise_limit_of_open_files();
   start_logging();
+  cap_threads_and_warn();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);
   program.set_version_flag("--version", LIGHTHOUSE_VERSION);

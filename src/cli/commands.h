@@ -53,7 +53,7 @@ RunConfig with_device(RunConfig config);
 std::unique_ptr<Backend> make_backend(const RunConfig& config, int local_rank = 0);
 
 /// What the first GPU of this machine has, as make_backend() would use it for this config; nothing without one.
-std::optional<Hardware> gpu_here(const RunConfig& config);
+std::optional<Hardware> local_gpu(const RunConfig& config);
 
 /// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype);

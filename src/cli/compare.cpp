@@ -61,8 +61,8 @@ void print_bigram(const ReportedRun& run) {
 }
 
 void write_page(const Options& options, const std::vector<ReportedRun>& runs) {
-  if (!gnuplot_is_there()) {
-    spdlog::warn("no page is written: {}", kGetGnuplot);
+  if (!gnuplot_is_installed()) {
+    spdlog::warn("no page is written: {}", kInstallGnuplot);
     return;
   }
   const std::filesystem::path page =

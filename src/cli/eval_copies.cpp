@@ -194,10 +194,10 @@ void write(const EvalOptions& options, const std::vector<Tested>& all, const Bac
   make_directories(options.out);
   write_file(options.out / "copies.json", results_json(options, all, backend).dump(2) + '\n');
   write_file(options.out / "copies.csv", to_csv(all));
-  if (gnuplot_is_there()) {
+  if (gnuplot_is_installed()) {
     write_file(options.out / "copies.svg", plot_of(all));
   } else {
-    spdlog::warn("no plot is drawn: {}", kGetGnuplot);
+    spdlog::warn("no plot is drawn: {}", kInstallGnuplot);
   }
   spdlog::info("the numbers are in {}: copies.json, copies.csv", options.out.string());
 }

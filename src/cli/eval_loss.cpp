@@ -169,10 +169,10 @@ void write(const EvalOptions& options, const std::vector<Evaluation>& evaluation
   make_directories(options.out);
   write_file(options.out / "loss.json", results_json(options, evaluations, backend).dump(2) + '\n');
   write_file(options.out / "loss_by_position.csv", to_csv(evaluations));
-  if (gnuplot_is_there()) {
+  if (gnuplot_is_installed()) {
     write_file(options.out / "loss_by_position.svg", plot_of(options, evaluations));
   } else {
-    spdlog::warn("no plot is drawn: {}", kGetGnuplot);
+    spdlog::warn("no plot is drawn: {}", kInstallGnuplot);
   }
   spdlog::info("the numbers are in {}: loss.json, loss_by_position.csv", options.out.string());
 }

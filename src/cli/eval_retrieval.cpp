@@ -139,8 +139,8 @@ std::string plot_of(const EvalOptions& options, const Tested& tested) {
 
 /// retrieval.svg; of several models retrieval-1.svg and so on.
 void write_plots(const EvalOptions& options, const std::vector<Tested>& all) {
-  if (!gnuplot_is_there()) {
-    spdlog::warn("no heat map is drawn: {}", kGetGnuplot);
+  if (!gnuplot_is_installed()) {
+    spdlog::warn("no heat map is drawn: {}", kInstallGnuplot);
     return;
   }
   for (size_t i = 0; i < all.size(); ++i) {

@@ -43,7 +43,7 @@ struct Target {
 /// The GPU to plan for, and why this one: the one that is named, the one that is here, or an H100.
 std::pair<Hardware, std::string> planned_gpu(const RunConfig& config, const std::string& name, DType dtype) {
   if (!name.empty()) return {gpu_by_name(name, dtype), "as --gpu says"};
-  if (const auto here = gpu_here(config)) return {*here, "which is here; --gpu NAME plans for another"};
+  if (const auto here = local_gpu(config)) return {*here, "which is here; --gpu NAME plans for another"};
   return {gpu_by_name("H100", dtype), "no GPU is here; --gpu NAME plans for another"};
 }
 
@@ -143,7 +143,7 @@ void print_operations(const RunConfig& config, Target& target) {
     const BatchSection& batch = config.stages[static_cast<size_t>(plan.stage)].batch;
     const double flops =
         training_flops_per_token(config.model, config.attention, plan.attention, batch.sequence_length);
-    const double seconds = floor_seconds(step_costs(config, plan.stage, plan.attention, *target.counting));
+    const double seconds = roofline_seconds(step_costs(config, plan.stage, plan.attention, *target.counting));
     total += seconds * static_cast<double>(plan.steps);
     table.add_row({plan.name, std::string(name_of(plan.attention)), format_count(batch.tokens_per_step()),
                    format_si(flops), format_si(flops * static_cast<double>(batch.tokens_per_step())),
@@ -198,7 +198,7 @@ void plan(const Options& options) {
   if (!options.gpu.empty()) config.run.device = DeviceChoice::kCuda;
   config = with_device(config);
   const Mesh mesh(0, options.ranks);
-  for (const StageSection& stage : config.stages) check_share(stage, mesh);
+  for (const StageSection& stage : config.stages) check_batch_split(stage, mesh);
   const bool gpu = config.run.device == DeviceChoice::kCuda;
   Target target = gpu ? gpu_target(config, options.gpu) : cpu_target(config);
   const int64_t available = available_bytes(config, *target.counting);

@@ -29,6 +29,7 @@ void run(const Options& options) {
                   fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
   });
   progress.clear();
+  for (const auto& file : result.empty_files) spdlog::warn("{} is empty: left out", file.string());
   if (result.skipped_lines > 0) {
     spdlog::warn("{} lines were left out: they are not UTF-8", format_count(result.skipped_lines));
   }

@@ -1,4 +1,4 @@
-// What a device reaches at best: what floors are reckoned with.
+// What a device reaches at best: what rooflines are reckoned with.
 #pragma once
 
 #include "lighthouse/model/config.h"

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "commands.h"
+#include "distributed_session.h"
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
@@ -13,7 +14,6 @@
 #include "lighthouse/train/run_memory.h"
 #include "lighthouse/train/trainer.h"
 #include "progress.h"
-#include "world.h"
 
 namespace lighthouse {
 namespace {
@@ -67,42 +67,42 @@ class TrainingView final : public TrainingObserver {
 };
 
 /// With the least recomputation that fits on every rank.
-RunConfig with_recompute_together(const RunConfig& config, Backend& backend, World& world) {
+RunConfig with_recompute_on_all_ranks(const RunConfig& config, Backend& backend, DistributedSession& session) {
   int64_t available = available_bytes(config, backend);
-  for (const std::string& there : world.group().gather(std::to_string(available), "the memory of all ranks")) {
+  for (const std::string& there : session.group().gather(std::to_string(available), "the memory of all ranks")) {
     available = std::min<int64_t>(available, std::stoll(there));
   }
-  return with_recompute(config, backend, available, Mesh(world.rank(), world.size()));
+  return with_recompute(config, backend, available, Mesh(session.rank(), session.size()));
 }
 
-void train(const Options& options, World& world) {
-  RunConfig config = load_config_together(world, "train", options.config, options.settings);
+void train(const Options& options, DistributedSession& session) {
+  RunConfig config = load_config_on_all_ranks(session, "train", options.config, options.settings);
   std::unique_ptr<Backend> backend;
-  together(world.group(), "the devices of all ranks", [&] {
+  on_all_ranks(session.group(), "the devices of all ranks", [&] {
     // What `auto` stands for is found out once, and saved so.
     config = with_device(config);
-    backend = make_backend(config, world.local_rank());
+    backend = make_backend(config, session.local_rank());
     return std::string();
   });
-  config = with_recompute_together(config, *backend, world);
-  const Ranks ranks = world.ranks(config, *backend);
+  config = with_recompute_on_all_ranks(config, *backend, session);
+  const Ranks ranks = session.ranks(config, *backend);
   TrainingView view;
   StartOptions start = options.start;
   start.config = options.config;
   Trainer trainer(config, start, *backend, view, ranks);
-  log_to_file(std::filesystem::path(config.run.directory) / "log.txt", world.rank());
+  log_to_file(std::filesystem::path(config.run.directory) / "log.txt", session.rank());
   spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
   if (ranks.communicator) {
-    spdlog::info("{}, tensors by {}{}", world.description(), ranks.communicator->description(),
+    spdlog::info("{}, tensors by {}{}", session.description(), ranks.communicator->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
   }
   trainer.run();
 }
 
 void run(const Options& options) {
-  const auto world = join_world(options.config, options.settings);
-  world->run([&] { train(options, *world); });
+  const auto session = join_distributed_session(options.config, options.settings);
+  session->run([&] { train(options, *session); });
 }
 
 }  // namespace

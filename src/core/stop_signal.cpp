@@ -20,6 +20,15 @@ void note_signal(int signal) {
 /// What a scheduler or a launcher sends, to one rank or to all.
 constexpr std::array kDeferred{SIGTERM, SIGHUP, SIGUSR1};
 
+struct sigaction hang_up_at_start {};
+
+void save_hang_up() {
+  sigaction(SIGHUP, nullptr, &hang_up_at_start);
+}
+
+/// Runs before the constructors of shared libraries.
+[[gnu::section(".preinit_array"), gnu::used]] void (*const save_before_libraries)() = save_hang_up;
+
 sigset_t set_of(std::span<const int> signals) {
   sigset_t set;
   sigemptyset(&set);
@@ -28,6 +37,10 @@ sigset_t set_of(std::span<const int> signals) {
 }
 
 }  // namespace
+
+void restore_hang_up() {
+  sigaction(SIGHUP, &hang_up_at_start, nullptr);
+}
 
 StopSignal::StopSignal() {
   pending_signal.store(0);

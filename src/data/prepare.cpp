@@ -54,14 +54,22 @@ int64_t checked_begin(const fs::path& path) {
   }
 }
 
-std::vector<Text> open_texts(const PrepareOptions& options) {
+/// The files that have text. Adds those that have none to `empty`, unless that is all of them.
+std::vector<Text> open_texts(const PrepareOptions& options, std::vector<fs::path>& empty) {
   std::vector<Text> texts;
   for (const fs::path& path : options.files) {
     const MappedFile file(path);  // says why a file cannot be read
     const int64_t begin = options.as_is ? 0 : checked_begin(path);
     const int64_t bytes = std::ssize(file.bytes()) - begin;
-    if (bytes == 0) throw InputError(fmt::format("{} is empty; expected text", path.string()));
-    texts.push_back({path, begin, bytes});
+    if (bytes == 0) {
+      empty.push_back(path);
+    } else {
+      texts.push_back({path, begin, bytes});
+    }
+  }
+  if (texts.empty()) {
+    throw InputError(fmt::format("{} is empty{}; expected text", empty.front().string(),
+                                 empty.size() == 1 ? "" : ", and so are all other files"));
   }
   return texts;
 }
@@ -316,7 +324,8 @@ std::vector<fs::path> publish(const fs::path& from, const fs::path& to, const st
 PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tokenizer,
                              const PrepareProgress& progress) {
   check_options(options);
-  const std::vector<Text> texts = open_texts(options);
+  std::vector<fs::path> empty;
+  const std::vector<Text> texts = open_texts(options, empty);
   const int64_t boundary = find_boundary(texts, options.validation_share);
   const std::vector<fs::path> old = check_old_shards(options);
 
@@ -332,7 +341,8 @@ PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tok
 
   std::vector<std::string> names = train.file_names();
   std::ranges::copy(validation.file_names(), std::back_inserter(names));
-  return {train.total(), validation.total(), skipped, publish(staging.path(), options.directory, names, old)};
+  return {train.total(), validation.total(), skipped, std::move(empty),
+          publish(staging.path(), options.directory, names, old)};
 }
 
 }  // namespace

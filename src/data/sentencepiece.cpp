@@ -122,7 +122,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   void encode(const Processor& processor, std::string_view text, std::vector<int32_t>& tokens) const {
     std::vector<int> ids;
-    const auto status = processor.Encode(text, &ids);
+    const auto status = processor.Encode({text.data(), text.size()}, &ids);
     if (!status.ok()) throw InputError(fmt::format("{} cannot encode: {}", path_.string(), status.message()));
     tokens.insert(tokens.end(), ids.begin(), ids.end());
   }

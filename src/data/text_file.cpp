@@ -140,14 +140,14 @@ int64_t begin_of_text(const std::filesystem::path& path) {
   const std::string bytes = beginning_of(path);
   check_marks(path, bytes);
   check_format(path, bytes);
-  const size_t begin = bytes.starts_with(kMark) ? kMark.size() : 0;
-  const std::string_view text = std::string_view(bytes).substr(begin);
+  std::string_view text = bytes;
+  if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
   if (is_json_lines(text)) throw refuse(path, "JSON lines", kPrepareHf);
   if (text.find('\0') != std::string_view::npos) {
     throw refuse(path, "binary (its beginning has zero bytes)",
                  "text has none; if it is in UTF-16, convert it with iconv");
   }
-  return static_cast<int64_t>(begin);
+  return std::ssize(bytes) - std::ssize(text);
 }
 
 }  // namespace lighthouse

@@ -53,7 +53,7 @@ void check_size(const Tensor& x) {
 struct Pieces {
   Pieces(int64_t numel, int size) : counts(static_cast<size_t>(size)), places(static_cast<size_t>(size)) {
     for (int r = 0; r < size; ++r) {
-      const Piece piece = piece_of(numel, size, r);
+      const IndexRange piece = shard_range(numel, size, r);
       counts[static_cast<size_t>(r)] = static_cast<int>(piece.size());
       places[static_cast<size_t>(r)] = static_cast<int>(piece.begin);
     }
@@ -106,7 +106,7 @@ void HostCollectives::sum_into(T* piece, int64_t numel) const {
 void HostCollectives::reduce_scatter(const Tensor& x) {
   check_size(x);
   const Pieces pieces(x.numel(), size_);
-  const Piece mine = piece_of(x.numel(), size_, rank_);
+  const IndexRange mine = shard_range(x.numel(), size_, rank_);
   const auto count = static_cast<int>(mine.size());
   std::vector<int> counts(static_cast<size_t>(size_), count), places(static_cast<size_t>(size_));
   for (int r = 0; r < size_; ++r) places[static_cast<size_t>(r)] = r * count;

@@ -32,7 +32,7 @@ constexpr const char* name_of(Collective which) {
 
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(Group& group, Backend& backend)
+  MpiCommunicator(ProcessGroup& group, Backend& backend)
       : group_(group),
         backend_(backend),
         staged_(backend.device().kind != DeviceKind::kCpu),
@@ -106,7 +106,7 @@ class MpiCommunicator final : public Communicator {
   void run_staged(const Task& task);
   int64_t bytes_sent(const Task& task) const;
 
-  Group& group_;
+  ProcessGroup& group_;
   Backend& backend_;
   bool staged_;
   const char* doing_ = "";
@@ -218,7 +218,7 @@ int64_t MpiCommunicator::bytes_sent(const Task& task) const {
 
 }  // namespace
 
-std::unique_ptr<Communicator> make_mpi_communicator(Group& group, Backend& backend) {
+std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup& group, Backend& backend) {
   return std::make_unique<MpiCommunicator>(group, backend);
 }
 

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "lighthouse/core/error.h"
+#include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/mpi.h"
 
 #ifdef LIGHTHOUSE_HAS_MPI
@@ -17,6 +18,7 @@ class Session final : public MpiSession {
   explicit Session(const Launch& launch) {
     int given = 0;
     LIGHTHOUSE_MPI(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &given));
+    restore_hang_up();
     LIGHTHOUSE_MPI(MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     int size = 0;
     LIGHTHOUSE_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
@@ -69,7 +71,7 @@ std::unique_ptr<MpiSession> start_mpi(const Launch&) {
   throw InputError(kWithout);
 }
 
-std::unique_ptr<Communicator> make_mpi_communicator(Group&, Backend&) {
+std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup&, Backend&) {
   throw InputError(kWithout);
 }
 

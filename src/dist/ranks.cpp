@@ -33,8 +33,8 @@ std::string list_by_rank(const std::map<std::string, std::vector<size_t>>& texts
 
 }  // namespace
 
-std::vector<std::string> together(Group& group, const std::string& what, const std::function<std::string()>& part,
-                                  Channel channel) {
+std::vector<std::string> on_all_ranks(ProcessGroup& group, const std::string& what,
+                                      const std::function<std::string()>& part, Channel channel) {
   if (group.size() == 1) return {part()};
   std::string mine;
   try {
@@ -53,11 +53,11 @@ std::vector<std::string> together(Group& group, const std::string& what, const s
   }
   if (wrong.empty()) return all;
   const bool everywhere = wrong.size() == 1 && wrong.begin()->second.size() == all.size();
-  throw AgreedError(everywhere ? wrong.begin()->first : list_by_rank(wrong));
+  throw AllRanksInputError(everywhere ? wrong.begin()->first : list_by_rank(wrong));
 }
 
-void check_same(Group& group, const std::string& mine, const std::string& subject,
-                const std::function<std::string(const std::string&, const std::string&)>& differ) {
+void check_ranks_agree(ProcessGroup& group, const std::string& mine, const std::string& subject,
+                       const std::function<std::string(const std::string&, const std::string&)>& differ) {
   if (group.size() == 1) return;
   // Checksums first: the texts of thousands of ranks are long.
   const std::string checksum = checksum_of(mine);
@@ -70,7 +70,7 @@ void check_same(Group& group, const std::string& mine, const std::string& subjec
   for (size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] != texts[0]) differences[differ(texts[0], texts[rank])].push_back(rank);
   }
-  throw AgreedError(
+  throw AllRanksInputError(
       fmt::format("the ranks have not the same {}; compared with rank 0, {}", subject, list_by_rank(differences)));
 }
 

@@ -188,7 +188,7 @@ std::optional<tcp::socket> connect_to_any(asio::io_context& io, const Rendezvous
 
 }  // namespace
 
-MeetingPlace::Listener::Listener(int port, const std::string& addresses)
+RendezvousListener::Sockets::Sockets(int port, const std::string& addresses)
     : acceptors(listen_at_own(io, addresses, port)) {
   const auto at = static_cast<uint16_t>(port);
   for (const tcp::endpoint& all : {tcp::endpoint(tcp::v6(), at), tcp::endpoint(tcp::v4(), at)}) {
@@ -197,33 +197,33 @@ MeetingPlace::Listener::Listener(int port, const std::string& addresses)
   }
 }
 
-bool MeetingPlace::Listener::on_all_addresses() const {
+bool RendezvousListener::Sockets::on_all_addresses() const {
   return acceptors.front().local_endpoint().address().is_unspecified();
 }
 
-MeetingPlace::MeetingPlace(int port, const std::string& addresses) {
+RendezvousListener::RendezvousListener(int port, const std::string& addresses) {
   try {
-    listener = std::make_unique<Listener>(port, addresses);
+    sockets = std::make_unique<Sockets>(port, addresses);
   } catch (const std::system_error& error) {
     throw InputError(
         fmt::format("rank 0 cannot listen on port {}: {}; set MASTER_PORT to one that is free", port, error.what()));
   }
 }
 
-MeetingPlace::~MeetingPlace() = default;
-MeetingPlace::MeetingPlace(MeetingPlace&&) noexcept = default;
+RendezvousListener::~RendezvousListener() = default;
+RendezvousListener::RendezvousListener(RendezvousListener&&) noexcept = default;
 
-int MeetingPlace::port() const {
-  return listener->acceptors.front().local_endpoint().port();
+int RendezvousListener::port() const {
+  return sockets->acceptors.front().local_endpoint().port();
 }
 
-std::string MeetingPlace::addresses() const {
-  return listener->on_all_addresses() ? host_addresses() : own_address();
+std::string RendezvousListener::addresses() const {
+  return sockets->on_all_addresses() ? host_addresses() : own_address();
 }
 
-std::string MeetingPlace::own_address() const {
-  if (listener->on_all_addresses()) return "127.0.0.1,::1";
-  return listener->acceptors.front().local_endpoint().address().to_string();
+std::string RendezvousListener::own_address() const {
+  if (sockets->on_all_addresses()) return "127.0.0.1,::1";
+  return sockets->acceptors.front().local_endpoint().address().to_string();
 }
 
 namespace dist {

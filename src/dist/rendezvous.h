@@ -4,13 +4,13 @@
 #include <asio.hpp>
 #include <vector>
 
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 
 namespace lighthouse {
 
-struct MeetingPlace::Listener {
-  /// As MeetingPlace's constructor. Throws std::system_error if an address cannot be listened on.
-  Listener(int port, const std::string& addresses);
+struct RendezvousListener::Sockets {
+  /// As RendezvousListener's constructor. Throws std::system_error if an address cannot be listened on.
+  Sockets(int port, const std::string& addresses);
 
   bool on_all_addresses() const;
 

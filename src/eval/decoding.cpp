@@ -54,7 +54,7 @@ std::vector<float> Decoding::start(const std::vector<int32_t>& tokens) {
   return pass.next_logits(weights_, tokens);
 }
 
-void Decoding::give_step(const Stream& stream) {
+void Decoding::enqueue_step(const Stream& stream) {
   backend_.copy(stream, device_token_, host_token_);
   decoder_.forward(stream, weights_, device_token_.slice(0, 0, 1), device_token_.slice(0, 1, 2));
   backend_.copy(stream, logits_, decoder_.logits().view(logits_.shape()));
@@ -67,8 +67,8 @@ std::span<const float> Decoding::append(int32_t token) {
   host_token_.data<int32_t>()[1] = static_cast<int32_t>(length_);
   const Stream stream = backend_.compute_stream();
   // The first run is not recorded: libraries make their plans in it.
-  if (steps_ == 1) graph_ = backend_.capture(stream, [&] { give_step(stream); });
-  graph_ ? graph_->launch(stream) : give_step(stream);
+  if (steps_ == 1) graph_ = backend_.capture(stream, [&] { enqueue_step(stream); });
+  graph_ ? graph_->launch(stream) : enqueue_step(stream);
   backend_.wait(stream);
   ++steps_;
   ++length_;

@@ -41,14 +41,14 @@ std::string bytes_field(uint32_t field, std::string_view bytes) {
   return varint(field << 3 | 2) + varint(bytes.size()) + std::string(bytes);
 }
 
-enum class Piece { kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6 };
+enum class IndexRange { kNormal = 1, kUnknown = 2, kControl = 3, kByte = 6 };
 
-std::string piece_field(std::string_view text, Piece type) {
+std::string piece_field(std::string_view text, IndexRange type) {
   return bytes_field(1, bytes_field(1, text) + number_field(3, static_cast<uint64_t>(type)));
 }
 
 std::string byte_piece_field(int byte) {
-  return piece_field(fmt::format("<0x{:02X}>", byte), Piece::kByte);
+  return piece_field(fmt::format("<0x{:02X}>", byte), IndexRange::kByte);
 }
 
 std::string trainer_field() {
@@ -99,10 +99,10 @@ nlohmann::ordered_json byte_tokenizer_json() {
 std::string byte_sentencepiece_model() {
   std::string model;
   for (int byte = 0; byte < 256; ++byte) {
-    model += byte == ' ' ? piece_field("\u2581", Piece::kNormal) : byte_piece_field(byte);
+    model += byte == ' ' ? piece_field("\u2581", IndexRange::kNormal) : byte_piece_field(byte);
   }
-  model += piece_field(kByteEndOfText, Piece::kControl);
-  model += piece_field("<unk>", Piece::kUnknown);
+  model += piece_field(kByteEndOfText, IndexRange::kControl);
+  model += piece_field("<unk>", IndexRange::kUnknown);
   model += byte_piece_field(' ');
   return model + trainer_field() + normalizer_field();
 }

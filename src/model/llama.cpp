@@ -236,7 +236,7 @@ void Llama::loss_backward(const Stream& stream, const Parameters& weights, const
     linear_backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
                     output_.normed.slice(0, begin, end), weights.lm_head);
   });
-  if (!config_.tie_word_embeddings) announce(config_.num_hidden_layers);
+  if (!config_.tie_word_embeddings) notify_gradients_ready(config_.num_hidden_layers);
 }
 
 // ---- Backward ----
@@ -250,11 +250,11 @@ void Llama::backward(const Stream& stream, const Parameters& weights, const Para
     if (!keeps(Recompute::kBlock)) recompute_block(stream, layers_[i], weights.layers[i]);
     backward_mlp(stream, layers_[i], weights.layers[i], gradients.layers[i]);
     backward_attention(stream, layers_[i], weights.layers[i], gradients.layers[i]);
-    announce(static_cast<int64_t>(i));
+    notify_gradients_ready(static_cast<int64_t>(i));
   }
   backend_.embedding_backward(stream, gradients.embed_tokens, embedding_scratch_, d_residual_,
                               tokens.view({this->tokens()}));
-  announce(-1);
+  notify_gradients_ready(-1);
 }
 
 void Llama::backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm) {

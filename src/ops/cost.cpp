@@ -25,7 +25,7 @@ double at(double amount, double rate) {
 
 }  // namespace
 
-double floor_seconds(const OperationCost& call, const Rates& rates) {
+double roofline_seconds(const OperationCost& call, const Rates& rates) {
   return std::max(at(call.flops, flops_per_second(call.work, rates)), at(call.bytes, rates.bytes_per_second));
 }
 

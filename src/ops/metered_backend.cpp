@@ -59,7 +59,7 @@ MeteredBackend::MeteredBackend(Backend& inner, Mode mode, const Rates& rates)
 void MeteredBackend::meter(const Stream& stream, OperationCost call, const std::function<void()>& run) {
   if (mode_ == Mode::kTime) call.seconds = std::max(0.0, seconds_of(stream, run) - empty_seconds_);
   if (mode_ == Mode::kTimeRepeated) call.seconds = seconds_of_one(stream, run);
-  call.floor_seconds = floor_seconds(call, rates_);
+  call.roofline_seconds = roofline_seconds(call, rates_);
   add(call);
 }
 
@@ -94,7 +94,7 @@ void MeteredBackend::add(const OperationCost& call) {
   cost->flops += call.flops;
   cost->bytes += call.bytes;
   cost->calls += call.calls;
-  cost->floor_seconds += call.floor_seconds;
+  cost->roofline_seconds += call.roofline_seconds;
   cost->seconds += call.seconds;
 }
 

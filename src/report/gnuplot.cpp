@@ -57,7 +57,7 @@ class FileActions {
 
 }  // namespace
 
-bool gnuplot_is_there() {
+bool gnuplot_is_installed() {
   const char* path = std::getenv("PATH");
   std::string_view rest = path == nullptr ? "" : path;
   while (!rest.empty()) {
@@ -69,7 +69,7 @@ bool gnuplot_is_there() {
 }
 
 std::string run_gnuplot(const std::string& script) {
-  if (!gnuplot_is_there()) throw InputError(kGetGnuplot);
+  if (!gnuplot_is_installed()) throw InputError(kInstallGnuplot);
   const File in = temporary_file(), out = temporary_file(), messages = temporary_file();
   std::fwrite(script.data(), 1, script.size(), in.get());
   std::rewind(in.get());

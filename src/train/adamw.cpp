@@ -7,17 +7,17 @@ namespace lighthouse {
 AdamW::AdamW(const OptimizerSection& settings, Backend& backend) : settings_(settings), backend_(backend) {}
 
 void AdamW::lay_out(Arena& arena, const ModelConfig& config) {
-  lay_out(arena, config, hold_all(config));
+  lay_out(arena, config, unsharded(config));
 }
 
-void AdamW::lay_out(Arena& arena, const ModelConfig& config, const Holding& holding) {
-  holding_ = holding;
+void AdamW::lay_out(Arena& arena, const ModelConfig& config, const OptimizerShard& shard) {
+  shard_ = shard;
   const auto moments = [&] {
-    if (holding.everything) {
+    if (shard.everything) {
       return lay_out_parameters(arena, MemoryUse::kOptimizer, config, settings_.state_dtype);
     }
     Parameters share;
-    share.flat = arena.allocate(MemoryUse::kOptimizer, {holding.numel}, settings_.state_dtype);
+    share.flat = arena.allocate(MemoryUse::kOptimizer, {shard.numel}, settings_.state_dtype);
     return share;
   };
   exp_avg_ = moments();
@@ -32,7 +32,7 @@ void AdamW::step(const Stream& stream, const Parameters& weights, const Paramete
   backend_.plan_update(stream, scalars_, step_scalars_, learning_rate, settings_.clip_grad_norm, settings);
   const bool rounded = working.flat.dtype() != weights.flat.dtype();
   const bool all_weights = weights.flat.numel() == gradients.flat.numel();
-  for (const HeldRange& range : holding_.ranges) {
+  for (const ShardRange& range : shard_.ranges) {
     settings.weight_decay = range.decays ? settings_.weight_decay : 0;
     const auto in_all = [&](const Tensor& flat) { return flat.slice(0, range.begin, range.end); };
     const auto in_share = [&](const Tensor& flat) { return flat.slice(0, range.at, range.at + range.size()); };

@@ -38,7 +38,7 @@ int64_t step_of_name(const std::string& name) {
   return std::stoll(name.substr(5));
 }
 
-std::string optimizer_file(const Group& group) {
+std::string optimizer_file(const ProcessGroup& group) {
   if (group.size() == 1) return kOptimizerFile;
   return fmt::format("optimizer-{:05}-of-{:05}.safetensors", group.rank() + 1, group.size());
 }
@@ -118,14 +118,14 @@ std::vector<std::pair<std::string, std::string>> files_of(const fs::path& checkp
 
 /// Writes this rank's files and returns their list.
 std::string write_part(const fs::path& folder, const Parameters& weights, const Moments& moments,
-                       const ModelConfig& model, const Group& group) {
+                       const ModelConfig& model, const ProcessGroup& group) {
   Json files = Json::object();
   const auto write = [&](const std::string& name, const std::vector<NamedTensor>& tensors,
                          const std::map<std::string, std::string>& metadata) {
     write_safetensors(folder / name, tensors, metadata);
     files[name] = {{"checksum", checksum_of_file(folder / name)}};
   };
-  if (group.leads()) write(kModelFile, model_tensors(weights, model), {{"format", "pt"}});
+  if (group.is_rank0()) write(kModelFile, model_tensors(weights, model), {{"format", "pt"}});
   write(optimizer_file(group), moment_tensors(moments, model), {});
   return files.dump();
 }
@@ -162,30 +162,30 @@ void finish_folder(const fs::path& partial, const fs::path& final_path, const Ch
 
 fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
                          const ModelConfig& model) {
-  const auto alone = make_group_of_one();
-  const Moments moments{tensors.exp_avg.flat, tensors.exp_avg_sq.flat, hold_all(model)};
+  const auto alone = make_single_process_group();
+  const Moments moments{tensors.exp_avg.flat, tensors.exp_avg_sq.flat, unsharded(model)};
   return save_checkpoint(directory, state, tensors.weights, moments, model, *alone);
 }
 
 fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const Parameters& weights,
-                         const Moments& moments, const ModelConfig& model, Group& group) {
+                         const Moments& moments, const ModelConfig& model, ProcessGroup& group) {
   fs::path final_path = directory / name_of_step(state.step);
   const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
   const auto leader = [&](const std::string& what, const std::function<void()>& work) {
     const auto part = [&] {
-      if (group.leads()) work();
+      if (group.is_rank0()) work();
       return std::string();
     };
-    together(group, what, part, Channel::kCheckpoint);
+    on_all_ranks(group, what, part, Channel::kCheckpoint);
   };
   leader("the folder of a checkpoint", [&] { begin_folder(partial, final_path); });
   try {
     const auto part = [&] { return write_part(partial, weights, moments, model, group); };
-    const std::vector<std::string> lists = together(group, "the files of a checkpoint", part, Channel::kCheckpoint);
+    const std::vector<std::string> lists = on_all_ranks(group, "the files of a checkpoint", part, Channel::kCheckpoint);
     leader("the end of a checkpoint", [&] { finish_folder(partial, final_path, state, lists); });
   } catch (const std::exception& error) {
     std::error_code ignored;
-    if (group.leads()) fs::remove_all(partial, ignored);
+    if (group.is_rank0()) fs::remove_all(partial, ignored);
     if (dynamic_cast<const fs::filesystem_error*>(&error) == nullptr) throw;
     throw InputError(fmt::format("cannot write {}: {}", final_path.string(), error.what()));
   }
@@ -307,7 +307,7 @@ void load_moments(const fs::path& checkpoint, const Moments& moments, const Mode
 
 void load_tensors(const fs::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model) {
   // First what an import lacks: nothing is loaded then.
-  load_moments(checkpoint, {tensors.exp_avg.flat, tensors.exp_avg_sq.flat, hold_all(model)}, model);
+  load_moments(checkpoint, {tensors.exp_avg.flat, tensors.exp_avg_sq.flat, unsharded(model)}, model);
   load_weights(checkpoint, tensors.weights, model);
 }
 

@@ -43,7 +43,7 @@ std::vector<ParameterPlace> places_of(const ModelConfig& model) {
 struct Overlap {
   int64_t begin;  // in the flat vector
   int64_t end;
-  int64_t at;  // in the holding
+  int64_t at;  // in the shard
   bool empty() const { return begin >= end; }
 };
 
@@ -67,7 +67,7 @@ class Covered {
   int64_t count_ = 0;
 };
 
-Overlap overlap_of(const ParameterPlace& place, const HeldRange& range) {
+Overlap overlap_of(const ParameterPlace& place, const ShardRange& range) {
   const int64_t begin = std::max(place.begin, range.begin);
   return {begin, std::min(place.end, range.end), range.at + begin - range.begin};
 }
@@ -91,8 +91,8 @@ std::optional<Stretch> stretch_of(const std::string& tensor) {
 /// Reads one of the two moments.
 class MomentReader {
  public:
-  MomentReader(std::string prefix, const Tensor& to, const Holding& holding, const ModelConfig& model)
-      : prefix_(std::move(prefix)), to_(to), holding_(holding) {
+  MomentReader(std::string prefix, const Tensor& to, const OptimizerShard& shard, const ModelConfig& model)
+      : prefix_(std::move(prefix)), to_(to), shard_(shard) {
     for (const ParameterPlace& place : places_of(model)) {
       names_.push_back(place.name);
       places_[prefix_ + place.name] = {place, {}};
@@ -118,7 +118,7 @@ class MomentReader {
     }
     const Tensor elements = tensor.view({tensor.numel()});
     const ParameterPlace here{"", {}, begin, begin + tensor.numel()};
-    for (const HeldRange& range : holding_.ranges) {
+    for (const ShardRange& range : shard_.ranges) {
       const Overlap common = overlap_of(here, range);
       if (common.empty()) continue;
       copy_elements(to_.slice(0, common.at, common.at + common.end - common.begin),
@@ -144,15 +144,15 @@ class MomentReader {
   };
   std::string prefix_;
   Tensor to_;
-  const Holding& holding_;
+  const OptimizerShard& shard_;
   std::vector<std::string> names_;
   std::map<std::string, Entry> places_;
 };
 
 void add_moments(std::vector<NamedTensor>& tensors, const std::string& prefix, const Tensor& flat,
-                 const Holding& holding, const ModelConfig& model) {
+                 const OptimizerShard& shard, const ModelConfig& model) {
   for (const ParameterPlace& place : places_of(model)) {
-    for (const HeldRange& range : holding.ranges) {
+    for (const ShardRange& range : shard.ranges) {
       const Overlap common = overlap_of(place, range);
       if (common.empty()) continue;
       const Tensor held = flat.slice(0, common.at, common.at + common.end - common.begin);
@@ -176,14 +176,14 @@ std::vector<NamedTensor> model_tensors(const Parameters& weights, const ModelCon
 
 std::vector<NamedTensor> moment_tensors(const Moments& moments, const ModelConfig& model) {
   std::vector<NamedTensor> tensors;
-  add_moments(tensors, "exp_avg.", moments.exp_avg, moments.holding, model);
-  add_moments(tensors, "exp_avg_sq.", moments.exp_avg_sq, moments.holding, model);
+  add_moments(tensors, "exp_avg.", moments.exp_avg, moments.shard, model);
+  add_moments(tensors, "exp_avg_sq.", moments.exp_avg_sq, moments.shard, model);
   return tensors;
 }
 
 void read_moments(const std::vector<std::filesystem::path>& files, const Moments& moments, const ModelConfig& model) {
-  MomentReader first("exp_avg.", moments.exp_avg, moments.holding, model);
-  MomentReader second("exp_avg_sq.", moments.exp_avg_sq, moments.holding, model);
+  MomentReader first("exp_avg.", moments.exp_avg, moments.shard, model);
+  MomentReader second("exp_avg_sq.", moments.exp_avg_sq, moments.shard, model);
   for (const std::filesystem::path& path : files) {
     const SafetensorsFile file(path);
     for (const auto& [name, tensor] : file.tensors()) {

@@ -12,12 +12,12 @@ bool on_host(const Backend& backend) {
 }
 
 /// What of the moments a rank writes.
-Holding written_by(const RunConfig& config, const Mesh& mesh) {
-  if (mesh.data_size() == 1) return hold_all(config.model);
-  if (!config.distributed.shard_optimizer) return hold_piece(config.model, mesh.data_size(), mesh.data_rank());
+OptimizerShard written_by(const RunConfig& config, const Mesh& mesh) {
+  if (mesh.data_size() == 1) return unsharded(config.model);
+  if (!config.distributed.shard_optimizer) return contiguous_shard(config.model, mesh.data_size(), mesh.data_rank());
   constexpr double kMebibyte = 1024.0 * 1024;
   const auto buckets = plan_buckets(config.model, kMebibyte * config.distributed.bucket, mesh.data_size());
-  return hold_share(buckets, mesh.data_size(), mesh.data_rank());
+  return shard_of_buckets(buckets, mesh.data_size(), mesh.data_rank());
 }
 
 struct Copies {
@@ -28,8 +28,8 @@ struct Copies {
 Copies lay_out(Arena& arena, const RunConfig& config, const Mesh& mesh) {
   Copies copies;
   if (mesh.rank() == 0) copies.weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
-  copies.moments.holding = written_by(config, mesh);
-  const Shape held{copies.moments.holding.numel};
+  copies.moments.shard = written_by(config, mesh);
+  const Shape held{copies.moments.shard.numel};
   copies.moments.exp_avg = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
   copies.moments.exp_avg_sq = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
   return copies;
@@ -38,7 +38,7 @@ Copies lay_out(Arena& arena, const RunConfig& config, const Mesh& mesh) {
 }  // namespace
 
 CheckpointWriter::CheckpointWriter(RunMemory& memory, const RunConfig& config, Backend& backend,
-                                   std::filesystem::path directory, Group& group, DataParallel* parallel)
+                                   std::filesystem::path directory, ProcessGroup& group, DataParallel* parallel)
     : memory_(memory),
       config_(config),
       backend_(backend),
@@ -53,10 +53,10 @@ CheckpointWriter::CheckpointWriter(RunMemory& memory, const RunConfig& config, B
     return;
   }
   weights_ = memory.master_weights();
-  moments_ = {memory.optimizer().exp_avg().flat, memory.optimizer().exp_avg_sq().flat, memory.holding()};
-  const Holding written = written_by(config, memory.mesh());
-  if (written.everything == memory.holding().everything) return;
-  const HeldRange piece = written.ranges.empty() ? HeldRange{} : written.ranges.front();
+  moments_ = {memory.optimizer().exp_avg().flat, memory.optimizer().exp_avg_sq().flat, memory.shard()};
+  const OptimizerShard written = written_by(config, memory.mesh());
+  if (written.everything == memory.shard().everything) return;
+  const ShardRange piece = written.ranges.empty() ? ShardRange{} : written.ranges.front();
   moments_ = {moments_.exp_avg.slice(0, piece.begin, piece.end), moments_.exp_avg_sq.slice(0, piece.begin, piece.end),
               written};
 }
@@ -82,11 +82,11 @@ void CheckpointWriter::set_moments(const std::function<void(const Moments&)>& fi
   const AdamW& optimizer = memory_.optimizer();
   const Tensor& first = optimizer.exp_avg().flat;
   const Tensor& second = optimizer.exp_avg_sq().flat;
-  if (on_host(backend_)) return fill({first, second, memory_.holding()});
+  if (on_host(backend_)) return fill({first, second, memory_.shard()});
   Arena host(2 * (first.bytes() + Arena::kAlignment));
   const auto moment = [&] { return host.allocate(MemoryUse::kOptimizer, first.shape(), first.dtype()); };
   const Tensor exp_avg = moment();
-  const Moments moments{exp_avg, moment(), memory_.holding()};
+  const Moments moments{exp_avg, moment(), memory_.shard()};
   fill(moments);
   upload(backend_, first, moments.exp_avg);
   upload(backend_, second, moments.exp_avg_sq);
@@ -95,11 +95,11 @@ void CheckpointWriter::set_moments(const std::function<void(const Moments&)>& fi
 Event CheckpointWriter::begin(const CheckpointState& state) {
   Event copied;
   if (!on_host(backend_)) {
-    const bool gathered = memory_.master_is_shared_out();
+    const bool gathered = memory_.master_is_sharded();
     if (gathered) parallel_->gather_master_weights(backend_.compute_stream());
     const Stream copies = backend_.download_stream();
     backend_.wait(copies, backend_.record(backend_.compute_stream()));
-    if (group_.leads()) {
+    if (group_.is_rank0()) {
       backend_.copy(copies, weights_.flat, gathered ? memory_.gradients().flat : memory_.master_weights().flat);
     }
     copy_moments(copies);
@@ -116,10 +116,10 @@ Event CheckpointWriter::begin(const CheckpointState& state) {
 
 void CheckpointWriter::copy_moments(const Stream& stream) {
   const AdamW& optimizer = memory_.optimizer();
-  const bool alike = moments_.holding.everything == memory_.holding().everything;
+  const bool alike = moments_.shard.everything == memory_.shard().everything;
   const auto copy = [&](const Tensor& to, const Tensor& from) {
     if (alike) return backend_.copy(stream, to, from);
-    for (const HeldRange& range : moments_.holding.ranges) {
+    for (const ShardRange& range : moments_.shard.ranges) {
       backend_.copy(stream, to.slice(0, range.at, range.at + range.size()), from.slice(0, range.begin, range.end));
     }
   };

@@ -7,7 +7,7 @@
 
 namespace lighthouse {
 
-void check_share(const StageSection& stage, const Mesh& mesh) {
+void check_batch_split(const StageSection& stage, const Mesh& mesh) {
   const BatchSection& batch = stage.batch;
   if (batch.micro_batches() >= mesh.data_size()) return;
   throw InputError(fmt::format(
@@ -32,7 +32,7 @@ void DataParallel::ready(const Stream& stream, int64_t layer) {
   for (; next_bucket_ < buckets.size() && buckets[next_bucket_].layer >= layer; ++next_bucket_) {
     const Bucket& bucket = buckets[next_bucket_];
     const Tensor gradients = memory_.gradients().flat.slice(0, bucket.begin, bucket.end);
-    if (memory_.holding().everything) {
+    if (memory_.shard().everything) {
       communicator_.all_reduce(stream, gradients);
     } else {
       communicator_.reduce_scatter(stream, gradients);
@@ -40,17 +40,17 @@ void DataParallel::ready(const Stream& stream, int64_t layer) {
   }
 }
 
-void DataParallel::finish_sums(const Stream& stream, Pass& pass) {
+void DataParallel::finish_reductions(const Stream& stream, Pass& pass) {
   pass.model->set_gradient_hook({});
   ready(stream, -1);
-  static_assert(kStopVotes == kLoss + 1);
-  communicator_.all_reduce(stream, memory_.optimizer().step_scalars().slice(0, kLoss, kStopVotes + 1));
+  static_assert(kStopRequests == kLoss + 1);
+  communicator_.all_reduce(stream, memory_.optimizer().step_scalars().slice(0, kLoss, kStopRequests + 1));
   communicator_.join(stream);
 }
 
 void DataParallel::update_weights(const Stream& stream, double learning_rate) {
-  if (memory_.holding().everything) return lighthouse::update_weights(stream, backend_, memory_, learning_rate);
-  share_norm(stream);
+  if (memory_.shard().everything) return lighthouse::update_weights(stream, backend_, memory_, learning_rate);
+  sharded_gradient_norm(stream);
   memory_.optimizer().step(stream, memory_.master_weights(), memory_.weights(), memory_.gradients(), learning_rate);
   for (const Bucket& bucket : memory_.buckets()) {
     communicator_.all_gather(stream, memory_.weights().flat.slice(0, bucket.begin, bucket.end));
@@ -58,11 +58,11 @@ void DataParallel::update_weights(const Stream& stream, double learning_rate) {
   communicator_.join(stream);
 }
 
-void DataParallel::share_norm(const Stream& stream) {
+void DataParallel::sharded_gradient_norm(const Stream& stream) {
   const Tensor& of_ranges = memory_.range_norms();
   const Tensor& of_ranks = memory_.rank_norms();
   int64_t i = 0;
-  for (const HeldRange& range : memory_.holding().ranges) {
+  for (const ShardRange& range : memory_.shard().ranges) {
     backend_.l2_norm(stream, of_ranges.slice(0, i, i + 1), memory_.reduction_scratch(),
                      memory_.gradients().flat.slice(0, range.begin, range.end));
     ++i;
@@ -76,7 +76,7 @@ void DataParallel::share_norm(const Stream& stream) {
 }
 
 void DataParallel::gather_master_weights(const Stream& stream) {
-  for (const HeldRange& range : memory_.holding().ranges) {
+  for (const ShardRange& range : memory_.shard().ranges) {
     backend_.copy(stream, memory_.gradients().flat.slice(0, range.begin, range.end),
                   memory_.master_weights().flat.slice(0, range.at, range.at + range.size()));
   }

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 void check_on_this_rank(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   for (const StageSection& stage : config.stages) {
-    check_share(stage, mesh);
+    check_batch_split(stage, mesh);
     check_data(config, stage);
   }
   check_overlaps(config);
@@ -31,7 +31,7 @@ void check_on_this_rank(const RunConfig& config, Backend& backend, const Mesh& m
 }  // namespace
 
 void check_run(const RunConfig& config, Backend& backend, const Ranks& ranks) {
-  together(*ranks.group, "the checks of the config", [&] {
+  on_all_ranks(*ranks.group, "the checks of the config", [&] {
     check_on_this_rank(config, backend, ranks.mesh);
     return std::string();
   });
@@ -39,14 +39,14 @@ void check_run(const RunConfig& config, Backend& backend, const Ranks& ranks) {
 
 RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
   std::optional<RunDirectory> directory;
-  const std::string mark = together(*ranks.group, "the run's folder", [&] {
-                             if (!ranks.leads()) return std::string();
+  const std::string mark = on_all_ranks(*ranks.group, "the run's folder", [&] {
+                             if (!ranks.is_rank0()) return std::string();
                              directory.emplace(config.run.directory);
                              return ranks.alone() ? std::string() : directory->mark();
                            }).front();
   if (ranks.alone()) return std::move(*directory);
-  together(*ranks.group, "the run's folder", [&] {
-    if (!ranks.leads()) directory.emplace(RunDirectory::of_leader(config.run.directory, mark));
+  on_all_ranks(*ranks.group, "the run's folder", [&] {
+    if (!ranks.is_rank0()) directory.emplace(RunDirectory::locked_by_rank0(config.run.directory, mark));
     return std::string();
   });
   return std::move(*directory);

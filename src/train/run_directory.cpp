@@ -13,7 +13,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 
 namespace lighthouse {
 
@@ -44,7 +44,7 @@ std::string RunDirectory::mark() const {
   return text;
 }
 
-RunDirectory RunDirectory::of_leader(std::filesystem::path path, const std::string& mark) {
+RunDirectory RunDirectory::locked_by_rank0(std::filesystem::path path, const std::string& mark) {
   const std::filesystem::path lock = path / ".lock";
   if (!std::filesystem::exists(lock) || read_file(lock) != mark) {
     throw InputError(

@@ -63,7 +63,7 @@ RunMemory::RunMemory(const RunConfig& config, Backend& backend, const Mesh& mesh
   constexpr double kMebibyte = 1024.0 * 1024;
   buckets_ = plan_buckets(config.model, kMebibyte * config.distributed.bucket, mesh.data_size());
   const bool shared_out = config.distributed.shard_optimizer && mesh.data_size() > 1;
-  holding_ = shared_out ? hold_share(buckets_, mesh.data_size(), mesh.data_rank()) : hold_all(config.model);
+  shard_ = shared_out ? shard_of_buckets(buckets_, mesh.data_size(), mesh.data_rank()) : unsharded(config.model);
   for (size_t i = 0; i < config.stages.size(); ++i) {
     const StageSection& stage = config.stages[i];
     const auto index = static_cast<int64_t>(i);
@@ -101,9 +101,9 @@ void RunMemory::add_pass(const std::string& name, int64_t stage, AttentionKind k
 }
 
 void RunMemory::lay_out(Arena& arena) {
-  if (master_is_shared_out()) {
+  if (master_is_sharded()) {
     master_ = {};
-    master_.flat = arena.allocate(MemoryUse::kWeights, {holding_.numel});
+    master_.flat = arena.allocate(MemoryUse::kWeights, {shard_.numel});
   } else {
     master_ = lay_out_parameters(arena, MemoryUse::kWeights, config_.model);
   }
@@ -111,9 +111,9 @@ void RunMemory::lay_out(Arena& arena) {
                  ? master_
                  : lay_out_parameters(arena, MemoryUse::kWeights, config_.model, backend_.dtype());
   gradients_ = lay_out_parameters(arena, MemoryUse::kGradients, config_.model);
-  optimizer_.lay_out(arena, config_.model, holding_);
-  if (!holding_.everything) {
-    const auto ranges = static_cast<int64_t>(holding_.ranges.size());
+  optimizer_.lay_out(arena, config_.model, shard_);
+  if (!shard_.everything) {
+    const auto ranges = static_cast<int64_t>(shard_.ranges.size());
     range_norms_ = arena.allocate(MemoryUse::kScratch, {ranges}, DType::kFloat64);
     rank_norms_ = arena.allocate(MemoryUse::kScratch, {mesh_.data_size()}, DType::kFloat64);
   }
@@ -133,7 +133,7 @@ void RunMemory::round_weights() {
 
 void RunMemory::set_weights(const Tensor& host) {
   const Stream stream = backend_.compute_stream();
-  if (!master_is_shared_out()) {
+  if (!master_is_sharded()) {
     upload(backend_, master_.flat, host);
     round_weights();
     return backend_.wait(stream);
@@ -141,7 +141,7 @@ void RunMemory::set_weights(const Tensor& host) {
   // By way of the gradients, which are of their type and length.
   upload(backend_, gradients_.flat, host);
   backend_.copy(stream, weights_.flat, gradients_.flat);
-  for (const HeldRange& range : holding_.ranges) {
+  for (const ShardRange& range : shard_.ranges) {
     backend_.copy(stream, master_.flat.slice(0, range.at, range.at + range.size()),
                   gradients_.flat.slice(0, range.begin, range.end));
   }

@@ -44,7 +44,7 @@ bool evaluated_at(const fs::path& metrics, int64_t step) {
 
 }  // namespace
 
-RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, Group& group, RunMemory& memory,
+RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, ProcessGroup& group, RunMemory& memory,
                    CheckpointWriter& writer, const std::map<std::string, DataFingerprint>& data,
                    std::string environment)
     : config_(config),
@@ -56,9 +56,9 @@ RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, Group
       environment_(std::move(environment)) {}
 
 RunPosition RunStart::start(const StartOptions& options) {
-  if (group_.leads() && options.resumes()) warn_of_another_run(options.config);
-  const auto mine = [&] { return group_.leads() ? choose(options).string() : std::string(); };
-  const fs::path chosen = together(group_, "the choice of a checkpoint", mine).front();
+  if (group_.is_rank0() && options.resumes()) warn_of_another_run(options.config);
+  const auto mine = [&] { return group_.is_rank0() ? choose(options).string() : std::string(); };
+  const fs::path chosen = on_all_ranks(group_, "the choice of a checkpoint", mine).front();
   if (chosen.empty()) {
     if (options.resumes()) {
       notes_.push_back(
@@ -91,7 +91,7 @@ fs::path RunStart::verified_newest(bool whole) {
   std::vector<std::string> passed_over;
   while (true) {
     // Rank 0's list: another host may see a folder later.
-    fs::path newest = group_.of_leader(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
+    fs::path newest = group_.broadcast(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
     if (newest.empty()) break;
     try {
       verify(newest);
@@ -99,7 +99,7 @@ fs::path RunStart::verified_newest(bool whole) {
     } catch (const InputError& error) {  // on all ranks
       if (!entries.empty()) entries.pop_back();
       if (!whole) {
-        throw AgreedError(fmt::format(
+        throw AllRanksInputError(fmt::format(
             "the newest checkpoint cannot be used: {}. --resume-whole takes the newest one that is whole, "
             "--resume-from STEP another one ({}){}",
             error.what(), steps_of(entries), entries.empty() ? "; another run.directory starts a new run" : ""));
@@ -110,8 +110,9 @@ fs::path RunStart::verified_newest(bool whole) {
                       passed_over.back()));
     }
   }
-  throw AgreedError(fmt::format("none of the checkpoints in {} can be used: {}; another run.directory starts a new run",
-                                directory_.checkpoints().string(), join(passed_over, "; ")));
+  throw AllRanksInputError(
+      fmt::format("none of the checkpoints in {} can be used: {}; another run.directory starts a new run",
+                  directory_.checkpoints().string(), join(passed_over, "; ")));
 }
 
 fs::path RunStart::checkpoint_of(int64_t step) const {
@@ -124,7 +125,7 @@ fs::path RunStart::checkpoint_of(int64_t step) const {
 }
 
 void RunStart::verify(const fs::path& checkpoint) const {
-  together(group_, "the verification of a checkpoint", [&] {
+  on_all_ranks(group_, "the verification of a checkpoint", [&] {
     load_state(checkpoint);  // its form
     verify_checkpoint(checkpoint, group_.rank(), group_.size());
     return std::string();
@@ -137,11 +138,11 @@ void RunStart::start_afresh() {
     verify(checkpoint);
     notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
   }
-  together(group_, "the first weights", [&] {
+  on_all_ranks(group_, "the first weights", [&] {
     set_first_weights(checkpoint);
     return std::string();
   });
-  if (group_.leads()) discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
+  if (group_.is_rank0()) discard_after(directory_.metrics(), directory_.discarded_metrics(), 0);
 }
 
 void RunStart::set_first_weights(const fs::path& checkpoint) {
@@ -159,7 +160,7 @@ void RunStart::set_first_weights(const fs::path& checkpoint) {
 RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_changed_data) {
   CheckpointState state;
   RunConfig before;
-  together(group_, "the reading of a checkpoint", [&] {
+  on_all_ranks(group_, "the reading of a checkpoint", [&] {
     state = load_state(checkpoint);
     before = config_of(state, checkpoint);
     check_allowed(before, state, checkpoint);
@@ -175,12 +176,12 @@ RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_chan
   note_tokenizer(state);
   if (is_own(checkpoint)) warn_of_learning_rate(before, position.steps);
   bool pending = false;
-  if (group_.leads() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
-  if (group_.leads() && is_own(checkpoint)) {
+  if (group_.is_rank0() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
+  if (group_.is_rank0() && is_own(checkpoint)) {
     take_over_run(position.steps);
     pending = state.evaluation_pending && !evaluated_at(directory_.metrics(), position.steps);
   }
-  position.evaluation_pending = !group_.of_leader(pending ? "pending" : "", "the start of the run").empty();
+  position.evaluation_pending = !group_.broadcast(pending ? "pending" : "", "the start of the run").empty();
   return position;
 }
 

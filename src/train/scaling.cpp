@@ -24,7 +24,7 @@ OneRank one_rank(const RunConfig& config, int64_t stage, AttentionKind kind, Met
   double rest = 0;
   for (const OperationCost& cost : step_costs(config, stage, kind, counting)) {
     const bool of_update = cost.kind == "adamw" || cost.kind == "gradient norm";
-    (of_update ? update : rest) += cost.floor_seconds;
+    (of_update ? update : rest) += cost.roofline_seconds;
   }
   const double scale = measured > 0 ? measured / (update + rest) : 1;
   return {scale * rest / micro_batches, scale * update};

@@ -85,13 +85,13 @@ std::map<std::string, DataFingerprint> fingerprint_data(const RunConfig& config)
   return data;
 }
 
-std::map<std::string, DataFingerprint> fingerprint_data(Group& group, const RunConfig& config) {
+std::map<std::string, DataFingerprint> fingerprint_data(ProcessGroup& group, const RunConfig& config) {
   std::map<std::string, DataFingerprint> data;
-  together(group, "the fingerprint of the data", [&] {
+  on_all_ranks(group, "the fingerprint of the data", [&] {
     data = fingerprint_data(config);
     return std::string();
   });
-  if (group.size() > 1) check_same(group, lines_of(data), "data", different_line);
+  if (group.size() > 1) check_ranks_agree(group, lines_of(data), "data", different_line);
   return data;
 }
 

@@ -8,7 +8,7 @@
 #include "lighthouse/config/run_config.h"
 #include "lighthouse/data/fingerprint.h"
 #include "lighthouse/data/loader.h"
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 
 namespace lighthouse {
 
@@ -24,7 +24,7 @@ void check_data(const RunConfig& config, const StageSection& stage);
 /// The fingerprints of a run's training and validation data, by pattern. Throws InputError.
 std::map<std::string, DataFingerprint> fingerprint_data(const RunConfig& config);
 
-/// The same on all ranks together. Throws AgreedError unless all of them see the same data.
-std::map<std::string, DataFingerprint> fingerprint_data(Group& group, const RunConfig& config);
+/// The same on all ranks together. Throws AllRanksInputError unless all of them see the same data.
+std::map<std::string, DataFingerprint> fingerprint_data(ProcessGroup& group, const RunConfig& config);
 
 }  // namespace lighthouse

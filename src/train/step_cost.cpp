@@ -22,9 +22,9 @@ std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, At
   return counting.costs();
 }
 
-double floor_seconds(const std::vector<OperationCost>& costs) {
+double roofline_seconds(const std::vector<OperationCost>& costs) {
   return std::accumulate(costs.begin(), costs.end(), 0.0,
-                         [](double sum, const OperationCost& cost) { return sum + cost.floor_seconds; });
+                         [](double sum, const OperationCost& cost) { return sum + cost.roofline_seconds; });
 }
 
 }  // namespace lighthouse

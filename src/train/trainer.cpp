@@ -69,9 +69,9 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       tokenizer_(tokenizer_digest(config.model.tokenizer)),
       environment_(environment_of(backend, ranks)),
       peak_flops_(peak_flops(config, backend) * ranks.mesh.size()) {
-  take_memory();
+  allocate_memory();
   data_ = fingerprint_data(group(), config_);
-  watch_for_the_end();
+  install_stop_handlers();
   RunStart how(config_, directory_, group(), memory_, *writer_, data_, environment_);
   at_ = how.start(start);
   saved_ = how.saved();
@@ -82,7 +82,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
         "{} cannot be locked ({}), so a second run in the same folder would not be noticed; start one at a time",
         directory_.path().string(), directory_.why_unlocked()));
   }
-  if (!leads()) return;
+  if (!is_rank0()) return;
   report_data_use();
   make_directories(directory_.checkpoints());
   remove_partial_checkpoints(directory_.checkpoints());
@@ -96,9 +96,9 @@ void Trainer::report_data_use() {
   }
 }
 
-void Trainer::take_memory() {
-  together(group(), "the memory of all ranks", [&] {
-    if (leads()) check_disk(directory_, config_.model);
+void Trainer::allocate_memory() {
+  on_all_ranks(group(), "the memory of all ranks", [&] {
+    if (is_rank0()) check_disk(directory_, config_.model);
     arena_ = Arena(backend_.allocate(planned_bytes(config_, backend_, ranks_.mesh)));
     memory_.lay_out(arena_);
     writer_ = std::make_unique<CheckpointWriter>(memory_, config_, backend_, directory_.checkpoints(), group(),
@@ -107,54 +107,54 @@ void Trainer::take_memory() {
   });
 }
 
-void Trainer::watch_for_the_end() {
+void Trainer::install_stop_handlers() {
   if (ranks_.alone()) {
     memory_.set_layer_hook([this](int64_t) { stop_.check(); });
   } else {
     memory_.set_layer_hook([this](int64_t) { group().check("a sum of gradients"); });
-    step_.set_stop_vote([this] { return stop_.pending() != 0; });
+    step_.set_stop_request([this] { return stop_.pending() != 0; });
   }
 }
 
 void Trainer::note(const std::string& text) {
-  if (leads()) observer_.note(text);
+  if (is_rank0()) observer_.note(text);
 }
 
 void Trainer::warn(const std::string& text) {
-  if (leads()) observer_.warn(text);
+  if (is_rank0()) observer_.warn(text);
 }
 
 void Trainer::run() {
   for (const std::string& text : opening_warnings_) warn(text);
   for (const std::string& text : opening_notes_) note(text);
   last_finish_ = Clock::now();
-  if (leads()) observer_.started(at_.steps, config_.total_steps());
+  if (is_rank0()) observer_.started(at_.steps, config_.total_steps());
   if (at_.steps == config_.total_steps()) note("all steps are done already");
   try {
-    go_on();
+    run_steps();
   } catch (const Interrupted&) {
     note(ranks_.alone() ? "stopping: a signal came; the step in progress is dropped, the last finished one is kept"
                         : "stopping: a signal came; all ranks have finished the step in progress");
-    save_what_is_finished();
-    if (leads()) metrics_.flush();
+    save_finished_steps();
+    if (is_rank0()) metrics_.flush();
     throw;
-  } catch (const AgreedError&) {
+  } catch (const AllRanksInputError&) {
     try {
-      save_what_is_finished();
+      save_finished_steps();
     } catch (const InputError& error) {
-      warn_of_save(error);  // what stopped the run is told last
+      warn_save_failed(error);  // what stopped the run is told last
     }
     throw;
-  } catch (const InputError&) {                   // a bad token deep in the data, a full disk
-    if (ranks_.alone()) save_what_is_finished();  // others may be in the middle of a step
+  } catch (const InputError&) {                 // a bad token deep in the data, a full disk
+    if (ranks_.alone()) save_finished_steps();  // others may be in the middle of a step
     throw;
   }
   save();
-  collect_save(true);
-  if (leads()) metrics_.flush();
+  finish_save(true);
+  if (is_rank0()) metrics_.flush();
 }
 
-void Trainer::go_on() {
+void Trainer::run_steps() {
   if (at_.evaluation_pending) {
     enter_stage(stage_of_step(config_, at_.steps - 1).stage);
     validate();
@@ -171,17 +171,17 @@ void Trainer::go_on() {
   }
   if (!stop_agreed_) return;
   finish_steps();
-  together(group(), "the reading of data", [&] {
+  on_all_ranks(group(), "the reading of data", [&] {
     step_.check_source();
     return std::string();
   });
   throw Interrupted(stop_.pending() != 0 ? stop_.pending() : SIGTERM);
 }
 
-void Trainer::save_what_is_finished() {
+void Trainer::save_finished_steps() {
   finish_steps();
   if (at_.steps > 0) save();
-  collect_save(true);
+  finish_save(true);
 }
 
 void Trainer::enter_stage(int64_t stage_index) {
@@ -189,7 +189,7 @@ void Trainer::enter_stage(int64_t stage_index) {
   const bool begins = now.stage == stage_index && now.step_in_stage == 0;
   const bool is_switch = begins && stage_index > 0;
   stage_ = stage_index;
-  together(group(), "the data of a stage", [&] {
+  on_all_ranks(group(), "the data of a stage", [&] {
     open_data(begins);
     return std::string();
   });
@@ -223,7 +223,7 @@ void Trainer::begin_step() {
     loader_->next(batch.micro_batch_size, 0, batch.micro_batch_size, windows);
   };
   const Mesh& mesh = ranks_.mesh;
-  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
+  const IndexRange share = split_evenly(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
   loader_->next(share.begin * batch.micro_batch_size, 0, 0, {});  // other ranks'
   step_.begin(memory_.training_pass(stage_, attention), batch, next_windows, learning_rate);
   loader_->next((batch.micro_batches() - share.end) * batch.micro_batch_size, 0, 0, {});
@@ -241,10 +241,10 @@ void Trainer::finish_step() {
   const double elapsed = std::chrono::duration<double>(now - std::max(begun_.front().begin, last_finish_)).count();
   last_finish_ = now;
   stop_agreed_ |= result.stop;
-  given_up_ |= result.given_up;
-  if (given_up_) return begun_.pop_front();
+  abandoned_ |= result.abandoned;
+  if (abandoned_) return begun_.pop_front();
   record(result, elapsed);
-  collect_save_or_warn(false);
+  finish_save_or_warn(false);
 }
 
 void Trainer::record(const StepResult& result, double elapsed) {
@@ -257,12 +257,12 @@ void Trainer::record(const StepResult& result, double elapsed) {
     at_.sources[stage().data.train[i].path] = {step.position.tokens[i], step.position.mixed[i]};
   }
   at_.skipped_in_a_row = result.skipped ? at_.skipped_in_a_row + 1 : 0;
-  if (leads()) {
+  if (is_rank0()) {
     const StepMetrics metrics = metrics_of(step, result, elapsed);
     metrics_.append(metrics);
     observer_.step_finished(metrics);
   }
-  if (result.skipped) tell_of_skipped(result);
+  if (result.skipped) report_skipped_step(result);
 }
 
 StepMetrics Trainer::metrics_of(const BegunStep& step, const StepResult& result, double elapsed) const {
@@ -284,7 +284,7 @@ StepMetrics Trainer::metrics_of(const BegunStep& step, const StepResult& result,
   return metrics;
 }
 
-void Trainer::tell_of_skipped(const StepResult& result) {
+void Trainer::report_skipped_step(const StepResult& result) {
   warn(fmt::format("step {} was skipped: loss {}, gradient norm {}", at_.steps, result.loss, result.gradient_norm));
   if (at_.skipped_in_a_row < config_.train.max_skipped_steps) return;
   throw RunError(
@@ -303,14 +303,14 @@ bool Trainer::pauses_after(int64_t step) const {
 }
 
 void Trainer::after_step() {
-  if (given_up_) return;
+  if (abandoned_) return;
   if (due(at_.steps, config_.evaluation.every)) validate();
   if (stop_agreed_) return;  // it is saved in a moment
   if (!due(at_.steps, config_.checkpoint.every) || at_.steps == config_.total_steps()) return;
   try {
     save();
   } catch (const InputError& error) {
-    warn_of_save(error);
+    warn_save_failed(error);
   }
 }
 
@@ -328,7 +328,7 @@ void Trainer::validate() {
   const bool dense = stage().attention == AttentionKind::kDense;
   metrics.loss = dense ? metrics.loss_dense : validation_loss_in(stage().attention);
   at_.evaluation_pending = false;
-  if (!leads()) return;
+  if (!is_rank0()) return;
   metrics_.append(metrics);
   observer_.validated(metrics);
 }
@@ -338,13 +338,14 @@ double Trainer::validation_loss_in(AttentionKind kind) {
   const int64_t batch = pass.settings.batch;
   const int64_t windows = std::min(config_.evaluation.batches * batch, validation_->windows());
   // Each rank takes a part, and all add up the windows' losses in the same order.
-  const Piece share = share_of((windows + batch - 1) / batch, ranks_.mesh.data_size(), ranks_.mesh.data_rank());
+  const IndexRange share =
+      split_evenly((windows + batch - 1) / batch, ranks_.mesh.data_size(), ranks_.mesh.data_rank());
   const auto mine = [&] {
     return bytes_of(window_losses(*pass.model, memory_.weights(), *validation_, windows, share.begin * batch,
                                   std::min(share.end * batch, windows), pass.inputs, pass.targets, feed_, backend_));
   };
   double sum = 0;
-  for (const std::string& part : together(group(), "an evaluation", mine)) {
+  for (const std::string& part : on_all_ranks(group(), "an evaluation", mine)) {
     for (const double loss : doubles_of(part)) sum += loss;
   }
   return sum / static_cast<double>(windows * pass.settings.sequence_length);
@@ -371,42 +372,42 @@ CheckpointState Trainer::state() const {
 
 void Trainer::save() {
   // That an older one failed is no reason to lose this one; and ranks know of it only together.
-  if (saved_ != at_.steps || !ranks_.alone()) collect_save_or_warn(true);
+  if (saved_ != at_.steps || !ranks_.alone()) finish_save_or_warn(true);
   if (saved_ == at_.steps) return;
   saving_ = at_.steps;
   // What a resumed run will not write again must be there when the checkpoint is.
-  together(group(), "the metrics before a checkpoint", [&] {
-    if (leads()) metrics_.flush();
+  on_all_ranks(group(), "the metrics before a checkpoint", [&] {
+    if (is_rank0()) metrics_.flush();
     return std::string();
   });
   const Event copied = writer_->begin(state());
-  step_.hold_update(copied);
-  if (memory_.master_is_shared_out()) step_.hold_gradients(copied);
+  step_.delay_update_until(copied);
+  if (memory_.master_is_sharded()) step_.delay_gradients_until(copied);
   saved_ = at_.steps;
-  collect_save(false);
+  finish_save(false);
 }
 
-void Trainer::collect_save(bool wait) {
+void Trainer::finish_save(bool wait) {
   try {
     const auto path = writer_->finished(wait);
     if (!path) return;
     note(fmt::format("checkpoint {}", path->string()));
-    if (leads()) prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
+    if (is_rank0()) prune_checkpoints(directory_.checkpoints(), config_.checkpoint.keep);
   } catch (const InputError&) {
     saved_ = -1;
     throw;
   }
 }
 
-void Trainer::collect_save_or_warn(bool wait) {
+void Trainer::finish_save_or_warn(bool wait) {
   try {
-    collect_save(wait);
+    finish_save(wait);
   } catch (const InputError& error) {
-    warn_of_save(error);
+    warn_save_failed(error);
   }
 }
 
-void Trainer::warn_of_save(const InputError& error) {
+void Trainer::warn_save_failed(const InputError& error) {
   warn(fmt::format("no checkpoint at step {}: {}. Training goes on", saving_, error.what()));
 }
 

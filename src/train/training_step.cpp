@@ -9,7 +9,7 @@
 namespace lighthouse {
 namespace {
 
-constexpr double kGivenUp = 1 << 24;  // the vote of a rank that gives a step up: more than all ranks' votes to stop
+constexpr double kAbandoned = 1 << 24;  // the vote of a rank that gives a step up: more than all ranks' votes to stop
 
 }  // namespace
 
@@ -47,9 +47,9 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
   }
   backend_.fill(stream_, memory_.gradients().flat, 0);
   backend_.fill(stream_, optimizer.step_scalar(kLoss), 0);
-  add_up(pass, batch, source);
+  accumulate_gradients(pass, batch, source);
   if (gradient_hook_) gradient_hook_(memory_.gradients());
-  if (parallel_ != nullptr) sum_over_ranks(pass);
+  if (parallel_ != nullptr) reduce_over_ranks(pass);
   update(learning_rate);
 
   const Tensor report = reports_.select(0, static_cast<int64_t>(next_report_));
@@ -58,11 +58,11 @@ void TrainingStep::begin(Pass& pass, const BatchSection& batch, const WindowSour
   begun_.push_back({report, backend_.record(stream_)});
 }
 
-void TrainingStep::add_up(Pass& pass, const BatchSection& batch, const WindowSource& source) {
+void TrainingStep::accumulate_gradients(Pass& pass, const BatchSection& batch, const WindowSource& source) {
   std::vector<int32_t> windows(static_cast<size_t>(batch.micro_batch_size * (batch.sequence_length + 1)));
   const double loss_scale = 1.0 / static_cast<double>(batch.tokens_per_step());
   const Mesh& mesh = memory_.mesh();
-  const Piece share = share_of(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
+  const IndexRange share = split_evenly(batch.micro_batches(), mesh.data_size(), mesh.data_rank());
   for (int64_t i = share.begin; i < share.end; ++i) {
     if (!read(source, windows)) return;
     feed_.feed(stream_, pass.inputs, pass.targets, windows);
@@ -99,19 +99,19 @@ StepResult TrainingStep::finish() {
   begun_.pop_front();
   parallel_ != nullptr ? parallel_->communicator().wait(report.written) : backend_.wait(report.written);
   const double* scalars = report.scalars.data<double>();
-  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0, scalars[kStopVotes] > 0,
-          scalars[kStopVotes] >= kGivenUp};
+  return {scalars[kLoss], scalars[kGradientNorm], scalars[kSkipped] != 0, scalars[kStopRequests] > 0,
+          scalars[kStopRequests] >= kAbandoned};
 }
 
-void TrainingStep::sum_over_ranks(Pass& pass) {
+void TrainingStep::reduce_over_ranks(Pass& pass) {
   if (gradient_hook_ || failure_) parallel_->watch(stream_, pass);
-  const bool stop = stop_vote_ && stop_vote_();
-  backend_.fill(stream_, memory_.optimizer().step_scalar(kStopVotes), failure_ ? kGivenUp : stop ? 1 : 0);
+  const bool stop = stop_request_ && stop_request_();
+  backend_.fill(stream_, memory_.optimizer().step_scalar(kStopRequests), failure_ ? kAbandoned : stop ? 1 : 0);
   // The others' gradients lack this rank's: no update may be made of them.
   if (failure_) {
     backend_.fill(stream_, memory_.optimizer().step_scalar(kLoss), std::numeric_limits<double>::quiet_NaN());
   }
-  parallel_->finish_sums(stream_, pass);
+  parallel_->finish_reductions(stream_, pass);
 }
 
 void TrainingStep::update(double learning_rate) {

@@ -14,11 +14,11 @@ class Compare : public Workspace {
     write_data();
     expect_done(train("one"));
   }
-  static bool gnuplot_is_there() { return std::system("command -v gnuplot >/dev/null 2>&1") == 0; }
+  static bool gnuplot_is_installed() { return std::system("command -v gnuplot >/dev/null 2>&1") == 0; }
 };
 
 TEST_F(Compare, WritesAPageIntoTheFirstRun) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   const Outcome outcome = lighthouse({"compare", run_folder("one").string()});
   expect_done(outcome);
   const fs::path page = run_folder("one") / "report" / "index.html";
@@ -38,7 +38,7 @@ TEST_F(Compare, ReadsARunWhoseTokenizerHasMoved) {
 }
 
 TEST_F(Compare, ReadsARunThatIsGoingOn) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   const fs::path metrics = run_folder("one") / "metrics.jsonl";
   const std::string text = read_text(metrics);
   write_text(metrics, text.substr(0, text.size() / 2));  // its last line is torn
@@ -69,7 +69,7 @@ TEST_F(Compare, WithoutGnuplotThereAreTablesAndAWord) {
 }
 
 TEST_F(Compare, APageThatCannotBeWrittenIsRefused) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   write_text(at("file"), "");
   const Outcome outcome = lighthouse({"compare", run_folder("one").string(), "--page", path("file/page.html")});
   EXPECT_EQ(outcome.exit_code, 2);

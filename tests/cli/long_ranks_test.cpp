@@ -190,6 +190,9 @@ TEST_P(StoppedRanks, SaveTheirLastStepOnce) {
   run->send(GetParam());
   const Outcome outcome = run->wait();
   EXPECT_NE(outcome.exit_code, 0);
+  if (GetParam() == SIGTERM && outcome.err.find("Open MPI v5") != std::string::npos) {
+    GTEST_SKIP() << "the mpirun of Open MPI 5 kills its ranks half a second after SIGTERM and does not pass it on";
+  }
   EXPECT_NE(outcome.err.find("all ranks have finished the step in progress"), std::string::npos) << outcome.err;
   int64_t last = 0;
   for (const Json& line : metrics("run")) last = std::max(last, line.at("step").get<int64_t>());

@@ -141,7 +141,7 @@ TEST_F(BenchStep, TimesAStepAndItsParts) {
   const Outcome bench = lighthouse(
       {"bench", "step", write_config(), "--set", "run.device=cpu", "--stage", "1", "--steps", "2", "--breakdown"});
   ASSERT_EQ(bench.exit_code, 0) << bench.err;
-  for (const char* part : {"tokens/s", "floor", "planned", "attention backward", "adamw", "time / floor"}) {
+  for (const char* part : {"tokens/s", "roofline", "planned", "attention backward", "adamw", "time / roofline"}) {
     EXPECT_NE(bench.out.find(part), std::string::npos) << part << " in\n" << bench.out;
   }
   const Outcome none = lighthouse({"bench", "step", path("run.yaml"), "--stage", "2"});

@@ -70,6 +70,16 @@ TEST_F(PrepareHf, EndsEachDocumentAndCutsValidationBetweenThem) {
   expect_done(lighthouse({"data", "inspect", path("data/*.bin"), "--tokenizer", "bytes"}));
 }
 
+TEST_F(PrepareHf, LeavesEmptyFilesOut) {
+  write_text(at("empty.txt"), "");
+  write_text(at("book.txt"), "text");
+  const Outcome outcome =
+      prepare({"--out", path("data"), "--validation-share", "0", path("empty.txt"), path("book.txt")});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("warning: " + path("empty.txt") + " is empty"), std::string::npos) << outcome.err;
+  EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"text"}));
+}
+
 TEST_F(PrepareHf, WritesWideTokensForALargeVocabulary) {
   write_text(at("tokenizer.json"), R"({"end_of_text": "</s>", "rows": 70000})");
   write_text(at("book.txt"), "text");
@@ -182,7 +192,7 @@ TEST_F(PrepareHf, LeavesByteOrderMarksOut) {
   expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt"), path("pages.jsonl")}));
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"text", "one", "two"}));
   write_text(at("wide.txt"), std::string("\xFF\xFEt\0e\0", 6));
-  expect_refusal(prepare({"--out", path("data"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
+  expect_refusal(prepare({"--out", path("wide"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
 }
 
 TEST_F(PrepareHf, KnowsFilesByTheirFirstBytes) {

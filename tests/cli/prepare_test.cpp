@@ -75,6 +75,14 @@ TEST_F(Prepare, LeavesAByteOrderMarkOut) {
             (std::vector<int>{'o', 'n', 'e', 256, 't', 'w', 'o', 0xEF, 0xBB, 0xBF, 256}));
 }
 
+TEST_F(Prepare, NamesEmptyFilesThatItLeavesOut) {
+  write_text(at("text.txt"), sample_text(4000));
+  write_text(at("empty.txt"), "");
+  const Outcome outcome = lighthouse({"prepare", "--out", path("data"), path("empty.txt"), path("text.txt")});
+  expect_done(outcome);
+  EXPECT_NE(outcome.err.find("warning " + path("empty.txt") + " is empty: left out"), std::string::npos) << outcome.err;
+}
+
 /// Input that is refused before anything is written.
 class PrepareRefusal : public Workspace {
  protected:
@@ -94,9 +102,11 @@ TEST_F(PrepareRefusal, MissingFile) {
   EXPECT_FALSE(std::filesystem::exists(at("data")));
 }
 
-TEST_F(PrepareRefusal, EmptyFile) {
+TEST_F(PrepareRefusal, EmptyFilesAlone) {
   write_text(at("empty.txt"), "");
-  expect_refused({path("text.txt"), path("empty.txt")}, {path("empty.txt"), "is empty"});
+  write_text(at("too.txt"), "");
+  expect_refused({path("empty.txt")}, {path("empty.txt"), "is empty"});
+  expect_refused({path("empty.txt"), path("too.txt")}, {path("empty.txt"), "is empty", "all other files"});
   EXPECT_FALSE(std::filesystem::exists(at("data")));
 }
 

@@ -4,6 +4,7 @@
 #include <regex>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "workspace.h"
 
@@ -143,6 +144,21 @@ TEST_F(Train, SameFiguresWithAnyNumberOfThreads) {
   unsetenv("OMP_NUM_THREADS");
   expect_done(outcome);
   EXPECT_EQ(losses_and_norms(metrics("one")), losses_and_norms(metrics("two")));
+}
+
+TEST_F(Train, NoMoreThreadsThanProcessors) {
+  const std::string config = write_config();
+  const auto plan_with = [&](const std::string& threads) {
+    setenv("OMP_NUM_THREADS", threads.c_str(), 1);
+    const Outcome outcome = lighthouse({"plan", config});
+    unsetenv("OMP_NUM_THREADS");
+    expect_done(outcome);
+    return outcome;
+  };
+  const auto memory_of = [](const Outcome& plan) { return plan.out.substr(0, plan.out.find("The run takes")); };
+  const Outcome far_too_many = plan_with("100000");
+  EXPECT_NE(far_too_many.err.find("OMP_NUM_THREADS is 100000"), std::string::npos) << far_too_many.err;
+  EXPECT_EQ(memory_of(far_too_many), memory_of(plan_with(std::to_string(std::thread::hardware_concurrency()))));
 }
 
 TEST_F(Train, PlanShowsMemoryAndOperationsAndRunsNothing) {

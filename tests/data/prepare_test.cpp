@@ -74,6 +74,18 @@ TEST_F(PrepareTest, WritesEndOfTextAfterEachFile) {
   EXPECT_EQ(names(), Names{"train-00000.bin"});
 }
 
+TEST_F(PrepareTest, LeavesEmptyFilesOut) {
+  text("first.txt", "");
+  text("a.txt", "abc");
+  text("mark.txt", "\xEF\xBB\xBF");
+  text("b.txt", "de");
+  text("last.txt", "");
+  options_.validation_share = 0;
+  EXPECT_EQ(run().empty_files,
+            (std::vector<fs::path>{folder_ / "first.txt", folder_ / "mark.txt", folder_ / "last.txt"}));
+  EXPECT_EQ(tokens("train-00000.bin"), (std::vector<int32_t>{'a', 'b', 'c', 256, 'd', 'e', 256}));
+}
+
 TEST_F(PrepareTest, SplitsValidationOffTheEnd) {
   text("a.txt", std::string(59, 'a'));
   text("b.txt", std::string(39, 'b'));
@@ -190,8 +202,11 @@ TEST_F(PrepareTest, RefusesBadInputBeforeWriting) {
   options_.files.push_back(folder_ / "none.txt");
   EXPECT_TRUE(contains(refusal(), "none.txt: No such file"));
   options_ = good;
+  options_.files.clear();
   text("empty.txt", "");
-  EXPECT_TRUE(contains(refusal(), "empty.txt is empty"));
+  EXPECT_TRUE(contains(refusal(), "empty.txt is empty; expected text"));
+  text("mark.txt", "\xEF\xBB\xBF");
+  EXPECT_TRUE(contains(refusal(), "empty.txt is empty, and so are all other files"));
   options_ = good;
   options_.files.push_back(folder_.path());
   EXPECT_TRUE(contains(refusal(), "not a regular file"));

@@ -13,7 +13,7 @@ TEST(PartitionTest, SharesFollowTheFormula) {
   for (const auto& places : begins) {
     const int size = static_cast<int>(places.size()) - 1;
     for (int rank = 0; rank < size; ++rank) {
-      const Piece share = share_of(7, size, rank);
+      const IndexRange share = split_evenly(7, size, rank);
       EXPECT_EQ(share.begin, places[static_cast<size_t>(rank)]) << rank << " of " << size;
       EXPECT_EQ(share.end, places[static_cast<size_t>(rank) + 1]) << rank << " of " << size;
     }
@@ -25,10 +25,10 @@ TEST(PartitionTest, PiecesCoverEverythingOnce) {
     for (const int size : {1, 2, 3, 7}) {
       int64_t end = 0;
       for (int rank = 0; rank < size; ++rank) {
-        const Piece piece = piece_of(numel, size, rank);
+        const IndexRange piece = shard_range(numel, size, rank);
         EXPECT_EQ(piece.begin, end);
-        EXPECT_TRUE(piece.begin % kPieceUnit == 0 || piece.begin == numel);
-        if (numel % (size * kPieceUnit) == 0) {
+        EXPECT_TRUE(piece.begin % kShardAlignment == 0 || piece.begin == numel);
+        if (numel % (size * kShardAlignment) == 0) {
           EXPECT_EQ(piece.size(), numel / size);
         }
         end = piece.end;

@@ -7,7 +7,7 @@ namespace {
 class GpuDevices : public GpuRun {
  protected:
   /// Goes on to step `end`, where a signal stops it, or to the end of the run.
-  void go_on(Backend& backend, int64_t end) {
+  void run_steps(Backend& backend, int64_t end) {
     Recorder recorder;
     if (end < 9) {
       recorder.on_step = raise_at(end);
@@ -46,9 +46,9 @@ class GpuDevices : public GpuRun {
   void expect_moves(const CudaOptions& options, double tolerance) {
     const auto cpu = make_cpu_backend(), gpu = make_cuda_backend(options);
     train_on(*cpu, stayed_);
-    go_on(*cpu, 3);
-    go_on(*gpu, 6);
-    go_on(*cpu, 9);
+    run_steps(*cpu, 3);
+    run_steps(*gpu, 6);
+    run_steps(*cpu, 9);
     expect_curve_near(tolerance);
   }
 
@@ -77,8 +77,8 @@ TEST_F(GpuDevices, WithLighthouseStages) {
 TEST_F(GpuDevices, FromBfloat16ToFloat32OnTheGpu) {
   const auto cpu = make_cpu_backend(), rounding = make_cuda_backend(kBFloat16), exact = make_cuda_backend(kFloat32);
   train_on(*cpu, stayed_);
-  go_on(*rounding, 5);
-  go_on(*exact, 9);
+  run_steps(*rounding, 5);
+  run_steps(*exact, 9);
   expect_curve_near(2e-2);
 }
 

@@ -11,7 +11,7 @@ namespace lighthouse::cuda {
 namespace {
 
 /// Two ranks, of which the other one is gone when a test says so.
-class StubGroup final : public Group {
+class StubGroup final : public ProcessGroup {
  public:
   bool other_is_gone = false;
 
@@ -23,7 +23,7 @@ class StubGroup final : public Group {
   void check(const std::string& what, std::chrono::steady_clock::duration) override {
     if (other_is_gone) throw PeerError("rank 1 is gone, during " + what, 1, false);
   }
-  void give_up(const std::string&, bool) override {}
+  void abort(const std::string&, bool) override {}
   void finish() override {}
 };
 

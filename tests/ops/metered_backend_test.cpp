@@ -256,19 +256,19 @@ TEST_F(MeteredBackendTest, SumsCallsAndTheirFloors) {
   EXPECT_EQ(meter.costs()[0].kind, "fill and copy");
   EXPECT_EQ(meter.costs()[0].calls, 2);
   EXPECT_EQ(meter.costs()[0].bytes, 32);
-  EXPECT_DOUBLE_EQ(meter.costs()[0].floor_seconds, 8);
+  EXPECT_DOUBLE_EQ(meter.costs()[0].roofline_seconds, 8);
   EXPECT_EQ(meter.costs()[1].calls, 2);
   EXPECT_EQ(meter.costs()[1].flops, 16002);
-  EXPECT_DOUBLE_EQ(meter.costs()[1].floor_seconds, 3 + 1600) << "one bound by traffic, one by arithmetic";
+  EXPECT_DOUBLE_EQ(meter.costs()[1].roofline_seconds, 3 + 1600) << "one bound by traffic, one by arithmetic";
   meter.reset();
   EXPECT_TRUE(meter.costs().empty());
 }
 
 TEST_F(MeteredBackendTest, UnknownRatesAreNoLimit) {
   const OperationCost attention{"", Work::kAttentionBackward, 100, 10};
-  EXPECT_EQ(floor_seconds(attention, {}), 0);
-  EXPECT_EQ(floor_seconds(attention, {1, 1, 0, 5}), 2);
-  EXPECT_EQ(floor_seconds(attention, {1, 1, 4, 5}), 25);
+  EXPECT_EQ(roofline_seconds(attention, {}), 0);
+  EXPECT_EQ(roofline_seconds(attention, {1, 1, 0, 5}), 2);
+  EXPECT_EQ(roofline_seconds(attention, {1, 1, 4, 5}), 25);
 }
 
 TEST_F(MeteredBackendTest, TimesWhatItRuns) {
@@ -320,7 +320,7 @@ TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
   Arena arena;
   const Tensor x = arena.allocate(MemoryUse::kActivations, {10, 10}, backend->dtype());
   backend->linear_forward(backend->compute_stream(), x, Tensor(), x, x);
-  EXPECT_EQ(backend->costs().at(0).floor_seconds, 2);
+  EXPECT_EQ(backend->costs().at(0).roofline_seconds, 2);
   EXPECT_THROW(backend->allocate(1), std::logic_error);
   EXPECT_EQ(backend->allocate_host(16).bytes(), 16);
 }

@@ -43,7 +43,7 @@ int count(const std::string& text, const std::string& part) {
 }
 
 TEST_F(ComparisonPage, HoldsEverythingAndNeedsNothing) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   const ReportedRun first = run_of(folder_, "first", 5);
   ReportedRun second = run_of(folder_, "<second> & 'last'", 3);
   second.config.optimizer.learning_rate = 0.5;
@@ -60,7 +60,7 @@ TEST_F(ComparisonPage, HoldsEverythingAndNeedsNothing) {
 }
 
 TEST_F(ComparisonPage, EveryIdIsThereOnce) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   const std::string page = comparison_page({run_of(folder_, "one", 4), run_of(folder_, "two", 4)});
   std::set<std::string> ids;
   for (size_t at = page.find(" id="); at != std::string::npos; at = page.find(" id=", at + 1)) {
@@ -72,7 +72,7 @@ TEST_F(ComparisonPage, EveryIdIsThereOnce) {
 }
 
 TEST_F(ComparisonPage, OfARunThatHasJustBegun) {
-  if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   ReportedRun run = run_of(folder_, "young", 1);
   run.history.validations.clear();
   const std::string page = comparison_page({run});

@@ -14,7 +14,7 @@ namespace {
 class Drawing : public testing::Test {
  protected:
   void SetUp() override {
-    if (!gnuplot_is_there()) GTEST_SKIP() << "no gnuplot";
+    if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
   }
 
   static Plot two_curves() {
@@ -89,7 +89,7 @@ TEST_F(Drawing, AScriptThatFailsSaysWhy) {
 TEST(WithoutGnuplot, ItIsSaidHowToGetIt) {
   const std::string path = std::getenv("PATH");
   setenv("PATH", "/nonexistent", 1);
-  EXPECT_FALSE(gnuplot_is_there());
+  EXPECT_FALSE(gnuplot_is_installed());
   EXPECT_THROW(run_gnuplot(""), InputError);
   setenv("PATH", path.c_str(), 1);
 }

@@ -24,7 +24,7 @@ class Meeting {
   explicit Meeting(int size) : tensors_(static_cast<size_t>(size)) {}
 
   /// Calls `work` on one rank with all tensors when all have come; all leave after it.
-  void meet(int rank, const Tensor& tensor, const std::function<void(std::vector<Tensor>&)>& work) {
+  void join_process_group(int rank, const Tensor& tensor, const std::function<void(std::vector<Tensor>&)>& work) {
     std::unique_lock lock(mutex_);
     const int64_t round = round_;
     tensors_[static_cast<size_t>(rank)] = tensor;
@@ -54,22 +54,22 @@ class ThreadCommunicator final : public Communicator {
   std::string description() const override { return "threads"; }
   void all_reduce(const Stream&, const Tensor& x) override {
     ++collectives;
-    meeting_.meet(rank_, x, [](std::vector<Tensor>& all) {
+    meeting_.join_process_group(rank_, x, [](std::vector<Tensor>& all) {
       if (all[0].dtype() == DType::kFloat64) return sum<double>(all);
       sum<float>(all);
     });
   }
   void reduce_scatter(const Stream& after, const Tensor& x) override {
     all_reduce(after, x);
-    const Piece mine = piece_of(x.numel(), size_, rank_);  // the rest is undefined
+    const IndexRange mine = shard_range(x.numel(), size_, rank_);  // the rest is undefined
     for (int64_t i = 0; i < x.numel(); ++i) {
       if (i < mine.begin || i >= mine.end) x.data<float>()[i] = std::numeric_limits<float>::quiet_NaN();
     }
   }
   void all_gather(const Stream&, const Tensor& x) override {
-    meeting_.meet(rank_, x, [this](std::vector<Tensor>& all) {
+    meeting_.join_process_group(rank_, x, [this](std::vector<Tensor>& all) {
       for (int from = 0; from < size_; ++from) {
-        const Piece piece = piece_of(all[0].numel(), size_, from);
+        const IndexRange piece = shard_range(all[0].numel(), size_, from);
         const float* source = all[static_cast<size_t>(from)].data<float>();
         for (const Tensor& to : all)
           std::copy(source + piece.begin, source + piece.end, to.data<float>() + piece.begin);
@@ -128,10 +128,10 @@ class DataParallelTest : public testing::Test {
     BatchFeed feed(*backend, memory.largest_batch());
     TrainingStep step(memory, feed, *backend, parallel.get());
     if (rank == broken_rank_) step.set_gradient_hook(broken_gradient(2, 2));
-    step.set_stop_vote([&] { return rank == stopping_rank_; });
+    step.set_stop_request([&] { return rank == stopping_rank_; });
     Loader loader(config_.data.train, 64, config_.model.vocab_size, 42);
     Outcome outcome;
-    const Piece share = share_of(4, size, rank);
+    const IndexRange share = split_evenly(4, size, rank);
     for (int i = 0; i < steps; ++i) {
       loader.next(share.begin, 0, 0, {});
       step.begin(
@@ -215,9 +215,9 @@ TEST_F(DataParallelTest, AStepThatOneRankHasNoDataForIsGivenUpByAllAndSoAreThose
     config_.distributed.shard_optimizer = sharded;
     const std::vector<Outcome> ranks = run(3, 3);
     for (size_t rank = 0; rank < ranks.size(); ++rank) {
-      EXPECT_FALSE(ranks[rank].results[0].given_up);
+      EXPECT_FALSE(ranks[rank].results[0].abandoned);
       for (const size_t step : {1, 2}) {
-        EXPECT_TRUE(ranks[rank].results[step].given_up);
+        EXPECT_TRUE(ranks[rank].results[step].abandoned);
         EXPECT_TRUE(ranks[rank].results[step].stop);
       }
       EXPECT_EQ(ranks[rank].failure, rank == 1 ? "a bad token" : "");
@@ -233,7 +233,7 @@ TEST_F(DataParallelTest, TheTokensOfAStepAreTheSameSetForAnyNumberOfRanks) {
     std::multiset<std::vector<int32_t>> windows;
     for (int rank = 0; rank < size; ++rank) {
       Loader loader(config_.data.train, 64, config_.model.vocab_size, 42);
-      const Piece share = share_of(7, size, rank);
+      const IndexRange share = split_evenly(7, size, rank);
       for (int step = 0; step < 2; ++step) {  // of the second one
         loader.next(share.begin, 0, 0, {});
         for (int64_t i = share.begin; i < share.end; ++i) {
@@ -285,7 +285,7 @@ TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
   for (const int size : {1, 2, 3, 16}) {
     for (const double bytes : {1.0, 4096.0, 1e9}) {
       const std::vector<Bucket> buckets = plan_buckets(config_.model, bytes, size);
-      std::vector<int> seen(static_cast<size_t>(hold_all(config_.model).numel), 0);
+      std::vector<int> seen(static_cast<size_t>(unsharded(config_.model).numel), 0);
       int64_t layer = config_.model.num_hidden_layers;
       for (const Bucket& bucket : buckets) {
         EXPECT_LE(bucket.layer, layer);
@@ -301,7 +301,7 @@ TEST_F(DataParallelTest, BucketsCoverEverythingOnceInTheOrderOfBackward) {
       EXPECT_EQ(buckets.back().layer, -1);
       int64_t held = 0;
       for (int rank = 0; rank < size; ++rank) {
-        for (const HeldRange& range : hold_share(buckets, size, rank).ranges) held += range.size();
+        for (const ShardRange& range : shard_of_buckets(buckets, size, rank).ranges) held += range.size();
       }
       EXPECT_EQ(held, std::ssize(seen));
     }

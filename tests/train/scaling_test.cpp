@@ -65,8 +65,8 @@ class PlanScaling : public testing::Test {
     MeteredBackend counting(*cpu_, MeteredBackend::Mode::kCount, {1e9, 1e9, 1e9, 1e9});
     double of_update = 0, all = 0;
     for (const OperationCost& cost : step_costs(config_, 0, AttentionKind::kDense, counting)) {
-      all += cost.floor_seconds;
-      if (cost.kind == "adamw" || cost.kind == "gradient norm") of_update += cost.floor_seconds;
+      all += cost.roofline_seconds;
+      if (cost.kind == "adamw" || cost.kind == "gradient norm") of_update += cost.roofline_seconds;
     }
     EXPECT_GT(of_update, 0);
     return kStep * of_update / all;
@@ -76,7 +76,7 @@ class PlanScaling : public testing::Test {
   /// Elements of the gradients: matrices and vectors.
   std::vector<double> bucket_sizes() const {
     std::vector<double> sizes;
-    for (const HeldRange& range : hold_all(config_.model).ranges) sizes.push_back(static_cast<double>(range.size()));
+    for (const ShardRange& range : unsharded(config_.model).ranges) sizes.push_back(static_cast<double>(range.size()));
     return sizes;
   }
 
@@ -95,7 +95,7 @@ TEST_F(PlanScaling, OneRankIsThePlainPlan) {
   EXPECT_EQ(one.bytes_sent, 0);
   EXPECT_NEAR(one.efficiency, 1, kClose);
   MeteredBackend counting(*cpu_, MeteredBackend::Mode::kCount, {1e9, 1e9, 1e9, 1e9});
-  const double planned = floor_seconds(step_costs(config_, 0, AttentionKind::kDense, counting));
+  const double planned = roofline_seconds(step_costs(config_, 0, AttentionKind::kDense, counting));
   EXPECT_NEAR(plan(1, 0).step_seconds, planned, 1e-9 * planned);
 }
 

@@ -42,7 +42,7 @@ inline RunConfig tiny_run(const TemporaryFolder& folder, const std::string& name
   config.model.num_key_value_heads = 1;
   const LighthouseSettings small = lighthouse_pass(1).attention.lighthouse;
   config.attention.lighthouse = small;
-  config.attention.lighthouse.dense_layers = {0};
+  config.attention.lighthouse.dense_layers.assign(1, 0);
   config.data.train = {{(folder / "train.bin").string(), 1}};
   config.data.validation = (folder / "val.bin").string();
   if (!std::filesystem::exists(config.data.validation)) {

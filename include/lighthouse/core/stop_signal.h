@@ -6,6 +6,10 @@
 
 namespace lighthouse {
 
+/// Gives SIGHUP back what it did when the process was started. Libraries change it: UCX, which some builds of Open MPI
+/// load, sets a handler of its own, also under nohup. Call it first in main() and after starting MPI.
+void restore_hang_up();
+
 /// While one lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which schedulers send early; it counts as SIGTERM) are noted
 /// instead of doing what they did before, and let through to the thread that made it where they were held back
 /// (DeferredSignals). A SIGHUP that the process was started to ignore (nohup) stays ignored. One at a time.

@@ -12,7 +12,7 @@
 namespace lighthouse {
 
 struct PrepareOptions {
-  std::vector<std::filesystem::path> files;  // text, in this order; end of text is written after each
+  std::vector<std::filesystem::path> files;  // text, in this order; end of text is written after each but empty ones
   std::filesystem::path directory;           // of train-00000.bin, ..., val-00000.bin, ...; made if missing
   int64_t shard_tokens = 100'000'000;        // the largest shard: 2 to ShardWriter::kMaxTokens
   double validation_share = 0.05;            // of the text, taken from its end: 0 (no validation shard) to 0.5
@@ -25,6 +25,7 @@ struct PrepareResult {
   int64_t train_tokens = 0;
   int64_t validation_tokens = 0;
   int64_t skipped_lines = 0;
+  std::vector<std::filesystem::path> empty_files;  // left out
   std::vector<std::filesystem::path> shards;
 };
 
@@ -37,7 +38,7 @@ using PrepareProgress = std::function<void(int64_t bytes, int64_t of)>;
 /// begins with the next line.
 ///
 /// Throws InputError if text must be UTF-8 and is not, naming file and line; and before anything is written if a file
-/// is missing, empty or not plain text (begin_of_text()), if all together are too short to split, if an option is out
+/// is missing or not plain text (begin_of_text()), if all are empty or together too short to split, if an option is out
 /// of range, or if shards are there already and `overwrite` is false.
 ///
 /// Shards are made in a folder of their own inside `directory` and moved up when all are on disk. So if reading or

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "lighthouse/dist/communicator.h"
-#include "lighthouse/dist/group.h"
 #include "lighthouse/dist/launch.h"
+#include "lighthouse/dist/process_group.h"
 #include "lighthouse/ops/backend.h"
 
 namespace lighthouse {
@@ -31,6 +31,6 @@ std::unique_ptr<MpiSession> start_mpi(const Launch& launch);
 /// Collectives by MPI: of the backend's tensors themselves on the CPU, staged through pinned host memory on a GPU. A
 /// thread of its own makes them, so that they run beside what the caller computes; join() blocks the host. All must
 /// outlive it. The sum over ranks is ours, in the order of ranks: an MPI library's order may vary.
-std::unique_ptr<Communicator> make_mpi_communicator(Group& group, Backend& backend);
+std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup& group, Backend& backend);
 
 }  // namespace lighthouse

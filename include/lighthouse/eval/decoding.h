@@ -32,7 +32,7 @@ class Decoding {
   void lay_out_host(Arena& arena);
   ForwardPass& prompt_pass(int64_t length);
   /// Tokens in, logits out.
-  void give_step(const Stream& stream);
+  void enqueue_step(const Stream& stream);
 
   ModelConfig config_;
   const Parameters& weights_;

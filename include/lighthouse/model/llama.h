@@ -140,7 +140,7 @@ class Llama {
   /// Tokens whose feed-forward part is in memory together.
   int64_t mlp_chunk() const;
   Tensor gate_up_of(const Layer& layer, int64_t begin, int64_t end) const;
-  void announce(int64_t layer) const {
+  void notify_gradients_ready(int64_t layer) const {
     if (gradient_hook_) gradient_hook_(layer);
   }
   int64_t tokens() const { return settings_.batch * settings_.sequence_length; }

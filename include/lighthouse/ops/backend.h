@@ -32,7 +32,7 @@ namespace lighthouse {
 /// What a step of training came to: float64 [kStepScalars] in device memory.
 enum StepScalar : int {
   kLoss,          // mean over the step's tokens, nats
-  kStopVotes,     // ranks that want the run to stop after this step
+  kStopRequests,  // ranks that want the run to stop after this step
   kGradientNorm,  // before clipping
   kSkipped,       // 1 if one of them is not finite: the weights stay as they are
   kUpdates,       // updates made so far, this one included: t of the bias correction
@@ -182,7 +182,7 @@ class Backend {
   /// Its transpose, in place on a gradient: the rotation back.
   virtual void rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) = 0;
 
-  // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never holding an N x N matrix  (Dao, 2022) ----
+  // ---- Causal attention: softmax(q k^T / sqrt(D)) v, never shard an N x N matrix  (Dao, 2022) ----
 
   /// Fills starts and bounds by tokens int32 [B, N] and returns the count. A document ends with `end_of_text`, or with
   /// its sequence. Waits for the device, so that it cannot be captured.

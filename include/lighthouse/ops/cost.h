@@ -26,13 +26,13 @@ struct OperationCost {
   double flops = 0;  // floating-point operations of products and attention; 0 for kTraffic
   double bytes = 0;  // that must move through device memory: inputs read once, outputs written once
   int64_t calls = 1;
-  double floor_seconds = 0;  // the sum of each call's floor
-  double seconds = 0;        // measured
+  double roofline_seconds = 0;  // the sum of each call's roofline
+  double seconds = 0;           // measured
 };
 
 /// Seconds that one call cannot be faster than: the larger of flops / rate and bytes / bandwidth. To be summed over
-/// calls: the floor of a sum would let one call's arithmetic hide another's traffic.
-double floor_seconds(const OperationCost& call, const Rates& rates);
+/// calls: the roofline of a sum would let one call's arithmetic hide another's traffic.
+double roofline_seconds(const OperationCost& call, const Rates& rates);
 
 /// Floating-point operations of causal attention over q [B, N, H, D]: half of those of the two full products, or with a
 /// window below N those of the keys that queries see. Backward makes five products where forward makes two (the scores

@@ -35,7 +35,7 @@ class MeteredBackend : public Backend {
     kTimeRepeated,
   };
 
-  /// `inner` must outlive this. `rates` are what floors are reckoned with.
+  /// `inner` must outlive this. `rates` are what rooflines are reckoned with.
   MeteredBackend(Backend& inner, Mode mode, const Rates& rates = {});
   MeteredBackend(const MeteredBackend&) = delete;
   MeteredBackend& operator=(const MeteredBackend&) = delete;

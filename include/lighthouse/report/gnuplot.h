@@ -6,10 +6,10 @@
 namespace lighthouse {
 
 /// Whether there is a gnuplot on the PATH.
-bool gnuplot_is_there();
+bool gnuplot_is_installed();
 
 /// How to get it, for messages.
-inline constexpr const char* kGetGnuplot =
+inline constexpr const char* kInstallGnuplot =
     "there is no gnuplot here to draw with; it is the package gnuplot-nox of Debian and Ubuntu, or see "
     "www.gnuplot.info";
 

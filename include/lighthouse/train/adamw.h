@@ -7,7 +7,7 @@
 #include "lighthouse/core/arena.h"
 #include "lighthouse/model/parameters.h"
 #include "lighthouse/ops/backend.h"
-#include "lighthouse/train/shares.h"
+#include "lighthouse/train/sharding.h"
 
 namespace lighthouse {
 
@@ -16,9 +16,9 @@ class AdamW {
   /// `backend` must outlive it.
   AdamW(const OptimizerSection& settings, Backend& backend);
 
-  /// Moments of the type that the settings say: all of them, or those that `holding` has.
+  /// Moments of the type that the settings say: all of them, or those that `shard` has.
   void lay_out(Arena& arena, const ModelConfig& config);
-  void lay_out(Arena& arena, const ModelConfig& config, const Holding& holding);
+  void lay_out(Arena& arena, const ModelConfig& config, const OptimizerShard& shard);
 
   /// What a step came to, float64 [kStepScalars] on the device. Loss and norm are the caller's to write before step(),
   /// which writes the others.
@@ -41,7 +41,7 @@ class AdamW {
  private:
   OptimizerSection settings_;
   Backend& backend_;
-  Holding holding_;
+  OptimizerShard shard_;
   Parameters exp_avg_;
   Parameters exp_avg_sq_;
   Tensor step_scalars_;

@@ -12,7 +12,7 @@
 
 #include "lighthouse/config/run_config.h"
 #include "lighthouse/data/fingerprint.h"
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 #include "lighthouse/io/safetensors.h"
 #include "lighthouse/model/parameters.h"
 #include "lighthouse/train/adamw.h"
@@ -52,11 +52,11 @@ struct CheckpointTensors {
   Parameters exp_avg_sq;
 };
 
-/// A rank's part of the optimizer's state, flat as its holding says, in host memory.
+/// A rank's part of the optimizer's state, flat as its shard says, in host memory.
 struct Moments {
   Tensor exp_avg;
   Tensor exp_avg_sq;
-  Holding holding;
+  OptimizerShard shard;
 };
 
 struct CheckpointEntry {
@@ -74,7 +74,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& directory, co
 /// there before stays.
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
                                       const Parameters& weights, const Moments& moments, const ModelConfig& model,
-                                      Group& group);
+                                      ProcessGroup& group);
 
 /// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
 /// export. `write` puts model.safetensors (Hugging Face's names; any weight type), and what else is to lie beside it,

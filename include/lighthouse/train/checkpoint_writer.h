@@ -19,7 +19,7 @@ class CheckpointWriter {
  public:
   /// Throws InputError if there is no memory for the copy. All must outlive it. `parallel`: if there are several ranks.
   CheckpointWriter(RunMemory& memory, const RunConfig& config, Backend& backend, std::filesystem::path directory,
-                   Group& group, DataParallel* parallel);
+                   ProcessGroup& group, DataParallel* parallel);
 
   /// Brings to the device what `fill` writes in host memory: all weights, and the moments that are held.
   void set_weights(const std::function<void(const Parameters& weights)>& fill);
@@ -42,7 +42,7 @@ class CheckpointWriter {
   RunConfig config_;
   Backend& backend_;
   std::filesystem::path directory_;
-  Group& group_;
+  ProcessGroup& group_;
   DataParallel* parallel_;
   Arena pinned_;
   Parameters weights_;  // of rank 0

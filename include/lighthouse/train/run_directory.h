@@ -14,7 +14,7 @@ class RunDirectory {
   explicit RunDirectory(std::filesystem::path path);
   /// Of the other ranks: the folder that rank 0 has locked and marked. Throws InputError if it is not this one: a host
   /// may have another, of an older run, under the same name.
-  static RunDirectory of_leader(std::filesystem::path path, const std::string& mark);
+  static RunDirectory locked_by_rank0(std::filesystem::path path, const std::string& mark);
   ~RunDirectory();
   RunDirectory(RunDirectory&& other) noexcept
       : path_(std::move(other.path_)),

@@ -56,19 +56,19 @@ class RunMemory {
   /// What the model computes with, of the backend's type.
   const Parameters& weights() const { return weights_; }
   /// What the optimizer updates, float32; the same tensors where the backend computes in float32. Where this rank has a
-  /// share of them, `flat` alone is defined, and laid out as holding() says.
+  /// share of them, `flat` alone is defined, and laid out as shard() says.
   const Parameters& master_weights() const { return master_; }
-  bool master_is_shared_out() const { return !holding_.everything && backend_.dtype() != DType::kFloat32; }
+  bool master_is_sharded() const { return !shard_.everything && backend_.dtype() != DType::kFloat32; }
   const Parameters& gradients() const { return gradients_; }
   AdamW& optimizer() { return optimizer_; }
   const AdamW& optimizer() const { return optimizer_; }
 
   const Mesh& mesh() const { return mesh_; }
   /// What of the optimizer's state is here.
-  const Holding& holding() const { return holding_; }
+  const OptimizerShard& shard() const { return shard_; }
   /// In which gradients are summed over ranks.
   const std::vector<Bucket>& buckets() const { return buckets_; }
-  /// Norms of the gradient's parts, float64: of holding()'s ranges, and of all ranks'. Only where state is shared out.
+  /// Norms of the gradient's parts, float64: of shard()'s ranges, and of all ranks'. Only where state is shared out.
   const Tensor& range_norms() const { return range_norms_; }
   const Tensor& rank_norms() const { return rank_norms_; }
 
@@ -98,7 +98,7 @@ class RunMemory {
   Parameters gradients_;
   Mesh mesh_;
   std::vector<Bucket> buckets_;
-  Holding holding_;
+  OptimizerShard shard_;
   AdamW optimizer_;
   std::vector<std::optional<int32_t>> document_ends_;  // of each stage: the token that its attention stops at
   Tensor reduction_scratch_;

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/run_directory.h"
 
@@ -38,7 +38,7 @@ class RunStart {
  public:
   /// `data` and `environment` are what this program would write into a checkpoint (CheckpointState). All must outlive
   /// it.
-  RunStart(const RunConfig& config, const RunDirectory& directory, Group& group, RunMemory& memory,
+  RunStart(const RunConfig& config, const RunDirectory& directory, ProcessGroup& group, RunMemory& memory,
            CheckpointWriter& writer, const std::map<std::string, DataFingerprint>& data, std::string environment);
 
   /// Sets weights and the optimizer's state, and takes the directory over: what it holds of later steps is set aside.
@@ -82,7 +82,7 @@ class RunStart {
 
   const RunConfig& config_;
   const RunDirectory& directory_;
-  Group& group_;
+  ProcessGroup& group_;
   RunMemory& memory_;
   CheckpointWriter& writer_;
   const std::map<std::string, DataFingerprint>& data_;

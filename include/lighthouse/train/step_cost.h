@@ -15,7 +15,7 @@ namespace lighthouse {
 std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind,
                                       MeteredBackend& counting, const Mesh& mesh = {});
 
-/// The sum of the floors: the seconds that the step cannot be faster than.
-double floor_seconds(const std::vector<OperationCost>& costs);
+/// The sum of the rooflines: the seconds that the step cannot be faster than.
+double roofline_seconds(const std::vector<OperationCost>& costs);
 
 }  // namespace lighthouse

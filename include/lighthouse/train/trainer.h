@@ -49,11 +49,11 @@ class Trainer {
   const Parameters& weights() const { return memory_.master_weights(); }
 
  private:
-  void take_memory();
+  void allocate_memory();
   void report_data_use();
-  void watch_for_the_end();
+  void install_stop_handlers();
   /// All steps that are left.
-  void go_on();
+  void run_steps();
   void enter_stage(int64_t stage);
   void open_data(bool stage_begins);
   /// Gives the device the next step.
@@ -63,7 +63,7 @@ class Trainer {
   void finish_steps();
   void record(const StepResult& result, double elapsed);
   /// Throws RunError if it was one too many.
-  void tell_of_skipped(const StepResult& result);
+  void report_skipped_step(const StepResult& result);
   /// Whether something is to be done after a step (counted from 1) that needs the weights as it leaves them.
   bool pauses_after(int64_t step) const;
   bool due(int64_t step, int64_t every) const;
@@ -74,15 +74,15 @@ class Trainer {
   CheckpointState state() const;
   void save();
   /// Tells of the checkpoint that is being written, if it is done; with `wait`, when it is.
-  void collect_save(bool wait);
-  void collect_save_or_warn(bool wait);
-  void warn_of_save(const InputError& error);
-  void save_what_is_finished();
+  void finish_save(bool wait);
+  void finish_save_or_warn(bool wait);
+  void warn_save_failed(const InputError& error);
+  void save_finished_steps();
   /// For the log: by one of the ranks.
   void note(const std::string& text);
   void warn(const std::string& text);
-  bool leads() const { return ranks_.leads(); }
-  Group& group() const { return *ranks_.group; }
+  bool is_rank0() const { return ranks_.is_rank0(); }
+  ProcessGroup& group() const { return *ranks_.group; }
 
   const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
 
@@ -119,7 +119,7 @@ class Trainer {
   std::deque<BegunStep> begun_;
   Clock::time_point last_finish_;
   bool stop_agreed_ = false;  // of several ranks
-  bool given_up_ = false;     // one of them had no data for a step
+  bool abandoned_ = false;    // one of them had no data for a step
   int64_t saved_ = -1;        // the step of the newest checkpoint
   int64_t saving_ = -1;       // the step of the one that was begun last
 

@@ -18,7 +18,7 @@ struct StepResult {
   double gradient_norm = 0;  // before clipping
   bool skipped = false;      // loss or norm was not finite: the weights are as before
   bool stop = false;         // a rank wants to stop after this step
-  bool given_up = false;     // a rank had no data for it: the weights are as before, and it does not count
+  bool abandoned = false;    // a rank had no data for it: the weights are as before, and it does not count
 };
 
 /// Adds one micro-batch's gradients and, times `loss_scale`, its losses: forward, loss, backward, for pass.inputs and
@@ -42,7 +42,7 @@ class TrainingStep {
   using WindowSource = std::function<void(std::span<int32_t> windows)>;
   /// Whether this rank wants the run to stop after a step; asked when the step's gradients have been given to the
   /// device.
-  using StopVote = std::function<bool()>;
+  using StopRequest = std::function<bool()>;
 
   /// Steps that can be begun before the first of them is finished.
   static constexpr size_t kInFlight = 2;
@@ -51,7 +51,7 @@ class TrainingStep {
   TrainingStep(RunMemory& memory, BatchFeed& feed, Backend& backend, DataParallel* parallel = nullptr);
 
   void set_gradient_hook(GradientHook hook) { gradient_hook_ = std::move(hook); }
-  void set_stop_vote(StopVote vote) { stop_vote_ = std::move(vote); }
+  void set_stop_request(StopRequest vote) { stop_request_ = std::move(vote); }
 
   /// Gives the device a step in the pass of its stage and attention: this rank's micro-batches of it (share_of). If a
   /// layer hook of the pass or `windows` throws, weights and optimizer are as before the step. Of several ranks, one
@@ -64,9 +64,9 @@ class TrainingStep {
   size_t in_flight() const { return begun_.size(); }
 
   /// The weights are not updated before `event`: a copy of them is under way.
-  void hold_update(const Event& event) { update_gate_ = event; }
+  void delay_update_until(const Event& event) { update_gate_ = event; }
   /// The gradients neither.
-  void hold_gradients(const Event& event) { gradient_gate_ = event; }
+  void delay_gradients_until(const Event& event) { gradient_gate_ = event; }
 
  private:
   struct Report {
@@ -75,11 +75,11 @@ class TrainingStep {
   };
 
   /// Adds up the gradients of this rank's micro-batches.
-  void add_up(Pass& pass, const BatchSection& batch, const WindowSource& source);
+  void accumulate_gradients(Pass& pass, const BatchSection& batch, const WindowSource& source);
   /// Whether there were windows.
   bool read(const WindowSource& source, std::span<int32_t> windows);
   void micro_batch(Pass& pass, double loss_scale);
-  void sum_over_ranks(Pass& pass);
+  void reduce_over_ranks(Pass& pass);
   void update(double learning_rate);
 
   RunMemory& memory_;
@@ -88,7 +88,7 @@ class TrainingStep {
   DataParallel* parallel_;
   Stream stream_;
   GradientHook gradient_hook_;
-  StopVote stop_vote_;
+  StopRequest stop_request_;
   std::exception_ptr failure_;  // of the source of windows
   Event update_gate_, gradient_gate_;
   Arena pinned_;

@@ -20,7 +20,7 @@ class Collectives : public testing::Test {
   static void SetUpTestSuite() {
     launch_ = detect_launch(environment_variable, true);
     session_ = start_mpi(launch_);
-    group_ = make_group_of_one();  // who lives is mpirun's business here
+    group_ = make_single_process_group();  // who lives is mpirun's business here
     backend_ = make_cpu_backend();
     communicator_ = make_mpi_communicator(*group_, *backend_);
   }
@@ -60,7 +60,7 @@ class Collectives : public testing::Test {
 
   inline static Launch launch_;
   inline static std::unique_ptr<MpiSession> session_;
-  inline static std::unique_ptr<Group> group_;
+  inline static std::unique_ptr<ProcessGroup> group_;
   inline static std::unique_ptr<Backend> backend_;
   inline static std::unique_ptr<Communicator> communicator_;
 };
@@ -113,7 +113,7 @@ TEST_F(Collectives, ReduceScatterSumsThisRanksPiece) {
     std::vector<float> x = mine(numel);
     ranks().reduce_scatter(stream(), view(x, DType::kFloat32));
     ranks().join(stream());
-    const Piece piece = piece_of(numel, size(), rank());
+    const IndexRange piece = shard_range(numel, size(), rank());
     for (int64_t i = piece.begin; i < piece.end; ++i) ASSERT_EQ(x[static_cast<size_t>(i)], sum(i)) << numel;
   }
 }
@@ -124,7 +124,7 @@ TEST_F(Collectives, AllGatherBringsEachRanksPiece) {
     ranks().all_gather(stream(), view(x, DType::kFloat32));
     ranks().join(stream());
     for (int r = 0; r < size(); ++r) {
-      const Piece piece = piece_of(numel, size(), r);
+      const IndexRange piece = shard_range(numel, size(), r);
       for (int64_t i = piece.begin; i < piece.end; ++i) ASSERT_EQ(x[static_cast<size_t>(i)], brought(r, i)) << numel;
     }
   }
@@ -136,7 +136,7 @@ TEST_F(Collectives, AllGatherOfTwoBytes) {
     ranks().all_gather(stream(), view(x, DType::kBFloat16));
     ranks().join(stream());
     for (int r = 0; r < size(); ++r) {
-      const Piece piece = piece_of(numel, size(), r);
+      const IndexRange piece = shard_range(numel, size(), r);
       for (int64_t i = piece.begin; i < piece.end; ++i) ASSERT_EQ(x[static_cast<size_t>(i)], 0x3f80 + r) << numel;
     }
   }

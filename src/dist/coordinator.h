@@ -6,18 +6,18 @@
 #include <optional>
 #include <vector>
 
-#include "lighthouse/dist/group.h"
-#include "line.h"
+#include "connection.h"
+#include "lighthouse/dist/process_group.h"
 
 namespace lighthouse::dist {
 
 /// Lives in the thread of its io_context.
-class Hub {
+class Coordinator {
  public:
   /// `token`: what a rank must show to be admitted. `notice` hears of ranks that are waited for. `acceptors` must
   /// outlive it.
-  Hub(asio::io_context& io, std::vector<asio::ip::tcp::acceptor>& acceptors, int size, std::string token,
-      const Timeouts& timeouts, Notice notice);
+  Coordinator(asio::io_context& io, std::vector<asio::ip::tcp::acceptor>& acceptors, int size, std::string token,
+              const Timeouts& timeouts, Notice notice);
 
   void start();
   /// Whether every rank has parted or lost its connection, and all that was sent is on its way.
@@ -27,9 +27,9 @@ class Hub {
  private:
   using Clock = std::chrono::steady_clock;
   struct Member {
-    std::shared_ptr<Line> line;
+    std::shared_ptr<Connection> connection;
     std::string about;
-    Clock::time_point heard;
+    Clock::time_point last_heard;
     bool left = false;
   };
   using Round = std::vector<std::optional<std::string>>;
@@ -37,26 +37,26 @@ class Hub {
   void accept(asio::ip::tcp::acceptor& acceptor);
   void accept_later(asio::ip::tcp::acceptor& acceptor);
   /// Why a rank is not admitted; empty if it is.
-  std::string why_not(const Message& hello, const std::string& token) const;
-  void greet(const std::shared_ptr<Line>& line, const Message& hello);
-  void hear(int rank, Message message);
-  void take_share(int rank, Message message);
+  std::string rejection_reason(const Message& hello, const std::string& token) const;
+  void admit(const std::shared_ptr<Connection>& connection, const Message& hello);
+  void receive(int rank, Message message);
+  void add_contribution(int rank, Message message);
   void tick();
-  void notice_missing();
+  void report_missing_ranks();
   /// The first one that is gone is told to all.
-  void tell_gone(int rank, const std::string& why, bool refused);
+  void broadcast_exit(int rank, const std::string& why, bool refused);
   std::string name_of(int rank) const;
 
   std::vector<asio::ip::tcp::acceptor>& acceptors_;
   asio::steady_timer timer_;
   std::string token_;
   Notice notice_;
-  bool noticed_ = false;
+  bool reported_missing_ = false;
   Timeouts timeouts_;
   Clock::time_point begin_;
   std::vector<Member> members_;
   std::map<std::pair<uint8_t, uint64_t>, Round> rounds_;
-  bool one_is_gone_ = false;
+  bool exit_broadcast_ = false;
 };
 
 /// How often a rank says that it lives.

@@ -10,9 +10,9 @@
 
 namespace lighthouse::dist {
 
-enum class Kind : uint8_t { kHello, kHeartbeat, kShare, kAll, kGone, kBye };
+enum class Kind : uint8_t { kHello, kHeartbeat, kContribution, kGathered, kExited, kLeave };
 
-/// What the fields mean depends on the kind; see Hub and TcpGroup.
+/// What the fields mean depends on the kind; see Coordinator and TcpProcessGroup.
 struct Message {
   Kind kind = Kind::kHeartbeat;
   uint8_t channel = 0;
@@ -22,13 +22,13 @@ struct Message {
 };
 
 /// A connection. All of its functions are called, and call back, in the thread of its io_context.
-class Line : public std::enable_shared_from_this<Line> {
+class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using OnMessage = std::function<void(Message)>;
   using OnClosed = std::function<void()>;
   static constexpr uint32_t kLongest = uint32_t{1} << 30;
 
-  explicit Line(asio::ip::tcp::socket socket);
+  explicit Connection(asio::ip::tcp::socket socket);
 
   /// Who hears it. `closed` is called once, unless close() was.
   void set_listener(OnMessage message, OnClosed closed);

@@ -22,7 +22,7 @@ struct Bucket {
 std::vector<Bucket> plan_buckets(const ModelConfig& model, double bytes, int ranks);
 
 /// A stretch of the flat vector, and its place among those that a rank holds.
-struct HeldRange {
+struct ShardRange {
   int64_t begin = 0;
   int64_t end = 0;
   int64_t at = 0;
@@ -31,17 +31,17 @@ struct HeldRange {
 };
 
 /// The part of the optimizer's state that a rank keeps.
-struct Holding {
-  std::vector<HeldRange> ranges;
+struct OptimizerShard {
+  std::vector<ShardRange> ranges;
   int64_t numel = 0;       // of its own flat vector
   bool everything = true;  // which then is laid out like the parameters
 };
 
 /// What one rank without others holds.
-Holding hold_all(const ModelConfig& model);
+OptimizerShard unsharded(const ModelConfig& model);
 /// This rank's piece of each bucket.
-Holding hold_share(const std::vector<Bucket>& buckets, int ranks, int rank);
+OptimizerShard shard_of_buckets(const std::vector<Bucket>& buckets, int ranks, int rank);
 /// The whole vector in `ranks` pieces, of which this is one: which part of a state that all have a rank writes.
-Holding hold_piece(const ModelConfig& model, int ranks, int rank);
+OptimizerShard contiguous_shard(const ModelConfig& model, int ranks, int rank);
 
 }  // namespace lighthouse

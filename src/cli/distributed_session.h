@@ -20,19 +20,19 @@ struct SilentExit {
 };
 
 /// The other ranks, found; or none.
-class World {
+class DistributedSession {
  public:
   /// `even_alone`: a launcher's only rank is one too, and has a communicator.
-  World(const Timeouts& timeouts, bool even_alone);
-  ~World();
-  World(const World&) = delete;
-  World& operator=(const World&) = delete;
+  DistributedSession(const Timeouts& timeouts, bool even_alone);
+  ~DistributedSession();
+  DistributedSession(const DistributedSession&) = delete;
+  DistributedSession& operator=(const DistributedSession&) = delete;
 
   int rank() const { return launch_.rank; }
   int size() const { return launch_.size; }
   int local_rank() const { return launch_.local_rank; }
-  Group& group() const { return *group_; }
-  bool leads() const { return group_->leads(); }
+  ProcessGroup& group() const { return *group_; }
+  bool is_rank0() const { return group_->is_rank0(); }
   /// "8 ranks by mpirun", or empty.
   std::string description() const;
 
@@ -45,20 +45,21 @@ class World {
 
  private:
   std::shared_ptr<Communicator> communicator_for(const RunConfig& config, Backend& backend);
-  void part();
+  void leave();
 
   Launch launch_;
   std::optional<DeferredSignals> deferred_;
   std::unique_ptr<MpiSession> mpi_;
-  std::shared_ptr<Group> group_;
+  std::shared_ptr<ProcessGroup> group_;
 };
 
 /// Finds the other ranks. What the config says of `distributed` is taken from this rank's own, if it can be read; what
 /// is wrong with it is said later, by all ranks together.
-std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings);
+std::unique_ptr<DistributedSession> join_distributed_session(const std::string& config,
+                                                             const std::vector<std::string>& settings);
 
 /// Reads the config on each rank, and throws InputError if they differ in it, in the program or in the command.
-RunConfig load_config_together(World& world, const std::string& command, const std::string& config,
-                               const std::vector<std::string>& settings);
+RunConfig load_config_on_all_ranks(DistributedSession& session, const std::string& command, const std::string& config,
+                                   const std::vector<std::string>& settings);
 
 }  // namespace lighthouse

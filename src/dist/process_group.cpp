@@ -1,4 +1,4 @@
-#include "lighthouse/dist/group.h"
+#include "lighthouse/dist/process_group.h"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -8,20 +8,20 @@
 namespace lighthouse {
 namespace {
 
-class GroupOfOne final : public Group {
+class SingleProcessGroup final : public ProcessGroup {
  public:
   int rank() const override { return 0; }
   int size() const override { return 1; }
   std::vector<std::string> gather(const std::string& mine, const std::string&, Channel) override { return {mine}; }
   void check(const std::string&, std::chrono::steady_clock::duration) override {}
-  void give_up(const std::string&, bool) override {}
+  void abort(const std::string&, bool) override {}
   void finish() override {}
 };
 
 }  // namespace
 
-std::unique_ptr<Group> make_group_of_one() {
-  return std::make_unique<GroupOfOne>();
+std::unique_ptr<ProcessGroup> make_single_process_group() {
+  return std::make_unique<SingleProcessGroup>();
 }
 
 std::string this_process() {

@@ -16,15 +16,15 @@ namespace {
 using namespace std::chrono_literals;
 
 /// Ranks of one group, each in a thread of this process.
-void as_ranks(int size, const std::function<void(std::unique_ptr<Group>& group)>& body, Timeouts timeouts = {}) {
+void as_ranks(int size, const std::function<void(std::unique_ptr<ProcessGroup>& group)>& body, Timeouts timeouts = {}) {
   timeouts.start = 20s;
-  auto place = std::make_unique<MeetingPlace>();
+  auto place = std::make_unique<RendezvousListener>();
   const int port = place->port();
   std::vector<std::future<void>> ranks;
   for (int rank = 0; rank < size; ++rank) {
     ranks.push_back(std::async(std::launch::async, [&, rank] {
-      auto group =
-          meet(rank, size, {"127.0.0.1", port, ""}, rank == 0 ? std::move(place) : nullptr, "a thread", timeouts);
+      auto group = join_process_group(rank, size, {"127.0.0.1", port, ""}, rank == 0 ? std::move(place) : nullptr,
+                                      "a thread", timeouts);
       body(group);
     }));
   }
@@ -46,9 +46,9 @@ bool contains(const std::string& text, const std::string& part) {
 }
 
 TEST(GroupTest, OneAgreesWithItself) {
-  const auto group = make_group_of_one();
+  const auto group = make_single_process_group();
   EXPECT_EQ(group->gather("x", "a test"), std::vector<std::string>{"x"});
-  EXPECT_TRUE(group->leads());
+  EXPECT_TRUE(group->is_rank0());
 }
 
 TEST(GroupTest, GathersInTheOrderOfRanksAgainAndAgain) {
@@ -57,7 +57,7 @@ TEST(GroupTest, GathersInTheOrderOfRanksAgainAndAgain) {
       const std::string suffix = "/" + std::to_string(round);
       const auto all = group->gather(std::to_string(group->rank()) + suffix, "a test");
       for (size_t rank = 0; rank < 4; ++rank) ASSERT_EQ(all.at(rank), std::to_string(rank) + suffix);
-      ASSERT_EQ(group->of_leader(std::to_string(group->rank()), "a test"), "0");
+      ASSERT_EQ(group->broadcast(std::to_string(group->rank()), "a test"), "0");
     }
     const auto large = group->gather(std::string(1 << 20, static_cast<char>('a' + group->rank())), "large texts");
     EXPECT_EQ(large.at(3), std::string(1 << 20, 'd'));
@@ -111,10 +111,10 @@ TEST(GroupTest, SilenceIsNoticed) {
 TEST(GroupTest, ARankThatDoesNotComeIsNamed) {
   Timeouts timeouts;
   timeouts.start = 500ms;
-  auto place = std::make_unique<MeetingPlace>();
+  auto place = std::make_unique<RendezvousListener>();
   const int port = place->port();
   const std::string error = peer_error([&] {
-    meet(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+    join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
   });
   EXPECT_TRUE(contains(error, "rank 1 has not come")) << error;
 }
@@ -122,18 +122,20 @@ TEST(GroupTest, ARankThatDoesNotComeIsNamed) {
 TEST(GroupTest, ARankThatHasNoPlaceHearsWhy) {
   Timeouts timeouts;
   timeouts.start = 20s;
-  auto place = std::make_unique<MeetingPlace>();
+  auto place = std::make_unique<RendezvousListener>();
   const int port = place->port();
   auto leader = std::async(std::launch::async, [&] {
-    const auto group = meet(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+    const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
     group->finish();
   });
   const auto expect_refused = [&](int size) {
-    const std::string error = peer_error([&] { meet(1, size, {"127.0.0.1", port, ""}, nullptr, "there", timeouts); });
+    const std::string error = peer_error([&] {
+      join_process_group(1, size, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
+    });
     EXPECT_TRUE(contains(error, "has no place for rank 1") && contains(error, "it has 2 ranks")) << error;
   };
   expect_refused(3);
-  const auto group = meet(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
+  const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
   expect_refused(2);  // that place is taken
   group->finish();
   leader.get();
@@ -142,15 +144,18 @@ TEST(GroupTest, ARankThatHasNoPlaceHearsWhy) {
 TEST(GroupTest, AnAddressThatIsNoneIsTold) {
   Timeouts timeouts;
   timeouts.start = 200ms;
-  const std::string error = peer_error([&] { meet(1, 2, {"nowhere.invalid", 29500, ""}, nullptr, "there", timeouts); });
+  const std::string error = peer_error([&] {
+    join_process_group(1, 2, {"nowhere.invalid", 29500, ""}, nullptr, "there", timeouts);
+  });
   EXPECT_TRUE(contains(error, "not reached at nowhere.invalid") && contains(error, "cannot be resolved")) << error;
 }
 
 /// How long a rank alone waits for a rank 0 that does not exist.
 std::chrono::steady_clock::duration wait_at(const Rendezvous& rendezvous, std::string& error, std::string& notice) {
   const auto begin = std::chrono::steady_clock::now();
-  error = peer_error(
-      [&] { meet(1, 2, rendezvous, nullptr, "there", {}, [&](const std::string& text) { notice += text; }); });
+  error = peer_error([&] {
+    join_process_group(1, 2, rendezvous, nullptr, "there", {}, [&](const std::string& text) { notice += text; });
+  });
   return std::chrono::steady_clock::now() - begin;
 }
 
@@ -158,36 +163,37 @@ TEST(GroupTest, ANameThatDoesNotResolveIsToldAfterSeconds) {
   std::string error, notice;
   EXPECT_LT(wait_at({"nowhere.invalid", 29500, ""}, error, notice), 20s);
   EXPECT_TRUE(contains(error, "nowhere.invalid")) << error;
-  EXPECT_THROW(MeetingPlace(0, "nowhere.invalid"), InputError);
+  EXPECT_THROW(RendezvousListener(0, "nowhere.invalid"), InputError);
 }
 
 TEST(GroupTest, ARefusedConnectionIsToldAfterSecondsAndTriedForLonger) {
-  const int port = MeetingPlace().port();  // nobody listens there any more
+  const int port = RendezvousListener().port();  // nobody listens there any more
   std::string notice;
   auto rank = std::async(std::launch::async, [&] {
-    const auto group =
-        meet(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", {}, [&](const std::string& text) { notice += text; });
+    const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", {},
+                                          [&](const std::string& text) { notice += text; });
     group->finish();
   });
   std::this_thread::sleep_for(5s);
   EXPECT_TRUE(contains(notice, "tried again") && contains(notice, "refused")) << notice;
-  auto place = std::make_unique<MeetingPlace>(port);
-  meet(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", {})->finish();
+  auto place = std::make_unique<RendezvousListener>(port);
+  join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", {})->finish();
   rank.get();
 }
 
 /// Two ranks by `address`, as rank 0 and rank 1 read it in the launcher's variables.
 void expect_joined_at(const std::string& address) {
-  auto place = std::make_unique<MeetingPlace>(0, address);
+  auto place = std::make_unique<RendezvousListener>(0, address);
   const Rendezvous rendezvous{address, place->port(), "secret"};
-  auto other = std::async(std::launch::async, [&] { meet(1, 2, rendezvous, nullptr, "there", {})->finish(); });
-  meet(0, 2, rendezvous, std::move(place), "here", {})->finish();
+  auto other =
+      std::async(std::launch::async, [&] { join_process_group(1, 2, rendezvous, nullptr, "there", {})->finish(); });
+  join_process_group(0, 2, rendezvous, std::move(place), "here", {})->finish();
   other.get();
 }
 
 bool has_ipv6() {
   try {
-    return MeetingPlace(0, "::1").own_address() == "::1";
+    return RendezvousListener(0, "::1").own_address() == "::1";
   } catch (const InputError&) {
     return false;
   }
@@ -200,32 +206,35 @@ TEST(GroupTest, RanksJoinByNamesAndNumbersOfBothKinds) {
 }
 
 TEST(GroupTest, RankZeroListensWhereTheLauncherSays) {
-  EXPECT_EQ(MeetingPlace(0, "127.0.0.1").addresses(), "127.0.0.1");
-  EXPECT_EQ(MeetingPlace(0, kLoopback).addresses(), "127.0.0.1");
-  EXPECT_EQ(MeetingPlace(0, "192.0.2.1").own_address(), kLoopback) << "another host's address: on all of its own";
-  const MeetingPlace everywhere;
+  EXPECT_EQ(RendezvousListener(0, "127.0.0.1").addresses(), "127.0.0.1");
+  EXPECT_EQ(RendezvousListener(0, kLoopback).addresses(), "127.0.0.1");
+  EXPECT_EQ(RendezvousListener(0, "192.0.2.1").own_address(), kLoopback) << "another host's address: on all of its own";
+  const RendezvousListener everywhere;
   EXPECT_TRUE(contains(everywhere.addresses(), "127.0.0.1"));
 }
 
 TEST(GroupTest, ARankWithAnotherTokenIsNotAdmitted) {
-  auto place = std::make_unique<MeetingPlace>(0, "127.0.0.1");
+  auto place = std::make_unique<RendezvousListener>(0, "127.0.0.1");
   const int port = place->port();
   auto leader = std::async(std::launch::async, [&] {
-    meet(0, 2, {"127.0.0.1", port, "secret"}, std::move(place), "here", {})->finish();
+    join_process_group(0, 2, {"127.0.0.1", port, "secret"}, std::move(place), "here", {})->finish();
   });
   for (const char* token : {"", "secre", "secret ", "another"}) {
-    const std::string error = peer_error([&] { meet(1, 2, {"127.0.0.1", port, token}, nullptr, "there", {}); });
+    const std::string error = peer_error([&] {
+      join_process_group(1, 2, {"127.0.0.1", port, token}, nullptr, "there", {});
+    });
     EXPECT_TRUE(contains(error, "does not admit rank 1") && contains(error, "LIGHTHOUSE_TOKEN")) << error;
     EXPECT_FALSE(contains(error, "secret")) << error;
   }
-  meet(1, 2, {"127.0.0.1", port, "secret"}, nullptr, "there", {})->finish();
+  join_process_group(1, 2, {"127.0.0.1", port, "secret"}, nullptr, "there", {})->finish();
   leader.get();
 }
 
 TEST(GroupTest, AFailedAcceptIsFollowedByOthers) {
-  auto place = std::make_unique<MeetingPlace>(0, "127.0.0.1");
+  auto place = std::make_unique<RendezvousListener>(0, "127.0.0.1");
   const Rendezvous rendezvous{"127.0.0.1", place->port(), ""};
-  auto leader = std::async(std::launch::async, [&] { meet(0, 2, rendezvous, std::move(place), "here", {})->finish(); });
+  auto leader = std::async(std::launch::async,
+                           [&] { join_process_group(0, 2, rendezvous, std::move(place), "here", {})->finish(); });
   std::this_thread::sleep_for(500ms);  // it has raised the limit on open files
   const int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   rlimit limit{};
@@ -239,7 +248,7 @@ TEST(GroupTest, AFailedAcceptIsFollowedByOthers) {
   EXPECT_EQ(connect(stranger, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
   std::this_thread::sleep_for(300ms);  // rank 0 could not accept it
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
-  meet(1, 2, rendezvous, nullptr, "there", {})->finish();
+  join_process_group(1, 2, rendezvous, nullptr, "there", {})->finish();
   leader.get();
   close(stranger);
 }
@@ -261,15 +270,15 @@ TEST(GroupTest, ACollectiveIsNotWaitedForForever) {
 TEST(GroupTest, RanksThatLiveAndDoNotComeAreNotWaitedForForever) {
   Timeouts timeouts;
   timeouts.stall = 100ms;
-  auto place = std::make_unique<MeetingPlace>();
+  auto place = std::make_unique<RendezvousListener>();
   const int port = place->port();
   timeouts.start = 2s;
   std::promise<void> over;
   auto other = std::async(std::launch::async, [&] {
-    const auto group = meet(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
+    const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
     over.get_future().wait();
   });
-  const auto group = meet(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+  const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
   const auto begin = std::chrono::steady_clock::now();
   const std::string error = peer_error([&] { group->barrier("nothing"); });
   EXPECT_TRUE(contains(error, "the others live")) << error;
@@ -282,15 +291,15 @@ TEST(GroupTest, WhatOneRankRefusesAllRefuse) {
   as_ranks(3, [](auto& group) {
     std::string message;
     try {
-      together(*group, "a test", [&]() -> std::string {
+      on_all_ranks(*group, "a test", [&]() -> std::string {
         if (group->rank() > 0) throw InputError("no such file");
         return "fine";
       });
-    } catch (const AgreedError& error) {
+    } catch (const AllRanksInputError& error) {
       message = error.what();
     }
     EXPECT_EQ(message, "ranks 1 and 2: no such file");
-    EXPECT_EQ(together(*group, "a test", [&] { return std::to_string(group->rank()); }).at(2), "2");
+    EXPECT_EQ(on_all_ranks(*group, "a test", [&] { return std::to_string(group->rank()); }).at(2), "2");
     group->finish();
   });
 }
@@ -298,11 +307,11 @@ TEST(GroupTest, WhatOneRankRefusesAllRefuse) {
 TEST(GroupTest, DifferencesAreSaid) {
   as_ranks(3, [](auto& group) {
     const auto differ = [](const std::string& a, const std::string& b) { return b + " instead of " + a; };
-    EXPECT_NO_THROW(check_same(*group, "same", "thing", differ));
+    EXPECT_NO_THROW(check_ranks_agree(*group, "same", "thing", differ));
     std::string message;
     try {
-      check_same(*group, group->rank() == 1 ? "odd" : "even", "thing", differ);
-    } catch (const AgreedError& error) {
+      check_ranks_agree(*group, group->rank() == 1 ? "odd" : "even", "thing", differ);
+    } catch (const AllRanksInputError& error) {
       message = error.what();
     }
     EXPECT_TRUE(contains(message, "rank 1: odd instead of even")) << message;
@@ -313,7 +322,7 @@ TEST(GroupTest, DifferencesAreSaid) {
 TEST(GroupTest, GivingUpTellsTheOthersWhy) {
   as_ranks(3, [](auto& group) {
     group->barrier("the start");
-    if (group->rank() == 1) return group->give_up("a bad token", true);
+    if (group->rank() == 1) return group->abort("a bad token", true);
     try {
       group->barrier("the end");
       ADD_FAILURE() << "nobody gave up";

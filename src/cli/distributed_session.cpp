@@ -1,4 +1,4 @@
-#include "world.h"
+#include "distributed_session.h"
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
@@ -32,25 +32,26 @@ void warn(const std::string& text) {
   spdlog::warn("{}", text);
 }
 
-std::unique_ptr<Group> meet_by_mpi(const Launch& launch, MpiSession& mpi, const Timeouts& timeouts) {
-  std::unique_ptr<MeetingPlace> place;
+std::unique_ptr<ProcessGroup> join_by_mpi(const Launch& launch, MpiSession& mpi, const Timeouts& timeouts) {
+  std::unique_ptr<RendezvousListener> listener;
   std::string where;
   if (launch.rank == 0) {
-    place = std::make_unique<MeetingPlace>(0, launch.one_host ? kLoopback : "");
-    where = fmt::format("{} {} {}", place->port(), random_token(), place->addresses());
+    listener = std::make_unique<RendezvousListener>(0, launch.one_host ? kLoopback : "");
+    where = fmt::format("{} {} {}", listener->port(), random_token(), listener->addresses());
   }
   std::istringstream received(mpi.broadcast(where));
   Rendezvous rendezvous;
   received >> rendezvous.port >> rendezvous.token >> rendezvous.addresses;
-  return meet(launch.rank, launch.size, rendezvous, std::move(place), this_process(), timeouts, warn);
+  return join_process_group(launch.rank, launch.size, rendezvous, std::move(listener), this_process(), timeouts, warn);
 }
 
-std::unique_ptr<Group> meet_at_address(const Launch& launch, const Timeouts& timeouts) {
+std::unique_ptr<ProcessGroup> join_at_address(const Launch& launch, const Timeouts& timeouts) {
   const Rendezvous rendezvous{launch.one_host ? kLoopback : launch.address, launch.port, launch.token};
-  std::unique_ptr<MeetingPlace> place;
-  if (launch.rank == 0) place = std::make_unique<MeetingPlace>(rendezvous.port, rendezvous.addresses);
+  std::unique_ptr<RendezvousListener> listener;
+  if (launch.rank == 0) listener = std::make_unique<RendezvousListener>(rendezvous.port, rendezvous.addresses);
   try {
-    return meet(launch.rank, launch.size, rendezvous, std::move(place), this_process(), timeouts, warn);
+    return join_process_group(launch.rank, launch.size, rendezvous, std::move(listener), this_process(), timeouts,
+                              warn);
   } catch (const PeerError& error) {
     if (error.refused()) throw InputError(error.what());
     throw;
@@ -66,7 +67,7 @@ std::string device_id(const Backend& backend) {
   return "";
 }
 
-std::shared_ptr<Communicator> make_nccl(Group& group, Backend& backend) {
+std::shared_ptr<Communicator> make_nccl(ProcessGroup& group, Backend& backend) {
 #ifdef LIGHTHOUSE_HAS_CUDA
   return make_nccl_communicator(group, backend);
 #else
@@ -86,23 +87,23 @@ bool has_nccl() {
 
 }  // namespace
 
-World::World(const Timeouts& timeouts, bool even_alone)
-    : launch_(detect_launch(environment_variable, even_alone)), group_(make_group_of_one()) {
+DistributedSession::DistributedSession(const Timeouts& timeouts, bool even_alone)
+    : launch_(detect_launch(environment_variable, even_alone)), group_(make_single_process_group()) {
   if (launch_.launcher == Launcher::kNone) return;
   if (launch_.rank > 0) log_as_rank(launch_.rank);
   if (launch_.launcher == Launcher::kMpi) {
     deferred_.emplace();
     mpi_ = start_mpi(launch_);
-    group_ = meet_by_mpi(launch_, *mpi_, timeouts);
+    group_ = join_by_mpi(launch_, *mpi_, timeouts);
   } else {
-    group_ = meet_at_address(launch_, timeouts);
+    group_ = join_at_address(launch_, timeouts);
     deferred_.emplace();  // not before: until the others come there is nothing to tell, and this may take minutes
   }
 }
 
-World::~World() = default;
+DistributedSession::~DistributedSession() = default;
 
-std::string World::description() const {
+std::string DistributedSession::description() const {
   switch (launch_.launcher) {
     case Launcher::kNone:
       return "";
@@ -116,43 +117,43 @@ std::string World::description() const {
   return "";
 }
 
-void World::run(const std::function<void()>& work) {
+void DistributedSession::run(const std::function<void()>& work) {
   if (launch_.launcher == Launcher::kNone) return work();
   try {
     work();
   } catch (const Interrupted&) {  // all ranks together
-    part();
+    leave();
     throw;
-  } catch (const AgreedError& error) {
-    if (leads()) spdlog::error("{}", error.what());
-    part();
+  } catch (const AllRanksInputError& error) {
+    if (is_rank0()) spdlog::error("{}", error.what());
+    leave();
     throw SilentExit{kRefused};
   } catch (const PeerError& error) {
-    if (leads() || !error.refused()) spdlog::error("{}", error.what());
+    if (is_rank0() || !error.refused()) spdlog::error("{}", error.what());
     throw SilentExit{error.refused() ? kRefused : kFailed};
   } catch (const InputError& error) {
-    if (leads()) spdlog::error("{}", error.what());
-    group_->give_up(error.what(), true);
+    if (is_rank0()) spdlog::error("{}", error.what());
+    group_->abort(error.what(), true);
     throw SilentExit{kRefused};
   } catch (const std::exception& error) {
     spdlog::error("{}", error.what());
-    group_->give_up(error.what(), false);
+    group_->abort(error.what(), false);
     throw SilentExit{kFailed};
   }
-  part();
+  leave();
 }
 
-void World::part() {
+void DistributedSession::leave() {
   group_->finish();
   if (mpi_) mpi_->finish();
 }
 
-Ranks World::ranks(const RunConfig& config, Backend& backend) {
+Ranks DistributedSession::ranks(const RunConfig& config, Backend& backend) {
   if (launch_.launcher == Launcher::kNone) return {};
   return {Mesh(rank(), size()), group_, communicator_for(config, backend)};
 }
 
-std::shared_ptr<Communicator> World::communicator_for(const RunConfig& config, Backend& backend) {
+std::shared_ptr<Communicator> DistributedSession::communicator_for(const RunConfig& config, Backend& backend) {
   const bool gpu = backend.device().kind == DeviceKind::kCuda;
   const CommunicationChoice choice = config.distributed.backend;
   if (!gpu) {
@@ -178,7 +179,7 @@ std::shared_ptr<Communicator> World::communicator_for(const RunConfig& config, B
         "these ranks can reach each other by MPI alone (two of them share a GPU, or the program was built without "
         "NCCL): start them with mpirun");
   }
-  if (choice == CommunicationChoice::kAuto && leads()) {
+  if (choice == CommunicationChoice::kAuto && is_rank0()) {
     spdlog::warn("tensors go through host memory, by MPI, which is slow: {}",
                  shared ? "ranks share a GPU" : "the program was built without NCCL");
   }
@@ -187,10 +188,9 @@ std::shared_ptr<Communicator> World::communicator_for(const RunConfig& config, B
 
 namespace {
 
-std::string different_settings(const std::string& of_leader, const std::string& other) {
+std::string different_settings(const std::string& of_rank0, const std::string& other) {
   std::string text;
-  for (const ConfigDifference& d :
-       differences(parse_config(of_leader, "rank 0"), parse_config(other, "another rank"))) {
+  for (const ConfigDifference& d : differences(parse_config(of_rank0, "rank 0"), parse_config(other, "another rank"))) {
     text += fmt::format("{}{} {} instead of {}", text.empty() ? "" : ", ", d.key, d.after, d.before);
   }
   return text.empty() ? "its text" : text;
@@ -198,31 +198,33 @@ std::string different_settings(const std::string& of_leader, const std::string& 
 
 }  // namespace
 
-std::unique_ptr<World> join_world(const std::string& config, const std::vector<std::string>& settings) {
+std::unique_ptr<DistributedSession> join_distributed_session(const std::string& config,
+                                                             const std::vector<std::string>& settings) {
   DistributedSection said;
   try {
     said = load_config(config, settings).distributed;
   } catch (const InputError&) {
-    said = {};  // load_config_together() will tell
+    said = {};  // load_config_on_all_ranks() will tell
   }
   Timeouts timeouts;
   timeouts.silence = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.timeout_seconds));
   timeouts.stall = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.stall_seconds));
-  return std::make_unique<World>(timeouts, said.backend != CommunicationChoice::kAuto);
+  return std::make_unique<DistributedSession>(timeouts, said.backend != CommunicationChoice::kAuto);
 }
 
-RunConfig load_config_together(World& world, const std::string& command, const std::string& path,
-                               const std::vector<std::string>& settings) {
-  check_same(world.group(), command, "command",
-             [](const std::string& a, const std::string& b) { return fmt::format("{} instead of {}", b, a); });
+RunConfig load_config_on_all_ranks(DistributedSession& session, const std::string& command, const std::string& path,
+                                   const std::vector<std::string>& settings) {
+  check_ranks_agree(session.group(), command, "command",
+                    [](const std::string& a, const std::string& b) { return fmt::format("{} instead of {}", b, a); });
   RunConfig config;
-  together(world.group(), "the config", [&] {
+  on_all_ranks(session.group(), "the config", [&] {
     config = load_config(path, settings);
     return std::string();
   });
-  check_same(world.group(), checksum_of_file("/proc/self/exe"), "program",
-             [](const std::string& a, const std::string& b) { return fmt::format("checksum {} instead of {}", b, a); });
-  check_same(world.group(), to_yaml(config), "config", different_settings);
+  check_ranks_agree(
+      session.group(), checksum_of_file("/proc/self/exe"), "program",
+      [](const std::string& a, const std::string& b) { return fmt::format("checksum {} instead of {}", b, a); });
+  check_ranks_agree(session.group(), to_yaml(config), "config", different_settings);
   return config;
 }
 

@@ -1,4 +1,4 @@
-#include "lighthouse/train/shares.h"
+#include "lighthouse/train/sharding.h"
 
 #include <algorithm>
 #include <limits>
@@ -33,17 +33,17 @@ struct Places {
   int64_t matrices = 0;
 };
 
-void add(Holding& holding, int64_t begin, int64_t end, bool decays) {
+void add(OptimizerShard& shard, int64_t begin, int64_t end, bool decays) {
   if (begin == end) return;
-  holding.ranges.push_back({begin, end, holding.numel, decays});
-  holding.numel += (end - begin + kPieceUnit - 1) / kPieceUnit * kPieceUnit;
+  shard.ranges.push_back({begin, end, shard.numel, decays});
+  shard.numel += (end - begin + kShardAlignment - 1) / kShardAlignment * kShardAlignment;
 }
 
 }  // namespace
 
 std::vector<Bucket> plan_buckets(const ModelConfig& model, double bytes, int ranks) {
   const Places places(model);
-  const int64_t unit = kPieceUnit * ranks;
+  const int64_t unit = kShardAlignment * ranks;
   const auto wanted = static_cast<int64_t>(bytes / size_of(DType::kFloat32));
   const int64_t size = std::max<int64_t>(1, wanted / unit) * unit;
   std::vector<Bucket> buckets;
@@ -58,27 +58,27 @@ std::vector<Bucket> plan_buckets(const ModelConfig& model, double bytes, int ran
   return buckets;
 }
 
-Holding hold_all(const ModelConfig& model) {
+OptimizerShard unsharded(const ModelConfig& model) {
   const Places places(model);
-  Holding all;
+  OptimizerShard all;
   add(all, 0, places.matrices, true);
   add(all, places.matrices, places.total, false);
   return all;
 }
 
-Holding hold_share(const std::vector<Bucket>& buckets, int ranks, int rank) {
-  Holding share;
+OptimizerShard shard_of_buckets(const std::vector<Bucket>& buckets, int ranks, int rank) {
+  OptimizerShard share;
   share.everything = false;
   for (const Bucket& bucket : buckets) {
-    const Piece piece = piece_of(bucket.size(), ranks, rank);
+    const IndexRange piece = shard_range(bucket.size(), ranks, rank);
     add(share, bucket.begin + piece.begin, bucket.begin + piece.end, bucket.decays);
   }
   return share;
 }
 
-Holding hold_piece(const ModelConfig& model, int ranks, int rank) {
-  const Piece piece = piece_of(Places(model).total, ranks, rank);
-  Holding share;
+OptimizerShard contiguous_shard(const ModelConfig& model, int ranks, int rank) {
+  const IndexRange piece = shard_range(Places(model).total, ranks, rank);
+  OptimizerShard share;
   share.everything = false;
   add(share, piece.begin, piece.end, true);
   return share;

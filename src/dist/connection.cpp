@@ -1,21 +1,21 @@
-#include "line.h"
+#include "connection.h"
 
 #include <cstdint>
 #include <cstring>
 
 namespace lighthouse::dist {
 
-Line::Line(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
+Connection::Connection(asio::ip::tcp::socket socket) : socket_(std::move(socket)) {
   asio::error_code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
 }
 
-void Line::set_listener(OnMessage message, OnClosed closed) {
+void Connection::set_listener(OnMessage message, OnClosed closed) {
   message_ = std::move(message);
   closed_ = std::move(closed);
 }
 
-void Line::read_header() {
+void Connection::read_header() {
   asio::async_read(socket_, asio::buffer(&header_, sizeof(header_)),
                    [self = shared_from_this()](const asio::error_code& error, size_t) {
                      const bool sound = self->header_.magic == kMagic && self->header_.length <= self->longest_;
@@ -25,7 +25,7 @@ void Line::read_header() {
                    });
 }
 
-void Line::read_body() {
+void Connection::read_body() {
   asio::async_read(socket_, asio::buffer(body_), [self = shared_from_this()](const asio::error_code& error, size_t) {
     if (error) return self->fail();
     const Header& header = self->header_;
@@ -35,7 +35,7 @@ void Line::read_body() {
   });
 }
 
-void Line::send(const Message& message) {
+void Connection::send(const Message& message) {
   if (!socket_.is_open()) return;
   Header header;
   header.length = static_cast<uint32_t>(message.body.size());
@@ -49,7 +49,7 @@ void Line::send(const Message& message) {
   if (waiting_.size() == 1) write();
 }
 
-void Line::write() {
+void Connection::write() {
   asio::async_write(socket_, asio::buffer(waiting_.front()),
                     [self = shared_from_this()](const asio::error_code& error, size_t) {
                       if (error) {
@@ -61,14 +61,14 @@ void Line::write() {
                     });
 }
 
-void Line::close() {
+void Connection::close() {
   message_ = nullptr;
   closed_ = nullptr;
   asio::error_code ignored;
   socket_.close(ignored);
 }
 
-void Line::fail() {
+void Connection::fail() {
   const OnClosed closed = std::move(closed_);
   close();
   if (closed) closed();

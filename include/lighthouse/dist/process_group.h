@@ -30,13 +30,13 @@ class PeerError : public RunError {
 /// Threads may agree beside each other if each does so on a channel of its own.
 enum class Channel : uint8_t { kRun, kCheckpoint };
 
-class Group {
+class ProcessGroup {
  public:
-  virtual ~Group() = default;
+  virtual ~ProcessGroup() = default;
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  bool leads() const { return rank() == 0; }
+  bool is_rank0() const { return rank() == 0; }
 
   /// What each rank gave, in the order of ranks. All ranks make the same calls, in the same order on each channel.
   /// Waits for all, for at most Timeouts::stall. Throws PeerError; `what` says in it what was waited for.
@@ -45,19 +45,19 @@ class Group {
   /// Throws PeerError if a rank is gone, or if `what` has been waited for longer than Timeouts::stall. Costs nothing.
   virtual void check(const std::string& what, std::chrono::steady_clock::duration waited = {}) = 0;
   /// Tells the others that this rank gives up, and why: they stop with a PeerError. Waits until that is under way.
-  virtual void give_up(const std::string& why, bool refused) = 0;
+  virtual void abort(const std::string& why, bool refused) = 0;
   /// Parts in peace: all have done what they had to.
   virtual void finish() = 0;
 
   void barrier(const std::string& what, Channel channel = Channel::kRun) { gather("", what, channel); }
   /// Rank 0's.
-  std::string of_leader(const std::string& mine, const std::string& what, Channel channel = Channel::kRun) {
-    return gather(leads() ? mine : "", what, channel).front();
+  std::string broadcast(const std::string& mine, const std::string& what, Channel channel = Channel::kRun) {
+    return gather(is_rank0() ? mine : "", what, channel).front();
   }
 };
 
 /// One process: agrees with itself.
-std::unique_ptr<Group> make_group_of_one();
+std::unique_ptr<ProcessGroup> make_single_process_group();
 
 struct Timeouts {
   std::chrono::milliseconds silence{30'000};   // a rank that is not heard of for so long is gone
@@ -79,14 +79,14 @@ struct Rendezvous {
 using Notice = std::function<void(const std::string& text)>;
 
 /// Where rank 0 listens: a port open for the others, before it is known who they are.
-class MeetingPlace {
+class RendezvousListener {
  public:
   /// Listens at those of `addresses` (as in Rendezvous) that are this host's; on all addresses if there are none, as
   /// with a name that another machine translates, or one that only this host takes for its loopback. Port 0: any that
   /// is free. Throws InputError if the port is taken, or if for some seconds none of `addresses` resolves.
-  explicit MeetingPlace(int port = 0, const std::string& addresses = "");
-  ~MeetingPlace();
-  MeetingPlace(MeetingPlace&&) noexcept;
+  explicit RendezvousListener(int port = 0, const std::string& addresses = "");
+  ~RendezvousListener();
+  RendezvousListener(RendezvousListener&&) noexcept;
 
   int port() const;
   /// Where others reach it, separated by commas: if it listens on all addresses, those of this host, the loopback last.
@@ -94,18 +94,18 @@ class MeetingPlace {
   /// Where this process reaches it.
   std::string own_address() const;
 
-  struct Listener;
-  std::unique_ptr<Listener> listener;
+  struct Sockets;
+  std::unique_ptr<Sockets> sockets;
 };
 
-/// Joins the other ranks over TCP. Rank 0 brings its `place`. `about` is said of this rank where it is named: its host
-/// and process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system
+/// Joins the other ranks over TCP. Rank 0 brings its `listener`. `about` is said of this rank where it is named: its
+/// host and process. Each rank holds one connection to rank 0, so that the end of a process is noticed when its system
 /// closes it, and the end of a host when its heartbeats stop. Throws PeerError if rank 0 is not reached (after seconds,
 /// long before Timeouts::start, if its name does not resolve or its host does not answer), if it does not admit this
 /// rank, or if not all ranks join within Timeouts::start. `notice` hears of a wait of more than some seconds.
-std::unique_ptr<Group> meet(
-    int rank, int size, const Rendezvous& rendezvous, std::unique_ptr<MeetingPlace> place, const std::string& about,
-    const Timeouts& timeouts, const Notice& notice = [](const std::string&) {});
+std::unique_ptr<ProcessGroup> join_process_group(
+    int rank, int size, const Rendezvous& rendezvous, std::unique_ptr<RendezvousListener> listener,
+    const std::string& about, const Timeouts& timeouts, const Notice& notice = [](const std::string&) {});
 
 /// "host 12345": this process, for `about`.
 std::string this_process();
