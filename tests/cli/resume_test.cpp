@@ -55,7 +55,7 @@ TEST_F(Resume, AMovedRunIsNotStartedAnewWithoutAWord) {
   const std::string config = (run_folder("new") / "config.yaml").string();
   const Outcome anew = lighthouse({"train", config, "--set", "stages.1.steps=5", "--resume"});
   expect_done(anew);
-  for (const std::string& words : {"there is no checkpoint in " + run_folder("old").string(), std::string("step 0"),
+  for (const std::string& words : {run_folder("old").string(), std::string("has no checkpoints"), std::string("step 0"),
                                    "--set run.directory=" + run_folder("new").string()}) {
     EXPECT_NE(anew.err.find(words), std::string::npos) << words << " in\n" << anew.err;
   }
@@ -106,14 +106,14 @@ TEST_F(Resume, LongerLastStageContinuesAFinishedRun) {
 
 TEST_F(Resume, FolderThatHoldsARunIsNotStartedInAgain) {
   train_whole("run");
-  expect_refused({}, {run_folder("run").string(), "holds a run already", "--resume", "run.directory"});
+  expect_refused({}, {run_folder("run").string(), "contains a run already", "--resume", "run.directory"});
 }
 
 TEST_F(Resume, StepWithoutACheckpoint) {
   train_whole("run");
   expect_refused({"--resume-from", "5"}, {"no checkpoint of step 5", "4, 6, 8, 10"});
   expect_refused({"--resume-from=-1"}, {"no checkpoint of step -1", "4, 6, 8, 10"});
-  expect_refusal(train("none", {"--resume-from", "5"}), {"no checkpoint of step 5", "there are none"});
+  expect_refusal(train("none", {"--resume-from", "5"}), {"no checkpoint of step 5", "it has none"});
 }
 
 TEST_F(Resume, WithAnotherConfigNamesTheKeysThatDiffer) {
