@@ -223,7 +223,7 @@ TEST_F(LongRanks, AFullDiskCostsACheckpointAndNotTheRun) {
   EXPECT_TRUE(run->running()) << "the run goes on";
   run->send(SIGTERM);
   const Outcome outcome = run->wait();
-  for (const char* word : {"no checkpoint at step", "No space left on device", "Training goes on"}) {
+  for (const char* word : {"no checkpoint at step", "No space left on device", "Training continues"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
   expect_steps_once(outcome.err);
