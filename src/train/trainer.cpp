@@ -43,8 +43,8 @@ std::vector<double> doubles_of(const std::string& bytes) {
 std::string environment_of(const Backend& backend, const Ranks& ranks) {
   std::string one =
       fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend.description());
-  if (!ranks.communicator) return one;
-  return fmt::format("{}; ranks {}, {}", one, ranks.mesh.size(), ranks.communicator->description());
+  if (!ranks.world) return one;
+  return fmt::format("{}; ranks {}, {}", one, ranks.mesh.size(), ranks.world->description());
 }
 
 /// Operations per second that the device could do, or 0 if that is not known.
@@ -61,7 +61,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& start, Backend& ba
       observer_(observer),
       ranks_(ranks),
       memory_(config, backend, ranks.mesh),
-      parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
+      parallel_(ranks.data ? std::make_unique<DataParallel>(memory_, *ranks.data, backend) : nullptr),
       feed_(backend, memory_.largest_batch()),
       step_(memory_, feed_, backend, parallel_.get()),
       directory_(open_directory(config, ranks)),

@@ -85,10 +85,10 @@ TEST_P(LlamaPass, APassThatWasGivenUpLeavesNoTrace) {
   for (int give_up_at = 0; give_up_at < 4; ++give_up_at) {
     TinyLlama tiny(tiny_config(), pass());
     std::vector<int64_t> announced;
-    tiny.model.set_layer_hook([&](int64_t layer) {
+    tiny.model.add_hooks({.weights_needed = [&](int64_t layer) {
       announced.push_back(layer);
       if (static_cast<int>(announced.size()) == give_up_at + 1) throw Interrupted(15);
-    });
+    }});
     const std::vector<float> weights = floats_of(tiny.weights.flat);
     EXPECT_THROW(tiny.forward_backward(), Interrupted);
     EXPECT_EQ(floats_of(tiny.weights.flat), weights);

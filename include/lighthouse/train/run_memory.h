@@ -45,8 +45,8 @@ class RunMemory {
   /// On a measuring arena: only sizes. On a real one: everything is ready to run.
   void lay_out(Arena& arena);
 
-  /// Calls `hook` before each layer of every pass (Llama::LayerHook).
-  void set_layer_hook(const Llama::LayerHook& hook);
+  /// Calls `hook` before each layer of every pass (LayerHooks::weights_needed).
+  void set_layer_hook(const LayerHooks::Layer& hook);
 
   /// The pass that trains a stage's steps of a kind, ready for use.
   Pass& training_pass(int64_t stage, AttentionKind kind);
