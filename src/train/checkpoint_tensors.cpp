@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -24,17 +23,9 @@ struct ParameterPlace {
 };
 
 std::vector<ParameterPlace> places_of(const ModelConfig& model) {
-  Arena measuring;
-  lay_out_parameters(measuring, MemoryUse::kWeights, model);
-  // Addresses to count from, that nobody reads at.
-  static std::byte origin{};
-  Arena counting(Memory(&origin, measuring.used(), {}, [](std::byte*) {}));
-  const Parameters parameters = lay_out_parameters(counting, MemoryUse::kWeights, model);
   std::vector<ParameterPlace> places;
-  for (const NamedParameter& named : hugging_face_views(parameters, model)) {
-    const auto bytes = reinterpret_cast<uintptr_t>(named.tensor.raw()) - reinterpret_cast<uintptr_t>(&origin);
-    const auto begin = static_cast<int64_t>(bytes) / size_of(DType::kFloat32);
-    places.push_back({named.name, named.tensor.shape(), begin, begin + named.tensor.numel()});
+  for (const HuggingFaceTensor& tensor : hugging_face_tensors(model)) {
+    places.push_back({tensor.name, tensor.shape, tensor.begin, tensor.begin + tensor.shape.numel()});
   }
   return places;
 }

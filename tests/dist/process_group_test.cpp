@@ -151,7 +151,7 @@ TEST(GroupTest, ANameThatDoesNotResolveIsReported) {
       << error;
 }
 
-/// How long a rank alone waits for a rank 0 that does not exist.
+/// The time until rank 1 gives up to join a rank 0 that does not exist.
 std::chrono::steady_clock::duration wait_at(const Rendezvous& rendezvous, std::string& error, std::string& notice) {
   const auto begin = std::chrono::steady_clock::now();
   error = peer_error([&] {
@@ -202,7 +202,7 @@ bool has_ipv6() {
 
 TEST(GroupTest, RanksJoinByNamesAndNumbersOfBothKinds) {
   for (const char* address : {"127.0.0.1", "localhost", kLoopback}) expect_joined_at(address);
-  if (!has_ipv6()) GTEST_SKIP() << "no IPv6 here";
+  if (!has_ipv6()) GTEST_SKIP() << "this machine has no IPv6";
   for (const char* address : {"::1", "[::1]", "0:0:0:0:0:0:0:1"}) expect_joined_at(address);
 }
 
@@ -284,7 +284,7 @@ TEST(GroupTest, AGatherTimesOutIfALivingRankDoesNotReachIt) {
   const auto begin = std::chrono::steady_clock::now();
   const std::string error = peer_error([&] { group->barrier("nothing"); });
   EXPECT_TRUE(contains(error, "the other ranks are alive")) << error;
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms) << "the timeout for ranks to join is longer";
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms) << "the timeout for joining was used";
   done.set_value();
   other.get();
 }
@@ -327,7 +327,7 @@ TEST(GroupTest, AbortSendsTheReasonToAllRanks) {
     if (group->rank() == 1) return group->abort("a bad token", true);
     try {
       group->barrier("the end");
-      ADD_FAILURE() << "rank 1 aborted";
+      ADD_FAILURE() << "no PeerError, although rank 1 aborted";
     } catch (const PeerError& error) {
       EXPECT_TRUE(contains(error.what(), "rank 1 (a thread) stopped: a bad token")) << error.what();
       EXPECT_TRUE(error.refused());

@@ -1,4 +1,4 @@
-// The hooks of a pass: which are called, when, and for whom.
+// The order of a pass's hooks.
 #include <string>
 
 #include "tiny_llama.h"
@@ -6,7 +6,7 @@
 namespace lighthouse {
 namespace {
 
-/// Hooks that write down their calls as "name layer".
+/// Hooks that append "name hook layer" to `calls`.
 LayerHooks recording(std::vector<std::string>& calls, const std::string& name) {
   const auto note = [&calls, name](const char* hook) {
     return [&calls, name, hook](int64_t layer) { calls.push_back(name + hook + std::to_string(layer)); };

@@ -1,5 +1,4 @@
-// What a pass promises besides its numbers: the same bits in evaluation, with any number of threads, after a pass that
-// was given up, and over memory that it shares.
+// Passes give the same bits in evaluation, with any number of threads, after an abandoned pass, and over shared memory.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -78,24 +77,24 @@ TEST_P(LlamaPass, NumberOfThreadsChangesNoBit) {
   EXPECT_EQ(gradients[0], gradients[2]);
 }
 
-TEST_P(LlamaPass, APassThatWasGivenUpLeavesNoTrace) {
+TEST_P(LlamaPass, AnAbandonedPassChangesNothing) {
   TinyLlama untouched(tiny_config(), pass());
   untouched.forward_backward();
-  // Layers are announced 0, 1 in forward and 1, 0 in backward.
-  for (int give_up_at = 0; give_up_at < 4; ++give_up_at) {
+  // Layers 0, 1 in forward and 1, 0 in backward.
+  for (int abandon_at = 0; abandon_at < 4; ++abandon_at) {
     TinyLlama tiny(tiny_config(), pass());
-    std::vector<int64_t> announced;
+    std::vector<int64_t> layers;
     tiny.model.add_hooks({.weights_needed = [&](int64_t layer) {
-      announced.push_back(layer);
-      if (static_cast<int>(announced.size()) == give_up_at + 1) throw Interrupted(15);
+      layers.push_back(layer);
+      if (static_cast<int>(layers.size()) == abandon_at + 1) throw Interrupted(15);
     }});
     const std::vector<float> weights = floats_of(tiny.weights.flat);
     EXPECT_THROW(tiny.forward_backward(), Interrupted);
     EXPECT_EQ(floats_of(tiny.weights.flat), weights);
     tiny.forward_backward();
     const std::vector<int64_t> whole{0, 1, 1, 0};
-    ASSERT_EQ(announced.size(), static_cast<size_t>(give_up_at + 1 + 4));
-    EXPECT_EQ(std::vector<int64_t>(announced.end() - 4, announced.end()), whole);
+    ASSERT_EQ(layers.size(), static_cast<size_t>(abandon_at + 1 + 4));
+    EXPECT_EQ(std::vector<int64_t>(layers.end() - 4, layers.end()), whole);
     EXPECT_EQ(tiny.losses(), untouched.losses());
     EXPECT_EQ(floats_of(tiny.gradients.flat), floats_of(untouched.gradients.flat));
   }
@@ -112,7 +111,7 @@ TEST_P(LlamaPass, PaddingOfTheVocabularyGetsNoGradient) {
   }
 }
 
-TEST_P(LlamaPass, LogitsAreThoseThatLossesAreMadeOf) {
+TEST_P(LlamaPass, LogitsMatchTheLosses) {
   TinyLlama tiny(tiny_config(), pass());
   const std::vector<float> losses = tiny.evaluate();
   const int64_t padded = tiny.config.padded_vocab_size();
@@ -135,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LlamaPass,
                                          PassKind{"window_then_lighthouse", window_then_lighthouse}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
-/// Two passes laid out over the same memory, the weights beside it.
+/// Two passes laid out over the same memory, with weights of their own.
 struct SharedMemory {
   SharedMemory(const PassSettings& a, const PassSettings& b)
       : config(tiny_config()), backend(make_cpu_backend()), first(config, a, *backend), second(config, b, *backend) {
@@ -165,7 +164,7 @@ struct SharedMemory {
 TEST(LlamaOverlay, PassesOverTheSameMemoryDoNotDisturbEachOther) {
   PassSettings dense = dense_pass(2, 64);
   dense.backward = false;
-  dense.rope_theta = 500;  // other tables than the Lighthouse pass has
+  dense.rope_theta = 500;  // another RoPE table than the Lighthouse pass
   TinyLlama lighthouse_alone(tiny_config(), lighthouse_pass(2));
   TinyLlama dense_alone(tiny_config(), dense);
   lighthouse_alone.forward_backward();
@@ -192,7 +191,7 @@ TEST(LlamaOverlay, PassesOverTheSameMemoryDoNotDisturbEachOther) {
   }
 }
 
-TEST(LlamaWindows, OneThatHidesNothingHasTheBitsOfDense) {
+TEST(LlamaWindows, AWindowAsLongAsTheSequenceHasTheBitsOfDense) {
   TinyLlama dense(tiny_config(), dense_pass(2, 64));
   PassSettings wide = window_pass(2);
   wide.attention.window = 64;
@@ -207,7 +206,7 @@ TEST(LlamaWindows, OneThatHidesNothingHasTheBitsOfDense) {
   }
 }
 
-TEST(LlamaWindows, AModelsOwnHasTheBitsOfAWindowStage) {
+TEST(LlamaWindows, SlidingWindowHasTheBitsOfAWindowStep) {
   TinyLlama stage(tiny_config(), window_pass(2));
   ModelConfig config = tiny_config();
   config.sliding_window = 11;

@@ -52,8 +52,8 @@ class LlamaDecoder {
   Backend& backend_;
   Linear linear_;
   std::unique_ptr<FeedForward> feed_forward_;  // of all layers: decoding keeps nothing
-  RopeTable rope_;                // [M, D/2]
-  std::vector<int64_t> windows_;  // of each layer; 0: none
+  RopeTable rope_;                             // [M, D/2]
+  std::vector<int64_t> windows_;               // of each layer; 0: none
   std::vector<Cache> caches_;
   Tensor residual_;           // [1, C]
   Tensor qkv_;                // [1, (H + 2 G) D]
