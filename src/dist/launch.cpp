@@ -22,9 +22,9 @@ std::optional<int> number(const Environment& environment, const std::string& nam
   throw InputError(fmt::format("environment variable {} is \"{}\"; expected a number", name, *text));
 }
 
-int required(const Environment& environment, const std::string& name, const char* beside) {
+int required(const Environment& environment, const std::string& name, const char* present) {
   if (const auto value = number(environment, name)) return *value;
-  throw InputError(fmt::format("environment variable {} is set without {}; a launcher sets both", beside, name));
+  throw InputError(fmt::format("environment variable {} is set without {}; a launcher sets both", present, name));
 }
 
 /// `environment` without variables that are set but empty, which manifests and scripts leave behind.

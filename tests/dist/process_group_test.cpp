@@ -72,9 +72,9 @@ TEST(GroupTest, ChannelsDoNotMix) {
         for (const std::string& one : group->gather(name, "a test", channel)) ASSERT_EQ(one, name);
       }
     };
-    auto beside = std::async(std::launch::async, [&] { of(Channel::kCheckpoint, "checkpoint"); });
+    auto checkpoint = std::async(std::launch::async, [&] { of(Channel::kCheckpoint, "checkpoint"); });
     of(Channel::kRun, "run");
-    beside.get();
+    checkpoint.get();
     group->finish();
   });
 }
@@ -151,7 +151,7 @@ TEST(GroupTest, ANameThatDoesNotResolveIsReported) {
       << error;
 }
 
-/// The time until rank 1 gives up to join a rank 0 that does not exist.
+/// The time until rank 1 gives up on a rank 0 that does not exist.
 std::chrono::steady_clock::duration wait_at(const Rendezvous& rendezvous, std::string& error, std::string& notice) {
   const auto begin = std::chrono::steady_clock::now();
   error = peer_error([&] {

@@ -101,13 +101,13 @@ TEST(AttentionOfLayers, TheFourArrangementsOfTheExperiments) {
   const AttentionSettings paper;
   EXPECT_EQ(attention_of_layers(kLighthouseStep, paper, 6), (Layers{D, D, L, L, D, D}));
 
-  AttentionSettings beside;
-  beside.window = 1024;
-  beside.lighthouse.window = 256;
-  beside.lighthouse.dense_layers = {};
-  beside.lighthouse.window_layers = {0, -1};
-  EXPECT_EQ(attention_of_layers(kLighthouseStep, beside, 6), (Layers{W, LW, LW, LW, LW, W}));
-  EXPECT_EQ(attention_of_layers(AttentionKind::kDense, beside, 6), Layers(6, D));
+  AttentionSettings with_window;
+  with_window.window = 1024;
+  with_window.lighthouse.window = 256;
+  with_window.lighthouse.dense_layers = {};
+  with_window.lighthouse.window_layers = {0, -1};
+  EXPECT_EQ(attention_of_layers(kLighthouseStep, with_window, 6), (Layers{W, LW, LW, LW, LW, W}));
+  EXPECT_EQ(attention_of_layers(AttentionKind::kDense, with_window, 6), Layers(6, D));
 
   AttentionSettings control;
   control.window = 1024;

@@ -19,14 +19,14 @@ PassSettings window_pass(int64_t batch) {
   return settings;
 }
 
-PassSettings lighthouse_beside_window(int64_t batch) {
+PassSettings lighthouse_with_window(int64_t batch) {
   PassSettings settings = lighthouse_pass(batch);
   settings.attention.lighthouse.window = 5;
   return settings;
 }
 
 PassSettings window_then_lighthouse(int64_t batch) {
-  PassSettings settings = lighthouse_beside_window(batch);
+  PassSettings settings = lighthouse_with_window(batch);
   settings.attention.window = 11;
   settings.attention.lighthouse.window_layers = {0};
   return settings;
@@ -130,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LlamaPass,
                          testing::Values(PassKind{"dense", [](int64_t batch) { return dense_pass(batch, 64); }},
                                          PassKind{"window", window_pass},
                                          PassKind{"lighthouse", [](int64_t batch) { return lighthouse_pass(batch); }},
-                                         PassKind{"lighthouse_beside_window", lighthouse_beside_window},
+                                         PassKind{"lighthouse_with_window", lighthouse_with_window},
                                          PassKind{"window_then_lighthouse", window_then_lighthouse}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 

@@ -47,10 +47,10 @@ TEST(MeteredLlamaTest, MatchesTheFormula) {
     window.attention.window = 10;
     const double pairs = 10 * 11 / 2 + 38 * 10;  // in a sequence; a query sees at most 10 keys
     EXPECT_EQ(counted_flops(*backend, config, window, false), 2 * 2 * 14.0 * pairs * 32) << "forward 4, backward 10";
-    PassSettings beside = lighthouse_pass(2);
-    const double alone = counted_flops(*backend, config, beside, false);
-    beside.attention.lighthouse.window = 10;
-    EXPECT_EQ(counted_flops(*backend, config, beside, false) - alone, 2 * 2 * 14.0 * (pairs + 16 * 10) * 32);
+    PassSettings with_window = lighthouse_pass(2);
+    const double without = counted_flops(*backend, config, with_window, false);
+    with_window.attention.lighthouse.window = 10;
+    EXPECT_EQ(counted_flops(*backend, config, with_window, false) - without, 2 * 2 * 14.0 * (pairs + 16 * 10) * 32);
   }
 }
 

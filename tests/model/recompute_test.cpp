@@ -15,13 +15,13 @@ std::vector<PassSettings> arrangements() {
   window.attention.window = 11;
   PassSettings documents = window;
   documents.document_end = 7;
-  PassSettings beside = lighthouse_pass(2);
-  beside.attention.lighthouse.window = 5;
-  PassSettings mixed = beside;
+  PassSettings with_window = lighthouse_pass(2);
+  with_window.attention.lighthouse.window = 5;
+  PassSettings mixed = with_window;
   mixed.attention.window = 11;
   mixed.attention.lighthouse.window_layers = {0};
   mixed.attention.lighthouse.dense_layers = {2};
-  return {dense_pass(2, 40), window, documents, lighthouse_pass(2), beside, mixed};
+  return {dense_pass(2, 40), window, documents, lighthouse_pass(2), with_window, mixed};
 }
 
 ModelConfig four_layers() {

@@ -44,8 +44,8 @@ struct ParameterSpec {
   // The member of Parameters, or of its layer. One of them is null.
   Tensor Parameters::*outside = nullptr;
   Tensor LayerParameters::*inside = nullptr;
-  /// Its layer; -1 for the embedding, num_hidden_layers for what follows the last layer. Its gradient is complete when
-  /// LayerHooks::gradients_ready is called with this number.
+  /// Its layer; -1 for the embedding, num_hidden_layers for what follows the last layer. The gradient of a matrix is
+  /// complete when LayerHooks::gradients_ready is called with this number.
   int64_t layer = 0;
   Shape shape;
   // Initial values: mean + deviation * standard normal numbers.
