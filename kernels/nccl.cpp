@@ -63,11 +63,22 @@ class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(ProcessGroup& group, Backend& backend) : group_(group), backend_(backend), comm_(group) {
     stream_ = native(backend.communication_stream());
-    begin();
+    init_world();
+    read_rank_and_size();
+  }
+  NcclCommunicator(NcclCommunicator& parent, int color, int key)
+      : group_(parent.group_), backend_(parent.backend_), stream_(parent.stream_), comm_(parent.group_) {
+    constexpr const char* kSplit = "ncclCommSplit";
+    parent.comm_.settle(ncclCommSplit(parent.comm_.get(), color, key, comm_.address(), nullptr), kSplit);
+    comm_.settle(ncclInProgress, kSplit);  // once the parent has accepted the split, the part starts
+    read_rank_and_size();
   }
 
-  int rank() const override { return group_.rank(); }
-  int size() const override { return group_.size(); }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::unique_ptr<Communicator> split(int color, int key) override {
+    return std::make_unique<NcclCommunicator>(*this, color, key);
+  }
   std::string description() const override {
     int version = 0;
     if (ncclGetVersion(&version) != ncclSuccess) return "NCCL";
@@ -103,7 +114,8 @@ class NcclCommunicator final : public Communicator {
     OwnedEvent begin, end;
   };
 
-  void begin();
+  void init_world();
+  void read_rank_and_size();
   template <typename Call>
   void run_collective(const Stream& after, int64_t bytes, const char* what, const Call& call);
   /// Each rank's piece by a call of its own, for pieces that are not equal. Returns the first failure.
@@ -120,12 +132,14 @@ class NcclCommunicator final : public Communicator {
   Backend& backend_;
   cudaStream_t stream_ = nullptr;
   NcclComm comm_;
+  int rank_ = 0;
+  int size_ = 1;
   bool measuring_ = false;
   CommunicationCost cost_;
   std::vector<Span> busy_, joins_;
 };
 
-void NcclCommunicator::begin() {
+void NcclCommunicator::init_world() {
   ncclUniqueId id{};
   if (group_.is_rank0()) comm_.settle(ncclGetUniqueId(&id), "ncclGetUniqueId");
   const std::string bytes = group_.broadcast({id.internal, sizeof(id.internal)}, "NCCL's id");
@@ -134,6 +148,11 @@ void NcclCommunicator::begin() {
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
   config.blocking = 0;  // so that a rank that dies meanwhile is noticed
   comm_.settle(ncclCommInitRankConfig(comm_.address(), group_.size(), id, group_.rank(), &config), "the start of NCCL");
+}
+
+void NcclCommunicator::read_rank_and_size() {
+  comm_.settle(ncclCommUserRank(comm_.get(), &rank_), "ncclCommUserRank");
+  comm_.settle(ncclCommCount(comm_.get(), &size_), "ncclCommCount");
 }
 
 void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {

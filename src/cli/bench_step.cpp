@@ -51,7 +51,7 @@ class StepBench {
         ranks_(ranks),
         memory_(config, backend, ranks.mesh),
         arena_(backend.allocate(planned_bytes(config, backend, ranks.mesh))),
-        parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
+        parallel_(ranks.data ? std::make_unique<DataParallel>(memory_, *ranks.data, backend) : nullptr),
         feed_(backend, memory_.largest_batch()),
         step_(memory_, feed_, backend, parallel_.get()) {
     memory_.lay_out(arena_);
@@ -62,9 +62,9 @@ class StepBench {
 
   /// Counts what communication takes from here on; what it took since.
   void measure_communication() {
-    if (ranks_.communicator) ranks_.communicator->measure();
+    if (ranks_.data) ranks_.data->measure();
   }
-  CommunicationCost communication() { return ranks_.communicator ? ranks_.communicator->cost() : CommunicationCost{}; }
+  CommunicationCost communication() { return ranks_.data ? ranks_.data->cost() : CommunicationCost{}; }
 
   /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another. Not
   /// counted are the first, which has nothing before it, and the last, which has nothing behind it.
@@ -262,8 +262,8 @@ void bench_step(const Options& options, DistributedSession& session) {
     fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(),
                config.run.name, name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
                stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
-    if (ranks.communicator) {
-      fmt::print("{}, tensors by {}{}\n", session.description(), ranks.communicator->description(),
+    if (ranks.world) {
+      fmt::print("{}, tensors by {}{}\n", session.description(), ranks.world->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
     }
   }
@@ -277,7 +277,7 @@ void bench_step(const Options& options, DistributedSession& session) {
     StepBench bench(config, *backend, ranks);
     const Measured measured = measure(bench, options.warmup, options.steps);
     if (session.is_rank0()) print_step(config, *backend, measured, rates, options, ranks.mesh);
-    if (ranks.communicator) print_communication(measured.communication, session);
+    if (ranks.world) print_communication(measured.communication, session);
   }
   if (options.breakdown) print_breakdown(config, *backend, rates, ranks);
 }

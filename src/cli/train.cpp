@@ -94,8 +94,8 @@ void train(const Options& options, DistributedSession& session) {
   log_to_file(std::filesystem::path(config.run.directory) / "log.txt", session.rank());
   spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
-  if (ranks.communicator) {
-    spdlog::info("{}, tensors by {}{}", session.description(), ranks.communicator->description(),
+  if (ranks.world) {
+    spdlog::info("{}, tensors by {}{}", session.description(), ranks.world->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
   }
   trainer.run();

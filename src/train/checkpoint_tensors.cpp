@@ -24,13 +24,8 @@ struct ParameterPlace {
 
 std::vector<ParameterPlace> places_of(const ModelConfig& model) {
   std::vector<ParameterPlace> places;
-  for (const ParameterSpec& spec : parameter_specs(model)) {
-    const int64_t row = spec.shape.numel() / spec.shape[0];
-    for (const NamedRows& rows : spec.names) {
-      Shape shape = spec.shape;
-      shape[0] = rows.end - rows.begin;
-      places.push_back({rows.name, shape, spec.begin + row * rows.begin, spec.begin + row * rows.end});
-    }
+  for (const HuggingFaceTensor& tensor : hugging_face_tensors(model)) {
+    places.push_back({tensor.name, tensor.shape, tensor.begin, tensor.begin + tensor.shape.numel()});
   }
   return places;
 }

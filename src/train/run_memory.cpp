@@ -149,8 +149,8 @@ void RunMemory::lay_out_pass(Arena& arena, Pass& pass) {
   pass.batch = arena.used(MemoryUse::kBatch) - batch;
 }
 
-void RunMemory::set_layer_hook(const Llama::LayerHook& hook) {
-  for (Pass& pass : passes_) pass.model->set_layer_hook(hook);
+void RunMemory::set_layer_hook(const LayerHooks::Layer& hook) {
+  for (Pass& pass : passes_) pass.model->add_hooks({.weights_needed = hook});
 }
 
 Pass& RunMemory::training_pass(int64_t stage, AttentionKind kind) {

@@ -14,8 +14,8 @@ namespace {
 std::string environment_of(const Backend& backend, const Ranks& ranks) {
   std::string one_rank =
       fmt::format("program {}; g++ {}; {}", checksum_of_file("/proc/self/exe"), __VERSION__, backend.description());
-  if (!ranks.communicator) return one_rank;
-  return fmt::format("{}; ranks {}, {}", one_rank, ranks.mesh.size(), ranks.communicator->description());
+  if (!ranks.world) return one_rank;
+  return fmt::format("{}; ranks {}, {}", one_rank, ranks.mesh.size(), ranks.world->description());
 }
 
 }  // namespace

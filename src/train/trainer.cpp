@@ -31,7 +31,7 @@ Trainer::Trainer(const RunConfig& config, const StartOptions& options, Backend& 
       backend_(backend),
       ranks_(ranks),
       memory_(config_, backend, ranks.mesh),
-      parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
+      parallel_(ranks.data ? std::make_unique<DataParallel>(memory_, *ranks.data, backend) : nullptr),
       feed_(backend, memory_.largest_batch()),
       step_(memory_, feed_, backend, parallel_.get()),
       directory_(open_directory(config, ranks)),

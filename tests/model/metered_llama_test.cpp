@@ -1,4 +1,4 @@
-// A step counted from the config alone agrees with the formula of model/cost.h.
+// The operations counted by MeteredBackend match the formula of model/cost.h.
 #include "lighthouse/model/cost.h"
 #include "lighthouse/ops/metered_backend.h"
 #include "model/tiny_llama.h"
@@ -6,7 +6,7 @@
 namespace lighthouse {
 namespace {
 
-/// Flops of forward and backward, counted on a measuring arena, of one kind of work.
+/// Operations of one kind of work in forward and backward, counted on a measuring arena.
 double counted_flops(MeteredBackend& backend, const ModelConfig& config, const PassSettings& settings, bool products) {
   Llama model(config, settings, backend);
   Arena measuring;
@@ -27,9 +27,9 @@ double counted_flops(MeteredBackend& backend, const ModelConfig& config, const P
   return flops;
 }
 
-TEST(MeteredLlamaTest, CountsWhatTheFormulaSays) {
+TEST(MeteredLlamaTest, MatchesTheFormula) {
   ModelConfig config = tiny_config();
-  config.vocab_size = config.padded_vocab_size();  // the formula leaves padding out
+  config.vocab_size = config.padded_vocab_size();  // the formula does not count padding
   const auto cpu = make_cpu_backend();
   MeteredBackend counting(*cpu, MeteredBackend::Mode::kCount);
   const auto planned = make_planned_cuda_backend({});
@@ -38,19 +38,19 @@ TEST(MeteredLlamaTest, CountsWhatTheFormulaSays) {
     const double tokens = 2 * 48;
     EXPECT_EQ(counted_flops(*backend, config, settings, true),
               6.0 * static_cast<double>(matrix_parameter_count(config)) * tokens);
-    // Forward 2 N C and backward 5 N C: the formula gives no credit for computing the scores again.
+    // Forward 2 N C and backward 5 N C: the formula does not count the recomputed scores.
     EXPECT_EQ(counted_flops(*backend, config, settings, false), 2 * tokens * 7.0 * 48 * 32);
     EXPECT_GT(counted_flops(*backend, config, lighthouse_pass(2), true), 0);
 
     PassSettings window = dense_pass(2, 48);
     window.kind = AttentionKind::kWindow;
     window.attention.window = 10;
-    const double pairs = 10 * 11 / 2 + 38 * 10;  // of a sequence: a query sees at most 10 keys
+    const double pairs = 10 * 11 / 2 + 38 * 10;  // in a sequence; a query sees at most 10 keys
     EXPECT_EQ(counted_flops(*backend, config, window, false), 2 * 2 * 14.0 * pairs * 32) << "forward 4, backward 10";
-    PassSettings beside = lighthouse_pass(2);
-    const double alone = counted_flops(*backend, config, beside, false);
-    beside.attention.lighthouse.window = 10;
-    EXPECT_EQ(counted_flops(*backend, config, beside, false) - alone, 2 * 2 * 14.0 * (pairs + 16 * 10) * 32);
+    PassSettings with_window = lighthouse_pass(2);
+    const double without = counted_flops(*backend, config, with_window, false);
+    with_window.attention.lighthouse.window = 10;
+    EXPECT_EQ(counted_flops(*backend, config, with_window, false) - without, 2 * 2 * 14.0 * (pairs + 16 * 10) * 32);
   }
 }
 

@@ -18,7 +18,7 @@ struct Bucket {
   int64_t begin = 0;
   int64_t end = 0;
   bool decays = true;  // weight decay applies: a stretch of matrices, not of vectors
-  int64_t layer = -1;  // complete when the backward pass announces this layer (Llama::GradientHook)
+  int64_t layer = -1;  // complete when the backward pass has announced this layer (LayerHooks::gradients_ready)
   int64_t size() const { return end - begin; }
 };
 

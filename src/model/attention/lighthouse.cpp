@@ -120,7 +120,7 @@ void LighthouseAttention::backward(const Stream& stream, const Tensor& dqkv, con
     backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, window_out_, window_lse_, in.q, in.k, in.v,
                                 {window_, {}});
   }
-  // Both branches' gradients are for the whole dout; the mean's half is taken where they are added.
+  // Both branches take the whole dout; gather_backward applies the factor 1/2 of the mean as it adds them.
   backend_.lighthouse_gather_backward(stream, fused(dqkv), fused(d_gathered_qkv_), selection_, rope_.cos, rope_.sin,
                                       pyramid_, window_ > 0 ? fused(dqkv) : Tensor());
 }
