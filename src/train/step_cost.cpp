@@ -6,20 +6,20 @@
 
 namespace lighthouse {
 
-std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind,
-                                      MeteredBackend& counting, const Mesh& mesh) {
-  RunMemory memory(config, counting, mesh);
+std::vector<OperationCost> step_costs(const RunConfig& config, int64_t stage, AttentionKind kind, Backend& backend,
+                                      const Rates& rates, const Mesh& mesh) {
+  RunMemory memory(config, backend, mesh);
   Arena measuring;
   memory.lay_out(measuring);
   Pass& pass = memory.training_pass(stage, kind);
   const Stream stream;
-  counting.reset();
-  counting.fill(stream, memory.gradients().flat, 0);
+  const CostMeter meter(backend, CostMeter::Mode::kCount, rates);
+  backend.fill(stream, memory.gradients().flat, 0);
   const int64_t all = config.stages[static_cast<size_t>(stage)].batch.micro_batches();
   const int64_t micro_batches = (all + mesh.data_size() - 1) / mesh.data_size();
-  for (int64_t i = 0; i < micro_batches; ++i) add_gradients(stream, counting, memory, pass, 1);
-  update_weights(stream, counting, memory, 1);
-  return counting.costs();
+  for (int64_t i = 0; i < micro_batches; ++i) add_gradients(stream, backend, memory, pass, 1);
+  update_weights(stream, backend, memory, 1);
+  return meter.costs();
 }
 
 double roofline_seconds(const std::vector<OperationCost>& costs) {

@@ -4,7 +4,8 @@
 #include <cstdint>
 
 #include "lighthouse/config/run_config.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/backend.h"
+#include "lighthouse/ops/cost.h"
 
 namespace lighthouse {
 
@@ -19,10 +20,10 @@ struct ScalingPlan {
   double efficiency = 0;         // against as many times one rank's speed
 };
 
-/// A step of a stage on `ranks` ranks. `counting` counts the operations of one (step_costs); `measured` is one rank's
+/// A step of a stage on `ranks` ranks. The operations of one rank are counted (step_costs); `measured` is one rank's
 /// time for the whole global batch, or 0.
-ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, MeteredBackend& counting,
-                         int ranks, double measured = 0);
+ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, Backend& backend,
+                         const Rates& rates, int ranks, double measured = 0);
 
 /// Seconds of a sum over ranks of `bytes` bytes on each, and of half of it: of a reduce-scatter or an all-gather.
 double all_reduce_seconds(const HardwareSection& hardware, double bytes, int ranks);
