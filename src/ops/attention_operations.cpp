@@ -28,12 +28,10 @@ int64_t AttentionOperations::find_documents(const Stream& stream, const Document
               contiguous(starts, bounds, tokens) && have_dtype(DType::kInt32, starts, bounds, tokens),
           "find_documents", {&starts, &bounds, &tokens});
   int64_t count = 0;
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "documents found", .writes = {starts, bounds}, .reads = {tokens}};
-      },
-      [&] { count = do_find_documents(stream, documents, tokens, end_of_text); });
+  const auto describe = [&] {
+    return Operation{.kind = "documents found", .writes = {starts, bounds}, .reads = {tokens}};
+  };
+  run(stream, describe, [&] { count = do_find_documents(stream, documents, tokens, end_of_text); });
   return count;
 }
 
@@ -42,16 +40,14 @@ void AttentionOperations::attention_forward(const Stream& stream, const Tensor& 
                                             const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
                                             const AttentionMask& mask) {
   check_attention("attention_forward", q, k, v, out, lse, mask);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = mask.window > 0 ? "window attention forward" : "attention forward",
-                         .work = Work::kAttentionForward,
-                         .flops = causal_attention_flops(q.shape(), mask.window),
-                         .writes = {out, lse},
-                         .reads = given(q, k, v, mask.documents.starts)};
-      },
-      [&] { do_attention_forward(stream, out, lse, scratch, q, k, v, mask); });
+  const auto describe = [&] {
+    return Operation{.kind = mask.window > 0 ? "window attention forward" : "attention forward",
+                     .work = Work::kAttentionForward,
+                     .flops = causal_attention_flops(q.shape(), mask.window),
+                     .writes = {out, lse},
+                     .reads = given(q, k, v, mask.documents.starts)};
+  };
+  run(stream, describe, [&] { do_attention_forward(stream, out, lse, scratch, q, k, v, mask); });
 }
 
 void AttentionOperations::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
@@ -62,16 +58,14 @@ void AttentionOperations::attention_backward(const Stream& stream, const Tensor&
   check_attention("attention_backward", dq, dk, dv, dout, lse, mask);
   require(have_shape(q.shape(), dq) && have_shape(k.shape(), dk) && have_dtype(q.dtype(), dq), "attention_backward",
           {&q, &k, &dq, &dk});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = mask.window > 0 ? "window attention backward" : "attention backward",
-                         .work = Work::kAttentionBackward,
-                         .flops = 2.5 * causal_attention_flops(q.shape(), mask.window),
-                         .writes = {dq, dk, dv},
-                         .reads = given(dout, out, lse, q, k, v, mask.documents.starts)};
-      },
-      [&] { do_attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask); });
+  const auto describe = [&] {
+    return Operation{.kind = mask.window > 0 ? "window attention backward" : "attention backward",
+                     .work = Work::kAttentionBackward,
+                     .flops = 2.5 * causal_attention_flops(q.shape(), mask.window),
+                     .writes = {dq, dk, dv},
+                     .reads = given(dout, out, lse, q, k, v, mask.documents.starts)};
+  };
+  run(stream, describe, [&] { do_attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask); });
 }
 
 }  // namespace lighthouse

@@ -64,9 +64,10 @@ void DecodeOperations::cache_rows(const Stream& stream, const Tensor& cache, con
               x.size(2) == cache.size(2) && contiguous(cache) && x.stride(2) == 1 && x.stride(1) == x.size(2) &&
               have_dtype(cache.dtype(), x),
           "cache_rows", {&cache, &x});
-  run(
-      stream, [&] { return Operation{.kind = "cache rows", .writes = {cache.slice(0, 0, x.size(0))}, .reads = {x}}; },
-      [&] { do_cache_rows(stream, cache, x); });
+  const auto describe = [&] {
+    return Operation{.kind = "cache rows", .writes = {cache.slice(0, 0, x.size(0))}, .reads = {x}};
+  };
+  run(stream, describe, [&] { do_cache_rows(stream, cache, x); });
 }
 
 void DecodeOperations::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,

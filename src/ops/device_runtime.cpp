@@ -15,9 +15,8 @@ bool can_copy(const Tensor& out, const Tensor& in) {
 
 void DeviceRuntime::fill(const Stream& stream, const Tensor& out, float value) {
   require(contiguous(out), "fill", {&out});
-  run(
-      stream, [&] { return Operation{.kind = "fill and copy", .writes = {out}}; },
-      [&] { do_fill(stream, out, value); });
+  const auto describe = [&] { return Operation{.kind = "fill and copy", .writes = {out}}; };
+  run(stream, describe, [&] { do_fill(stream, out, value); });
 }
 
 void DeviceRuntime::copy(const Stream& stream, const Tensor& out, const Tensor& in) {

@@ -53,12 +53,10 @@ void check_window(const char* operation, const Tensor& full, const Tensor& windo
 void LighthouseOperations::lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k,
                                                   const Tensor& q, const Tensor& k, const LighthouseShape& shape) {
   check_scores("lighthouse_norm_scores", s_q, s_k, q, k, shape);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "lighthouse norm scores", .writes = {s_q, s_k}, .reads = {q, k}};
-      },
-      [&] { do_lighthouse_norm_scores(stream, s_q, s_k, q, k, shape); });
+  const auto describe = [&] {
+    return Operation{.kind = "lighthouse norm scores", .writes = {s_q, s_k}, .reads = {q, k}};
+  };
+  run(stream, describe, [&] { do_lighthouse_norm_scores(stream, s_q, s_k, q, k, shape); });
 }
 
 void LighthouseOperations::lighthouse_dilated_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k,
@@ -68,17 +66,15 @@ void LighthouseOperations::lighthouse_dilated_scores(const Stream& stream, const
   require(
       has_heads(v) && have_shape(k.shape(), v) && have_dtype(q.dtype(), v) && dilation > 0 && q.size(1) % dilation == 0,
       "lighthouse_dilated_scores", {&q, &k, &v});
-  run(
-      stream,
-      [&] {
-        // Attention from q to k and from k to q, each over `dilation` sequences that are as many times shorter.
-        return Operation{.kind = "lighthouse dilated scores",
-                         .work = Work::kAttentionForward,
-                         .flops = 2 * causal_attention_flops(q.shape()) / static_cast<double>(dilation),
-                         .writes = {s_q, s_k},
-                         .reads = {q, k, v}};
-      },
-      [&] { do_lighthouse_dilated_scores(stream, s_q, s_k, scratch, q, k, v, dilation, shape); });
+  const auto describe = [&] {
+    // Attention from q to k and from k to q, each over `dilation` sequences that are as many times shorter.
+    return Operation{.kind = "lighthouse dilated scores",
+                     .work = Work::kAttentionForward,
+                     .flops = 2 * causal_attention_flops(q.shape()) / static_cast<double>(dilation),
+                     .writes = {s_q, s_k},
+                     .reads = {q, k, v}};
+  };
+  run(stream, describe, [&] { do_lighthouse_dilated_scores(stream, s_q, s_k, scratch, q, k, v, dilation, shape); });
 }
 
 void LighthouseOperations::lighthouse_select(const Stream& stream, const LighthouseSelection& selection,
@@ -88,21 +84,18 @@ void LighthouseOperations::lighthouse_select(const Stream& stream, const Lightho
               have_shape({indices.size(0), indices.size(1), shape.scored_entries()}, s_q, s_k) &&
               contiguous(s_q, s_k) && have_dtype(DType::kFloat32, s_q, s_k),
           "lighthouse_select", {&indices, &rows, &s_q, &s_k});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "lighthouse select", .writes = {indices, rows}, .reads = {s_q, s_k}};
-      },
-      [&] { do_lighthouse_select(stream, selection, s_q, s_k, shape); });
+  const auto describe = [&] {
+    return Operation{.kind = "lighthouse select", .writes = {indices, rows}, .reads = {s_q, s_k}};
+  };
+  run(stream, describe, [&] { do_lighthouse_select(stream, selection, s_q, s_k, shape); });
 }
 
 void LighthouseOperations::lighthouse_invert(const Stream& stream, const LighthouseSelection& selection,
                                              const LighthouseShape& shape) {
   const Tensor &indices = selection.indices, &rows = selection.rows;
   require(is_selection(selection, shape), "lighthouse_invert", {&indices, &rows});
-  run(
-      stream, [&] { return Operation{.kind = "lighthouse invert", .writes = {rows}, .reads = {indices}}; },
-      [&] { do_lighthouse_invert(stream, selection, shape); });
+  const auto describe = [&] { return Operation{.kind = "lighthouse invert", .writes = {rows}, .reads = {indices}}; };
+  run(stream, describe, [&] { do_lighthouse_invert(stream, selection, shape); });
 }
 
 void LighthouseOperations::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
@@ -110,13 +103,10 @@ void LighthouseOperations::lighthouse_gather(const Stream& stream, const Tensor&
                                              const LighthouseShape& shape) {
   check_gather("lighthouse_gather", qkv, gathered, selection, shape, true);
   check_angles("lighthouse_gather", qkv, cos, sin);
-  run(
-      stream,
-      [&] {
-        return Operation{
-            .kind = "lighthouse gather", .writes = {gathered}, .reads = given(qkv, selection.rows, cos, sin)};
-      },
-      [&] { do_lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape); });
+  const auto describe = [&] {
+    return Operation{.kind = "lighthouse gather", .writes = {gathered}, .reads = given(qkv, selection.rows, cos, sin)};
+  };
+  run(stream, describe, [&] { do_lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape); });
 }
 
 void LighthouseOperations::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
@@ -126,13 +116,12 @@ void LighthouseOperations::lighthouse_gather_backward(const Stream& stream, cons
   check_gather("lighthouse_gather_backward", dqkv, dgathered, selection, shape, true);
   check_angles("lighthouse_gather_backward", dqkv, cos, sin);
   check_window("lighthouse_gather_backward", dqkv, window_dqkv);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "lighthouse gather backward",
-                         .writes = {dqkv},
-                         .reads = given(dgathered, selection.rows, cos, sin, window_dqkv)};
-      },
+  const auto describe = [&] {
+    return Operation{.kind = "lighthouse gather backward",
+                     .writes = {dqkv},
+                     .reads = given(dgathered, selection.rows, cos, sin, window_dqkv)};
+  };
+  run(stream, describe,
       [&] { do_lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape, window_dqkv); });
 }
 
@@ -141,25 +130,21 @@ void LighthouseOperations::lighthouse_scatter(const Stream& stream, const Tensor
                                               const Tensor& window_out) {
   check_gather("lighthouse_scatter", out, gathered, selection, shape, false);
   check_window("lighthouse_scatter", out, window_out);
-  run(
-      stream,
-      [&] {
-        return Operation{
-            .kind = "lighthouse scatter", .writes = {out}, .reads = given(gathered, selection.rows, window_out)};
-      },
-      [&] { do_lighthouse_scatter(stream, out, gathered, selection, shape, window_out); });
+  const auto describe = [&] {
+    return Operation{
+        .kind = "lighthouse scatter", .writes = {out}, .reads = given(gathered, selection.rows, window_out)};
+  };
+  run(stream, describe, [&] { do_lighthouse_scatter(stream, out, gathered, selection, shape, window_out); });
 }
 
 void LighthouseOperations::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered,
                                                        const Tensor& dout, const LighthouseSelection& selection,
                                                        const LighthouseShape& shape) {
   check_gather("lighthouse_scatter_backward", dout, dgathered, selection, shape, false);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "lighthouse scatter backward", .writes = {dgathered}, .reads = {dout, selection.rows}};
-      },
-      [&] { do_lighthouse_scatter_backward(stream, dgathered, dout, selection, shape); });
+  const auto describe = [&] {
+    return Operation{.kind = "lighthouse scatter backward", .writes = {dgathered}, .reads = {dout, selection.rows}};
+  };
+  run(stream, describe, [&] { do_lighthouse_scatter_backward(stream, dgathered, dout, selection, shape); });
 }
 
 }  // namespace lighthouse

@@ -60,12 +60,10 @@ void ModelOperations::embedding_forward(const Stream& stream, const Tensor& out,
                                         const Tensor& tokens) {
   check_embedding("embedding_forward", weight, out, tokens);
   require(have_dtype(out.dtype(), weight), "embedding_forward", {&weight, &out, &tokens});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "embedding forward", .writes = {out}, .reads = {touched_rows(weight, tokens), tokens}};
-      },
-      [&] { do_embedding_forward(stream, out, weight, tokens); });
+  const auto describe = [&] {
+    return Operation{.kind = "embedding forward", .writes = {out}, .reads = {touched_rows(weight, tokens), tokens}};
+  };
+  run(stream, describe, [&] { do_embedding_forward(stream, out, weight, tokens); });
 }
 
 void ModelOperations::embedding_backward(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
@@ -74,13 +72,10 @@ void ModelOperations::embedding_backward(const Stream& stream, const Tensor& dwe
   require(
       have_dtype(DType::kFloat32, dweight) && scratch.bytes() >= embedding_backward_scratch(dout.size(0), dout.size(1)),
       "embedding_backward", {&dweight, &scratch, &dout, &tokens});
-  run(
-      stream,
-      [&] {
-        return Operation{
-            .kind = "embedding backward", .reads = {dout, tokens}, .updates = {touched_rows(dweight, tokens)}};
-      },
-      [&] { do_embedding_backward(stream, dweight, scratch, dout, tokens); });
+  const auto describe = [&] {
+    return Operation{.kind = "embedding backward", .reads = {dout, tokens}, .updates = {touched_rows(dweight, tokens)}};
+  };
+  run(stream, describe, [&] { do_embedding_backward(stream, dweight, scratch, dout, tokens); });
 }
 
 // ---- RMSNorm ----
@@ -91,12 +86,10 @@ void ModelOperations::rmsnorm_forward(const Stream& stream, const Tensor& out, c
               have_shape({x.size(1)}, weight) && contiguous(out, rstd, x, weight) && is_activation_type(x.dtype()) &&
               have_dtype(x.dtype(), out, weight) && have_dtype(DType::kFloat32, rstd),
           "rmsnorm_forward", {&out, &rstd, &x, &weight});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rmsnorm forward", .writes = {out, rstd}, .reads = {x, weight}};
-      },
-      [&] { do_rmsnorm_forward(stream, out, rstd, x, weight, epsilon); });
+  const auto describe = [&] {
+    return Operation{.kind = "rmsnorm forward", .writes = {out, rstd}, .reads = {x, weight}};
+  };
+  run(stream, describe, [&] { do_rmsnorm_forward(stream, out, rstd, x, weight, epsilon); });
 }
 
 void ModelOperations::rmsnorm_residual_forward(const Stream& stream, const Tensor& sum, const Tensor& out,
@@ -107,12 +100,10 @@ void ModelOperations::rmsnorm_residual_forward(const Stream& stream, const Tenso
               is_activation_type(x.dtype()) && have_dtype(x.dtype(), sum, out, residual, weight) &&
               have_dtype(DType::kFloat32, rstd),
           "rmsnorm_residual_forward", {&sum, &out, &rstd, &residual, &x, &weight});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rmsnorm forward", .writes = {sum, out, rstd}, .reads = {residual, x, weight}};
-      },
-      [&] { do_rmsnorm_residual_forward(stream, sum, out, rstd, residual, x, weight, epsilon); });
+  const auto describe = [&] {
+    return Operation{.kind = "rmsnorm forward", .writes = {sum, out, rstd}, .reads = {residual, x, weight}};
+  };
+  run(stream, describe, [&] { do_rmsnorm_residual_forward(stream, sum, out, rstd, residual, x, weight, epsilon); });
 }
 
 void ModelOperations::rmsnorm_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight,
@@ -124,12 +115,10 @@ void ModelOperations::rmsnorm_backward(const Stream& stream, const Tensor& dx, c
               have_dtype(DType::kFloat32, dweight, rstd) &&
               scratch.bytes() >= rmsnorm_backward_scratch(x.size(0), x.size(1)),
           "rmsnorm_backward", {&dx, &dweight, &scratch, &dout, &x, &weight, &rstd});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rmsnorm backward", .reads = {dout, x, weight, rstd}, .updates = {dx, dweight}};
-      },
-      [&] { do_rmsnorm_backward(stream, dx, dweight, scratch, dout, x, weight, rstd); });
+  const auto describe = [&] {
+    return Operation{.kind = "rmsnorm backward", .reads = {dout, x, weight, rstd}, .updates = {dx, dweight}};
+  };
+  run(stream, describe, [&] { do_rmsnorm_backward(stream, dx, dweight, scratch, dout, x, weight, rstd); });
 }
 
 // ---- Linear layer ----
@@ -137,55 +126,48 @@ void ModelOperations::rmsnorm_backward(const Stream& stream, const Tensor& dx, c
 void ModelOperations::linear_forward(const Stream& stream, const Tensor& out, const Tensor& scratch, const Tensor& x,
                                      const Tensor& weight) {
   check_linear("linear_forward", out, x, weight, x.dtype());
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "matrix products forward",
-                         .work = Work::kProduct,
-                         .flops = linear_flops(x, weight),
-                         .writes = {out},
-                         .reads = {x, weight}};
-      },
-      [&] { do_linear_forward(stream, out, scratch, x, weight); });
+  const auto describe = [&] {
+    return Operation{.kind = "matrix products forward",
+                     .work = Work::kProduct,
+                     .flops = linear_flops(x, weight),
+                     .writes = {out},
+                     .reads = {x, weight}};
+  };
+  run(stream, describe, [&] { do_linear_forward(stream, out, scratch, x, weight); });
 }
 
 void ModelOperations::linear_backward_input(const Stream& stream, const Tensor& dx, const Tensor& scratch,
                                             const Tensor& dout, const Tensor& weight) {
   check_linear("linear_backward_input", dout, dx, weight, dx.dtype());
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "matrix products backward input",
-                         .work = Work::kProduct,
-                         .flops = linear_flops(dx, weight),
-                         .writes = {dx},
-                         .reads = {dout, weight}};
-      },
-      [&] { do_linear_backward_input(stream, dx, scratch, dout, weight); });
+  const auto describe = [&] {
+    return Operation{.kind = "matrix products backward input",
+                     .work = Work::kProduct,
+                     .flops = linear_flops(dx, weight),
+                     .writes = {dx},
+                     .reads = {dout, weight}};
+  };
+  run(stream, describe, [&] { do_linear_backward_input(stream, dx, scratch, dout, weight); });
 }
 
 void ModelOperations::linear_backward_weight(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
                                              const Tensor& dout, const Tensor& x) {
   check_linear("linear_backward_weight", dout, x, dweight, DType::kFloat32);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "matrix products backward weight",
-                         .work = Work::kProduct,
-                         .flops = linear_flops(x, dweight),
-                         .reads = {dout, x},
-                         .updates = {dweight}};
-      },
-      [&] { do_linear_backward_weight(stream, dweight, scratch, dout, x); });
+  const auto describe = [&] {
+    return Operation{.kind = "matrix products backward weight",
+                     .work = Work::kProduct,
+                     .flops = linear_flops(x, dweight),
+                     .reads = {dout, x},
+                     .updates = {dweight}};
+  };
+  run(stream, describe, [&] { do_linear_backward_weight(stream, dweight, scratch, dout, x); });
 }
 
 // ---- SwiGLU ----
 
 void ModelOperations::swiglu_forward(const Stream& stream, const Tensor& out, const Tensor& gate_up) {
   check_swiglu("swiglu_forward", out, gate_up);
-  run(
-      stream, [&] { return Operation{.kind = "swiglu forward", .writes = {out}, .reads = {gate_up}}; },
-      [&] { do_swiglu_forward(stream, out, gate_up); });
+  const auto describe = [&] { return Operation{.kind = "swiglu forward", .writes = {out}, .reads = {gate_up}}; };
+  run(stream, describe, [&] { do_swiglu_forward(stream, out, gate_up); });
 }
 
 void ModelOperations::swiglu_backward(const Stream& stream, const Tensor& dgate_up, const Tensor& out,
@@ -193,12 +175,10 @@ void ModelOperations::swiglu_backward(const Stream& stream, const Tensor& dgate_
   check_swiglu("swiglu_backward", out, gate_up);
   check_swiglu("swiglu_backward", dout, gate_up);
   check_swiglu("swiglu_backward", dout, dgate_up);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "swiglu backward", .writes = {dgate_up, out}, .reads = {dout, gate_up}};
-      },
-      [&] { do_swiglu_backward(stream, dgate_up, out, dout, gate_up); });
+  const auto describe = [&] {
+    return Operation{.kind = "swiglu backward", .writes = {dgate_up, out}, .reads = {dout, gate_up}};
+  };
+  run(stream, describe, [&] { do_swiglu_backward(stream, dgate_up, out, dout, gate_up); });
 }
 
 // ---- Rotary position embedding ----
@@ -207,32 +187,20 @@ void ModelOperations::rope_table(const Stream& stream, const Tensor& cos, const 
   require(
       cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin) && have_dtype(DType::kFloat32, cos, sin),
       "rope_table", {&cos, &sin});
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rope", .writes = {cos, sin}};
-      },
-      [&] { do_rope_table(stream, cos, sin, rope); });
+  const auto describe = [&] { return Operation{.kind = "rope", .writes = {cos, sin}}; };
+  run(stream, describe, [&] { do_rope_table(stream, cos, sin, rope); });
 }
 
 void ModelOperations::rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {
   check_rope("rope_forward", x, cos, sin);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rope", .reads = {cos, sin}, .updates = {x}};
-      },
-      [&] { do_rope_forward(stream, x, cos, sin); });
+  const auto describe = [&] { return Operation{.kind = "rope", .reads = {cos, sin}, .updates = {x}}; };
+  run(stream, describe, [&] { do_rope_forward(stream, x, cos, sin); });
 }
 
 void ModelOperations::rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
   check_rope("rope_backward", dx, cos, sin);
-  run(
-      stream,
-      [&] {
-        return Operation{.kind = "rope", .reads = {cos, sin}, .updates = {dx}};
-      },
-      [&] { do_rope_backward(stream, dx, cos, sin); });
+  const auto describe = [&] { return Operation{.kind = "rope", .reads = {cos, sin}, .updates = {dx}}; };
+  run(stream, describe, [&] { do_rope_backward(stream, dx, cos, sin); });
 }
 
 // ---- Loss ----
@@ -240,26 +208,21 @@ void ModelOperations::rope_backward(const Stream& stream, const Tensor& dx, cons
 void ModelOperations::cross_entropy_forward(const Stream& stream, const Tensor& losses, const Tensor& logits,
                                             const Tensor& targets, int64_t vocab_size) {
   check_cross_entropy("cross_entropy_forward", losses, logits, targets, vocab_size);
-  run(
-      stream,
-      [&] {
-        return Operation{
-            .kind = "cross entropy", .writes = {losses}, .reads = {logits.slice(1, 0, vocab_size), targets}};
-      },
-      [&] { do_cross_entropy_forward(stream, losses, logits, targets, vocab_size); });
+  const auto describe = [&] {
+    return Operation{.kind = "cross entropy", .writes = {losses}, .reads = {logits.slice(1, 0, vocab_size), targets}};
+  };
+  run(stream, describe, [&] { do_cross_entropy_forward(stream, losses, logits, targets, vocab_size); });
 }
 
 void ModelOperations::cross_entropy_forward_backward(const Stream& stream, const Tensor& losses, const Tensor& logits,
                                                      const Tensor& targets, int64_t vocab_size, double scale) {
   check_cross_entropy("cross_entropy_forward_backward", losses, logits, targets, vocab_size);
   // Of the logits the padding is written, but not read.
-  run(
-      stream,
-      [&] {
-        return Operation{
-            .kind = "cross entropy", .writes = {losses, logits}, .reads = {logits.slice(1, 0, vocab_size), targets}};
-      },
-      [&] { do_cross_entropy_forward_backward(stream, losses, logits, targets, vocab_size, scale); });
+  const auto describe = [&] {
+    return Operation{
+        .kind = "cross entropy", .writes = {losses, logits}, .reads = {logits.slice(1, 0, vocab_size), targets}};
+  };
+  run(stream, describe, [&] { do_cross_entropy_forward_backward(stream, losses, logits, targets, vocab_size, scale); });
 }
 
 }  // namespace lighthouse

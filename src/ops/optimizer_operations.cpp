@@ -21,24 +21,21 @@ bool is_working_copy(const Tensor& working, const Tensor& weight) {
 void OptimizerOperations::add_sum(const Stream& stream, const Tensor& sum, const Tensor& scratch, const Tensor& x,
                                   double scale) {
   check_reduction("add_sum", sum, scratch, x, reduction_scratch(x.numel()));
-  run(
-      stream, [&] { return Operation{.kind = "loss sum", .reads = {x}, .updates = {sum}}; },
-      [&] { do_add_sum(stream, sum, scratch, x, scale); });
+  const auto describe = [&] { return Operation{.kind = "loss sum", .reads = {x}, .updates = {sum}}; };
+  run(stream, describe, [&] { do_add_sum(stream, sum, scratch, x, scale); });
 }
 
 void OptimizerOperations::l2_norm(const Stream& stream, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
   check_reduction("l2_norm", norm, scratch, x, reduction_scratch(x.numel()));
-  run(
-      stream, [&] { return Operation{.kind = "gradient norm", .writes = {norm}, .reads = {x}}; },
-      [&] { do_l2_norm(stream, norm, scratch, x); });
+  const auto describe = [&] { return Operation{.kind = "gradient norm", .writes = {norm}, .reads = {x}}; };
+  run(stream, describe, [&] { do_l2_norm(stream, norm, scratch, x); });
 }
 
 void OptimizerOperations::combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) {
   require(norm.numel() == 1 && contiguous(norms) && have_dtype(DType::kFloat64, norm, norms), "combine_norms",
           {&norm, &norms});
-  run(
-      stream, [&] { return Operation{.kind = "gradient norm", .writes = {norm}, .reads = {norms}}; },
-      [&] { do_combine_norms(stream, norm, norms); });
+  const auto describe = [&] { return Operation{.kind = "gradient norm", .writes = {norm}, .reads = {norms}}; };
+  run(stream, describe, [&] { do_combine_norms(stream, norm, norms); });
 }
 
 void OptimizerOperations::plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step,
@@ -46,9 +43,8 @@ void OptimizerOperations::plan_update(const Stream& stream, const Tensor& scalar
   require(scalars.numel() == kAdamScalars && step.numel() == kStepScalars && contiguous(scalars, step) &&
               have_dtype(DType::kFloat32, scalars) && have_dtype(DType::kFloat64, step),
           "plan_update", {&scalars, &step});
-  run(
-      stream, [&] { return Operation{.kind = "adamw", .writes = {scalars}, .updates = {step}}; },
-      [&] { do_plan_update(stream, scalars, step, learning_rate, max_norm, settings); });
+  const auto describe = [&] { return Operation{.kind = "adamw", .writes = {scalars}, .updates = {step}}; };
+  run(stream, describe, [&] { do_plan_update(stream, scalars, step, learning_rate, max_norm, settings); });
 }
 
 void OptimizerOperations::adamw(const Stream& stream, const Tensor& weight, const Tensor& working, const Tensor& m,
