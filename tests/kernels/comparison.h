@@ -37,7 +37,7 @@ class Side {
   std::vector<Tensor> tensors_;
 };
 
-using Operation = std::function<void(const Side&)>;
+using TestedOperation = std::function<void(const Side&)>;
 
 /// The operands of one side in a single piece of its memory, with poison before, between and after them.
 class Block {
@@ -53,7 +53,7 @@ class Block {
   }
 
   /// Runs the operation on a fresh copy of the operands and keeps the results.
-  void run(const Operation& operation) {
+  void run(const TestedOperation& operation) {
     after_ = before_;
     const Shape size{static_cast<int64_t>(after_.size())};
     const Memory memory = backend_.allocate(size[0]);
@@ -135,13 +135,13 @@ class Comparison {
     return {roles_.size() - 1};
   }
 
-  void run(const Operation& operation) {
+  void run(const TestedOperation& operation) {
     run_on_gpu(operation);
     run_on_cpu(operation);
   }
-  void run_on_cpu(const Operation& operation) { cpu_.run(operation); }
+  void run_on_cpu(const TestedOperation& operation) { cpu_.run(operation); }
   /// Runs twice: the bits must be equal, nothing outside the operands may be written, and inputs must not change.
-  void run_on_gpu(const Operation& operation) {
+  void run_on_gpu(const TestedOperation& operation) {
     gpu_.run(operation);
     EXPECT_TRUE(gpu_.kept_within_operands()) << "something was written outside of the operands";
     const Block first = gpu_;
