@@ -13,6 +13,8 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/cost.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/step_cost.h"
 #include "lighthouse/train/training_step.h"
 #include "rates.h"
@@ -245,7 +247,7 @@ void bench_step(const Options& options, DistributedSession& session) {
       only_stage(load_config_on_all_ranks(session, "bench step", options.config, options.settings), options.stage);
   std::unique_ptr<Backend> backend;
   on_all_ranks(session.group(), "the devices of all ranks", [&] {
-    config = with_device(config);
+    config = with_document_ends(with_device(config));
     backend = make_backend(config, session.local_rank());
     const Mesh mesh(session.rank(), session.size());
     check_batch_split(config.stages[0], mesh);

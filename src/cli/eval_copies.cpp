@@ -15,7 +15,7 @@
 #include "lighthouse/eval/copies.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "progress.h"
 
 namespace lighthouse {

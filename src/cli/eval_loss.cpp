@@ -14,7 +14,7 @@
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "progress.h"
 
 namespace lighthouse {

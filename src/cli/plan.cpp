@@ -14,6 +14,8 @@
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/data_use.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/scaling.h"
 #include "lighthouse/train/step_cost.h"
 #include "rates.h"
@@ -106,7 +108,7 @@ void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   }
   fmt::print("{}\nThe run takes {}, one allocation; passes share memory. A checkpoint takes {} on disk.\n",
              passes.str(), format_bytes(arena.used()),
-             format_bytes(3 * size_of(DType::kFloat32) * parameter_count(config.model)));
+             format_bytes(checkpoint_bytes(memory.optimizer(), config.model)));
   const int64_t pinned =
       CheckpointWriter::pinned_bytes(config, backend, mesh) + BatchFeed::device_bytes(backend, memory.largest_batch());
   if (pinned > 0)
@@ -196,7 +198,7 @@ void print_data(const RunConfig& config) {
 void plan(const Options& options) {
   RunConfig config = load_config(options.config, options.settings);
   if (!options.gpu.empty()) config.run.device = DeviceChoice::kCuda;
-  config = with_device(config);
+  config = with_document_ends(with_device(config));
   const Mesh mesh(0, options.ranks);
   for (const StageSection& stage : config.stages) check_batch_split(stage, mesh);
   const bool gpu = config.run.device == DeviceChoice::kCuda;

@@ -11,7 +11,8 @@
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/parameters.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/trainer.h"
 #include "progress.h"
 
@@ -80,7 +81,7 @@ void train(const Options& options, DistributedSession& session) {
   std::unique_ptr<Backend> backend;
   on_all_ranks(session.group(), "the devices of all ranks", [&] {
     // What `auto` stands for is found out once, and saved so.
-    config = with_device(config);
+    config = with_document_ends(with_device(config));
     backend = make_backend(config, session.local_rank());
     return std::string();
   });

@@ -126,7 +126,8 @@ void check_windows(const ModelConfig& config) {
     throw InputError(fmt::format("sliding_window is {}; expected at least 1, or 0 for none", config.sliding_window));
   }
   if (config.sliding_window == 0 && !config.full_attention_layers.empty()) {
-    throw InputError("full_attention_layers names layers without a sliding window, but sliding_window, its width, is not set");
+    throw InputError(
+        "full_attention_layers names layers without a sliding window, but sliding_window, its width, is not set");
   }
   for (int64_t layer : config.full_attention_layers) {
     if (layer_index(layer, config.num_hidden_layers) >= 0) continue;

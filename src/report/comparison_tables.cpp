@@ -10,6 +10,7 @@
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/run_memory.h"
 
 namespace lighthouse {
@@ -121,7 +122,7 @@ std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run) {
   RunConfig config = run.config;
   config.model.tokenizer = "bytes";  // no size depends on it, and its file may have moved
   Arena arena;
-  RunMemory memory(config, *backend, Mesh(0, run.ranks));
+  RunMemory memory(with_document_ends(config), *backend, Mesh(0, run.ranks));
   memory.lay_out(arena);
   std::vector<std::pair<std::string, int64_t>> uses;
   for (MemoryUse use : kUses) uses.emplace_back(name_of(use), arena.used(use));

@@ -127,7 +127,8 @@ TEST_F(Ranks, AFolderOfTheSameNameThatIsNotRank0sIsRefused) {
                                        {lighthouse_program(), relative, at("b")}};
   const Outcome outcome = Process(mpirun(), under_mpirun(ranks)).wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-  EXPECT_NE(outcome.err.find("rank 1: run is not the folder that rank 0 has made"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("rank 1: run is not the folder that rank 0 has created"), std::string::npos)
+      << outcome.err;
   EXPECT_FALSE(fs::exists(at("a") / "run" / "metrics.jsonl"));
 }
 

@@ -2,12 +2,11 @@
 #include <regex>
 
 #include "gpu_run.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/ops/metered_backend.h"
 
 namespace lighthouse {
 namespace {
-
-constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 
 class GpuMemory : public GpuRunOfType {
  protected:
@@ -69,7 +68,7 @@ TEST_P(GpuMemory, RecomputesTheLeastThatFits) {
     EXPECT_LT(needed, before);
     before = needed;
     RunConfig config = deep(RecomputeChoice::kAuto);
-    config.hardware.memory = static_cast<double>(needed) / kGibibyte;
+    config.hardware.memory = static_cast<double>(needed) / static_cast<double>(kGibibyte);
     const int64_t available = available_bytes(config, *gpu_);
     EXPECT_EQ(available, needed);
     const RunConfig resolved = with_recompute(config, *gpu_, available);

@@ -139,7 +139,7 @@ TEST_F(GpuTraining, MomentsInBfloat16TrainLikeThoseInFloat32) {
   RunConfig rounded = config(2, 2);
   rounded.optimizer.state_dtype = DType::kBFloat16;
   Steps actual(rounded, *gpu), expected(config(2, 2), *gpu);
-  EXPECT_EQ(actual.memory.optimizer().exp_avg().flat.dtype(), DType::kBFloat16);
+  EXPECT_EQ(actual.memory.optimizer().state("exp_avg").elements.dtype(), DType::kBFloat16);
   expect_losses_near(actual, expected, 20, 3e-2);
 }
 

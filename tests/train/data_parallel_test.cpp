@@ -12,6 +12,7 @@
 #include <set>
 
 #include "lighthouse/dist/partition.h"
+#include "lighthouse/train/memory_plan.h"
 #include "lighthouse/train/training_step.h"
 #include "tiny_run.h"
 
