@@ -109,7 +109,7 @@ class NcclCommunicator final : public Communicator {
   CommunicationCost cost() override;
 
  private:
-  /// Begin and end of a collective, or of what a join made a stream wait for.
+  /// The begin and end events of a collective, or of a stream's wait in join.
   struct Span {
     OwnedEvent begin, end;
   };
@@ -118,7 +118,7 @@ class NcclCommunicator final : public Communicator {
   void read_rank_and_size();
   template <typename Call>
   void run_collective(const Stream& after, int64_t bytes, const char* what, const Call& call);
-  /// Each rank's piece by a call of its own, for pieces that are not equal. Returns the first failure.
+  /// One call for each rank's piece, for pieces of unequal sizes. Returns the first failure.
   template <typename Call>
   ncclResult_t for_each_piece(const Tensor& x, const Call& call);
   size_t size_of_call(const Tensor& x) const {
@@ -146,7 +146,7 @@ void NcclCommunicator::init_world() {
   std::copy(bytes.begin(), bytes.end(), id.internal);
   LIGHTHOUSE_CUDA(cudaSetDevice(backend_.device().index));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;  // so that a rank that dies meanwhile is noticed
+  config.blocking = 0;  // calls return, so that the exit of a rank is noticed
   comm_.settle(ncclCommInitRankConfig(comm_.address(), group_.size(), id, group_.rank(), &config), "the start of NCCL");
 }
 
@@ -248,7 +248,7 @@ void NcclCommunicator::wait(const Event& event) {
   const auto begin = std::chrono::steady_clock::now();
   for (int turn = 0;; ++turn) {
     const cudaError_t status = cudaEventQuery(native_event);
-    // NCCL ends its kernels where it fails, so an event that was reached does not say that sums are whole.
+    // NCCL ends its kernels when it fails: a reached event does not mean that the sums are complete.
     if (status == cudaSuccess) return comm_.watch(kResult);
     if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
     if (turn % 20 == 0) comm_.watch(kResult, std::chrono::steady_clock::now() - begin);
@@ -261,7 +261,7 @@ CommunicationCost NcclCommunicator::cost() {
   for (const Span& span : busy_) cost_.busy_seconds += 1e-3 * milliseconds(span.begin, span.end);
   for (const Span& span : joins_) {
     LIGHTHOUSE_CUDA(cudaEventSynchronize(span.begin.get()));
-    // Where the collectives came first, nothing was waited for.
+    // If the collectives finished first, the stream did not wait.
     cost_.exposed_seconds += std::max(0.0, 1e-3 * milliseconds(span.begin, span.end));
   }
   busy_.clear();

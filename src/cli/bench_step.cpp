@@ -176,8 +176,8 @@ Hardware hardware_of(const RunConfig& config, const Backend& backend) {
 }
 
 void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates, const Ranks& ranks) {
-  MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
-  StepBench bench(config, timing, ranks);
+  CostMeter timing(backend, CostMeter::Mode::kTime, rates);
+  StepBench bench(config, backend, ranks);
   bench.run_one();
   timing.reset();
   bench.run_one();
@@ -225,11 +225,9 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
   const StageSection& stage = config.stages[0];
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
   const bool on_gpu = config.run.device == DeviceChoice::kCuda;
-  MeteredBackend counting(backend, MeteredBackend::Mode::kCount, rates);
-  const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, counting, mesh));
+  const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, backend, rates, mesh));
   const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, backend)) : host_rates(backend);
-  MeteredBackend planning(backend, MeteredBackend::Mode::kCount, plan_rates);
-  const double planned = roofline_seconds(step_costs(config, 0, stage.attention, planning, mesh));
+  const double planned = roofline_seconds(step_costs(config, 0, stage.attention, backend, plan_rates, mesh));
   const double peak = hardware_of(config, backend).flops * mesh.size();
   fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, roofline {} ({:.0f}% of it reached), planned {}\n",
              format_milliseconds(measured.typical), options.steps, format_milliseconds(measured.best),

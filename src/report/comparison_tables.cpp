@@ -9,7 +9,8 @@
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/core/units.h"
+#include "lighthouse/kernels/planning.h"
 #include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/run_memory.h"
 
@@ -84,10 +85,10 @@ ReportTable switches_table(const std::vector<ReportedRun>& runs) {
 /// Answers for sizes as the device of a run would.
 std::unique_ptr<Backend> planning_backend(const RunConfig& config) {
   if (config.run.device != DeviceChoice::kCuda) return make_cpu_backend();
-  PlannedCuda planned;
+  CudaOptions planned;
   planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   planned.deterministic = config.run.deterministic;
-  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * 1024.0 * 1024 * 1024);
+  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
   return make_planned_cuda_backend(planned);
 }
 

@@ -17,11 +17,11 @@ struct OneRank {
   double update = 0;
 };
 
-OneRank one_rank(const RunConfig& config, int64_t stage, AttentionKind kind, MeteredBackend& counting,
+OneRank one_rank(const RunConfig& config, int64_t stage, AttentionKind kind, Backend& backend, const Rates& rates,
                  double measured) {
   const auto micro_batches = static_cast<double>(config.stages[static_cast<size_t>(stage)].batch.micro_batches());
-  const double step = roofline_seconds(step_costs(config, stage, kind, counting));
-  const double update = roofline_seconds(update_costs(config, counting));
+  const double step = roofline_seconds(step_costs(config, stage, kind, backend, rates));
+  const double update = roofline_seconds(update_costs(config, backend, rates));
   const double scale = measured > 0 ? measured / step : 1;
   return {scale * (step - update) / micro_batches, scale * update};
 }
@@ -42,12 +42,12 @@ double all_reduce_seconds(const HardwareSection& hardware, double bytes, int ran
   return latency + 2 * (size - 1) / size * bytes / bandwidth;
 }
 
-ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, MeteredBackend& counting,
-                         int ranks, double measured) {
+ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, Backend& backend,
+                         const Rates& rates, int ranks, double measured) {
   const BatchSection& batch = config.stages[static_cast<size_t>(stage)].batch;
-  const OneRank one = one_rank(config, stage, kind, counting, measured);
+  const OneRank one = one_rank(config, stage, kind, backend, rates, measured);
   const bool sharded = config.distributed.shard_optimizer && ranks > 1;
-  const RunMemory memory(config, counting, Mesh(0, ranks));
+  const RunMemory memory(config, backend, Mesh(0, ranks));
   const double backward = kBackwardFraction * one.micro_batch;
   const auto layers = static_cast<double>(config.model.num_hidden_layers);
 
@@ -67,7 +67,7 @@ ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind k
     plan.communication_seconds += sum;
     elements += numel;
     if (sharded) {
-      const auto weight = static_cast<double>(size_of(counting.dtype()));
+      const auto weight = static_cast<double>(size_of(backend.dtype()));
       gathering += all_reduce_seconds(config.hardware, weight * numel, ranks) / 2;
     }
   }
@@ -75,7 +75,7 @@ ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind k
   plan.exposed_seconds = std::max(0.0, end - backward) + gathering;
   plan.step_seconds = plan.compute_seconds + plan.exposed_seconds;
   const double others = static_cast<double>(ranks - 1) / ranks;
-  const double sent = sharded ? 4 + static_cast<double>(size_of(counting.dtype())) : 8;
+  const double sent = sharded ? 4 + static_cast<double>(size_of(backend.dtype())) : 8;
   plan.bytes_sent = static_cast<int64_t>(others * sent * elements);
   plan.tokens_per_second = static_cast<double>(batch.tokens_per_step()) / plan.step_seconds;
   const double alone = static_cast<double>(batch.micro_batches()) * one.micro_batch + one.update;

@@ -3,7 +3,7 @@
 
 #include "gpu_run.h"
 #include "lighthouse/core/units.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/kernels/planning.h"
 
 namespace lighthouse {
 namespace {
@@ -34,9 +34,7 @@ TEST_P(GpuMemory, PlanAndRunAreTheSame) {
 }
 
 TEST_P(GpuMemory, APlanWithoutAGpuIsTheSame) {
-  PlannedCuda same;
-  same.dtype = options().dtype;
-  const auto planned = make_planned_cuda_backend(same);
+  const auto planned = make_planned_cuda_backend(options());
   for (const RunConfig& config : {dense_run(folder_), masked_run(folder_), lighthouse_run(folder_),
                                   deep(RecomputeChoice::kNone), deep(RecomputeChoice::kBlock)}) {
     EXPECT_EQ(planned_bytes(config, *gpu_), planned_bytes(config, *planned));

@@ -1,13 +1,14 @@
-// The operations counted by MeteredBackend match the formula of model/cost.h.
+// A step counted from the config alone agrees with the formula of model/cost.h.
+#include "lighthouse/kernels/planning.h"
 #include "lighthouse/model/cost.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/cost_meter.h"
 #include "model/tiny_llama.h"
 
 namespace lighthouse {
 namespace {
 
-/// Operations of one kind of work in forward and backward, counted on a measuring arena.
-double counted_flops(MeteredBackend& backend, const ModelConfig& config, const PassSettings& settings, bool products) {
+/// Flops of forward and backward, counted on a measuring arena, of one kind of work.
+double counted_flops(Backend& backend, const ModelConfig& config, const PassSettings& settings, bool products) {
   Llama model(config, settings, backend);
   Arena measuring;
   const Parameters weights = lay_out_parameters(measuring, MemoryUse::kWeights, config, backend.dtype());
@@ -16,12 +17,12 @@ double counted_flops(MeteredBackend& backend, const ModelConfig& config, const P
       measuring.allocate(MemoryUse::kBatch, {settings.batch, settings.sequence_length}, DType::kInt32);
   model.lay_out(measuring);
   const Stream stream = backend.compute_stream();
-  backend.reset();
+  const CostMeter meter(backend, CostMeter::Mode::kCount);
   model.forward(stream, weights, tokens);
   model.loss_backward(stream, weights, gradients, tokens, 1);
   model.backward(stream, weights, gradients, tokens);
   double flops = 0;
-  for (const OperationCost& cost : backend.costs()) {
+  for (const OperationCost& cost : meter.costs()) {
     if ((cost.work == Work::kProduct) == products) flops += cost.flops;
   }
   return flops;
@@ -31,9 +32,8 @@ TEST(MeteredLlamaTest, MatchesTheFormula) {
   ModelConfig config = tiny_config();
   config.vocab_size = config.padded_vocab_size();  // the formula does not count padding
   const auto cpu = make_cpu_backend();
-  MeteredBackend counting(*cpu, MeteredBackend::Mode::kCount);
   const auto planned = make_planned_cuda_backend({});
-  for (MeteredBackend* backend : {&counting, planned.get()}) {
+  for (Backend* backend : {cpu.get(), planned.get()}) {
     const PassSettings settings = dense_pass(2, 48);
     const double tokens = 2 * 48;
     EXPECT_EQ(counted_flops(*backend, config, settings, true),

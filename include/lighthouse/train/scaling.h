@@ -4,7 +4,8 @@
 #include <cstdint>
 
 #include "lighthouse/config/run_config.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/backend.h"
+#include "lighthouse/ops/cost.h"
 
 namespace lighthouse {
 
@@ -20,10 +21,11 @@ struct ScalingPlan {
   double efficiency = 0;         // speed of all ranks over `ranks` times the speed of one
 };
 
-/// Plans a step of a stage in a kind of attention on `ranks` ranks. `counting` is in mode kCount; its table is
-/// overwritten. `measured`: seconds that one rank takes for the whole global batch; 0: planned from the rooflines.
-ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, MeteredBackend& counting,
-                         int ranks, double measured = 0);
+/// Plans a step of a stage in a kind of attention on `ranks` ranks. One rank's operations are counted (step_costs),
+/// with `rates` for their rooflines. `measured`: seconds that one rank takes for the whole global batch; 0: planned
+/// from the rooflines.
+ScalingPlan plan_scaling(const RunConfig& config, int64_t stage, AttentionKind kind, Backend& backend,
+                         const Rates& rates, int ranks, double measured = 0);
 
 /// Seconds of an all-reduce of `bytes` bytes on each rank. A reduce-scatter or an all-gather takes half as long.
 double all_reduce_seconds(const HardwareSection& hardware, double bytes, int ranks);

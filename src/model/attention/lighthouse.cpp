@@ -44,8 +44,8 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   d_gathered_qkv_ =
       arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()}, backend_.dtype());
   d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q, backend_.dtype());
-  int64_t bytes =
-      std::max(backend_.attention_forward_scratch(gathered_q, g), backend_.attention_backward_scratch(gathered_q, g));
+  int64_t bytes = std::max(backend_.attention_forward_scratch(gathered_q, g, false, 0),
+                           backend_.attention_backward_scratch(gathered_q, g, false, 0));
   if (window_ > 0) {
     bytes = std::max({bytes, backend_.attention_forward_scratch(full_q, g, false, window_),
                       backend_.attention_backward_scratch(full_q, g, false, window_)});
