@@ -1,5 +1,5 @@
-// Causal attention: cuDNN in bfloat16, plain kernels in float32. Where cuDNN's deterministic backward would take more
-// workspace than is allowed, it runs over the queries in chunks.
+// Causal attention: cuDNN in bfloat16, plain kernels in float32. If cuDNN's deterministic backward would take more
+// workspace than allowed, it runs in chunks of queries.
 #include <algorithm>
 
 #include "attention_cudnn.h"
@@ -8,9 +8,7 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "lighthouse/ops/attention_types.h"
-#include "lighthouse/ops/check.h"
-#include "lighthouse/ops/cuda_scratch.h"
+#include "lighthouse/kernels/cuda_scratch.h"
 #include "profile_range.h"
 #include "scratch_cutter.h"
 
@@ -19,17 +17,7 @@ namespace {
 
 constexpr int kThreads = 256;
 
-void check_shapes(const char* operation, const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& out,
-                  const Tensor& lse) {
-  require(q.rank() == 4 && k.shape() == v.shape() && k.size(0) == q.size(0) && k.size(1) == q.size(1) &&
-              k.size(3) == q.size(3) && q.size(2) % k.size(2) == 0 && has_heads(q) && has_heads(k) && has_heads(v) &&
-              out.shape() == q.shape() && has_heads(out) && lse.shape() == Shape({q.size(0), q.size(2), q.size(1)}) &&
-              contiguous(lse),
-          operation, {&q, &k, &v, &out, &lse});
-  require_attention_types(operation, q, k, v, out, lse);
-}
-
-/// The mask with no window where it would hide nothing.
+/// The mask, without the window if that hides no key.
 AttentionMask narrowed(AttentionMask mask, int64_t length) {
   if (mask.window >= length) mask.window = 0;
   return mask;
@@ -73,7 +61,7 @@ void run_backward(CudnnAttention& cudnn, const Stream& stream, const BackwardCal
             workspace);
 }
 
-/// sum [B, length, width] float32, batch entries `sum_stride` apart, adds part [B, length, width].
+/// Adds part [B, length, width] to sum [B, length, width], float32, whose batch entries are `sum_stride` apart.
 __global__ void add_part(float* sum, const bfloat16* part, int64_t length, int64_t sum_stride, int64_t width) {
   using In = Pack<bfloat16>;
   const int64_t i = (int64_t{blockIdx.x} * kThreads + threadIdx.x) * In::kSize;
@@ -104,8 +92,8 @@ unsigned blocks_for(int64_t threads) {
 /// The parts of the scratch of a backward in chunks.
 struct ChunkScratch {
   Tensor dk_sum, dv_sum;    // float32 [B, N, G, D]
-  Tensor dk_part, dv_part;  // bfloat16 [B, N, G, D], of which a chunk fills the front
-  Tensor lse_part;          // float32 [B, H, chunk]: cuDNN wants it packed
+  Tensor dk_part, dv_part;  // bfloat16 [B, N, G, D]; a chunk fills the first keys
+  Tensor lse_part;          // float32 [B, H, chunk]: cuDNN requires it contiguous
   Tensor workspace;
 
   ChunkScratch(const Tensor& scratch, const Shape& keys, const Shape& lse) {
@@ -147,7 +135,7 @@ void copy_columns(const Stream& stream, const Tensor& out, const Tensor& in, int
                                     static_cast<size_t>(in.size(0)), cudaMemcpyDeviceToDevice, native(stream)));
 }
 
-/// cuDNN's deterministic backward over the queries in chunks; dk and dv are summed in float32 in the order of the
+/// cuDNN's deterministic backward in chunks of queries; dk and dv are summed in float32 in the order of the
 /// chunks.
 void backward_in_chunks(CudnnAttention& cudnn, const Stream& stream, const BackwardCall& whole, const Tensor& lse,
                         int64_t chunk, const Tensor& scratch) {
@@ -176,10 +164,10 @@ void backward_in_chunks(CudnnAttention& cudnn, const Stream& stream, const Backw
 
 }  // namespace
 
-void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& given) {
+void CudaBackend::do_attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse,
+                                       const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
+                                       const AttentionMask& given) {
   const ProfileRange range("attention_forward");
-  check_shapes("attention_forward", q, k, v, out, lse);
   const AttentionMask mask = narrowed(given, q.size(1));
   if (q.dtype() == DType::kFloat32) return attention_forward_float32(stream, out, lse, q, k, v, mask);
   if (mask.documents.starts.defined()) {
@@ -189,13 +177,10 @@ void CudaBackend::attention_forward(const Stream& stream, const Tensor& out, con
                   {q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>()}, scratch);
 }
 
-void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
-                                     const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                     const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& given) {
+void CudaBackend::do_attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                        const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                        const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& given) {
   const ProfileRange range("attention_backward");
-  check_shapes("attention_backward", q, k, v, out, lse);
-  check_shapes("attention_backward", dq, dk, dv, dout, lse);
-  require(have_dtype(q.dtype(), dq), "attention_backward", {&q, &dq});
   const AttentionMask mask = narrowed(given, q.size(1));
   if (q.dtype() == DType::kFloat32) {
     return attention_backward_float32(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask);
@@ -209,17 +194,6 @@ void CudaBackend::attention_backward(const Stream& stream, const Tensor& dq, con
                             : q.size(1);
   if (chunk >= q.size(1)) return run_backward(*attention_, stream, whole, options_.deterministic, scratch);
   backward_in_chunks(*attention_, stream, whole, lse, chunk, scratch);
-}
-
-int64_t CudaBackend::attention_forward_scratch(const Shape& q, int64_t kv_heads, bool documents,
-                                               int64_t /*window*/) const {
-  return cuda_scratch::attention_forward(options_.dtype, q, kv_heads, documents);
-}
-
-int64_t CudaBackend::attention_backward_scratch(const Shape& q, int64_t kv_heads, bool documents,
-                                                int64_t window) const {
-  return cuda_scratch::attention_backward(options_.dtype, q, kv_heads, options_.deterministic,
-                                          options_.attention_workspace, documents, window);
 }
 
 }  // namespace lighthouse::cuda

@@ -11,7 +11,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 
-/// Where cudnn-frontend looks for cuDNN's functions: null is the program itself, which is linked with cuDNN.
+/// The library in which cudnn-frontend looks up cuDNN's functions. Null: the program itself, which links cuDNN.
 void* cudnn_frontend::cudnn_dlhandle = nullptr;
 
 namespace lighthouse::cuda {
@@ -77,7 +77,7 @@ class CudnnAttention::Plan {
   fe::graph::Tensor_attributes of_keys(Id id, const AttentionProblem::Strides& strides, const TensorAttributes& at) {
     return tensor(id, problem_.kv_heads, problem_.keys, strides, at);
   }
-  /// `at`: where packed sequences begin, or null.
+  /// `at`: the offsets of packed sequences, or null.
   fe::graph::Tensor_attributes tensor(Id id, int64_t heads, int64_t length, const AttentionProblem::Strides& strides,
                                       const TensorAttributes& at) const {
     return fe::graph::Tensor_attributes()
@@ -97,7 +97,7 @@ class CudnnAttention::Plan {
         .set_ragged_offset(at_lse_);
   }
 
-  /// A list of `size` integers on the device; null where nothing is packed.
+  /// A list of `size` integers on the device; null if nothing is packed.
   TensorAttributes list(Id id, int64_t size, fe::DataType_t type) {
     if (!packed()) return nullptr;
     return graph_.tensor(fe::graph::Tensor_attributes()
@@ -145,7 +145,7 @@ class CudnnAttention::Plan {
   void add_backward() {
     auto attributes = masked(fe::graph::SDPA_backward_attributes());
     attributes.set_deterministic_algorithm(problem_.deterministic);
-    if (packed()) {  // so that its workspace is for so many tokens, not for as many in each sequence as the longest has
+    if (packed()) {  // sizes the workspace by the number of tokens, not by the longest sequence
       attributes.set_max_total_seq_len_q(problem_.packed_tokens).set_max_total_seq_len_kv(problem_.packed_tokens);
     }
     const TensorAttributes at_fused = places(kAtFused), at_queries = places(kAtQueries), at_keys = places(kAtKeys);
@@ -161,7 +161,7 @@ class CudnnAttention::Plan {
 
   TensorAttributes at_lse_;
   AttentionProblem problem_;
-  mutable fe::graph::Graph graph_;  // execute() is not const, and changes nothing
+  mutable fe::graph::Graph graph_;  // execute() is not const, but changes nothing
   int64_t workspace_bytes_ = 0;
 };
 

@@ -1,8 +1,7 @@
 // Attention of one new token to a cache of keys and values. Each query head's positions are split among blocks; within
-// a block, teams of lanes take keys in turn, each with an online softmax of its own (Milakov and Gimelshein, 2018).
-// What they yield is put together in a fixed order: in a block, then by a second kernel over a head's blocks. Which
-// positions a block has follows from the token's position, which is read on the device, so that the launch can be
-// captured.
+// a block, teams of lanes take keys in turn, each with its own online softmax (Milakov and Gimelshein, 2018). The
+// results are combined in a fixed order: within a block, then by a second kernel over a head's blocks. The positions of
+// a block follow from the token's position, which is read on the device, so that the launch can be captured.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,8 +10,8 @@
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "early_launch.cuh"
-#include "lighthouse/ops/cuda_scratch.h"
-#include "lighthouse/ops/decode_shapes.h"
+#include "lighthouse/kernels/cuda_scratch.h"
+#include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -23,7 +22,7 @@ constexpr int kCombineThreads = 512;
 constexpr int kMaxHeadDim = static_cast<int>(cuda_scratch::kMaxHeadDim);
 constexpr int kMaxSplits = static_cast<int>(cuda_scratch::kMaxDecodeSplits);
 static_assert(kMaxSplits <= kCombineThreads && kMaxHeadDim <= kCombineThreads);
-constexpr int kKeys = 4;  // that a team loads before it waits for the first
+constexpr int kKeys = 4;  // keys that a team loads before it waits for the first
 
 template <typename T>
 struct Operands {
@@ -34,11 +33,11 @@ struct Operands {
   const float *cos, *sin;
   const int32_t* position;
   int heads, kv_heads, head_dim, splits;
-  int window;  // positions that the token sees, its own included; 0: all
+  int window;  // positions that the token sees, including its own; 0: all
   float scale;
 };
 
-/// Element d of a head, rotated, as it is stored.
+/// Element d of a rotated head, rounded as it is stored.
 template <typename T>
 __device__ float rotated(const T* head, const float* cos, const float* sin, int d, int half) {
   const int i = d < half ? d : d - half;
@@ -46,7 +45,7 @@ __device__ float rotated(const T* head, const float* cos, const float* sin, int 
   return to_float(from_float<T>(d < half ? a * cos[i] - b * sin[i] : b * cos[i] + a * sin[i]));
 }
 
-/// The softmax of the keys that a team has seen, and its lanes' share of their values.
+/// The softmax of the keys that a team has processed, and each lane's elements of the weighted values.
 template <int kElements>
 struct Running {
   float largest = -INFINITY, total = 0;
@@ -62,7 +61,7 @@ struct Running {
   }
 };
 
-/// kLanes lanes have a key together; each holds kPacks packs of it, kLanes packs apart.
+/// kLanes lanes share a key; each holds kPacks packs of it, kLanes packs apart.
 template <typename T, int kLanes, int kPacks>
 struct Team {
   static constexpr int kSize = Pack<T>::kSize;
@@ -75,7 +74,7 @@ struct Team {
   float q[kElements];
   Running<kElements> running;
 
-  /// A lane's share of keys and values of a turn.
+  /// A lane's elements of the keys and values of one iteration.
   struct Turn {
     Words<T, kSize> keys[kKeys][kPacks], values[kKeys][kPacks];
   };
@@ -99,7 +98,7 @@ struct Team {
     }
   }
 
-  /// In every lane of the team.
+  /// Returns the sum in every lane of the team.
   __device__ float score(const Words<T, kSize> (&key)[kPacks]) const {
     float sum = 0;
 #pragma unroll
@@ -109,7 +108,7 @@ struct Team {
     return sum;
   }
 
-  /// Keys first, first + kCount, ..., kKeys of them, as far as they lie before `end`.
+  /// Loads kKeys keys: first, first + kCount, ..., those before `end`.
   __device__ void load(Turn& turn, const T* keys, const T* values, int64_t stride, int first, int end) const {
 #pragma unroll
     for (int j = 0; j < kKeys; ++j) load(keys + (first + j * kCount) * stride, turn.keys[j], first + j * kCount < end);
@@ -119,7 +118,7 @@ struct Team {
     }
   }
 
-  /// All lanes of a warp call it.
+  /// All lanes of a warp call this.
   __device__ void absorb(const Turn& turn, int first, int end) {
     float scores[kKeys], largest = -INFINITY;
 #pragma unroll
@@ -139,7 +138,7 @@ struct Team {
     }
   }
 
-  /// A key whose score and value lie in shared memory.
+  /// Adds a key whose score and value are in shared memory.
   __device__ void absorb_one(float its_score, const float* value) {
     running.make_room(its_score);
     const float weight = __expf(its_score - running.largest);
@@ -151,7 +150,8 @@ struct Team {
   }
 };
 
-/// What the new token's own row is for a block: its query, and where the block has its position its key and value.
+/// The new token's row as a block needs it: its query and, in the block that has the token's position, its key and
+/// value.
 struct NewToken {
   float q[kMaxHeadDim], k[kMaxHeadDim], v[kMaxHeadDim];
 };
@@ -164,7 +164,7 @@ __device__ void load_new_token(const Operands<T>& o, NewToken& token, int head, 
   const T* k = o.qkv + (o.heads + group) * o.head_dim;
   const T* v = o.qkv + (o.heads + o.kv_heads + group) * o.head_dim;
   const int64_t row = (int64_t{position} * o.kv_heads + group) * o.head_dim;
-  const bool writes = owned && head % (o.heads / o.kv_heads) == 0;  // the first of the heads that share it
+  const bool writes = owned && head % (o.heads / o.kv_heads) == 0;  // the first head of the group
   for (int d = static_cast<int>(threadIdx.x); d < o.head_dim; d += kThreads) {
     token.q[d] = o.scale * rotated(q, cos, sin, d, half);
     if (!owned) continue;
@@ -177,7 +177,7 @@ __device__ void load_new_token(const Operands<T>& o, NewToken& token, int head, 
   __syncthreads();
 }
 
-/// The teams' results of a block, in their order, as one part.
+/// Combines the results of a block's teams, in their order, into one part.
 template <typename T, int kLanes, int kPacks>
 __device__ void write_part(float* part, const Team<T, kLanes, kPacks>& team, float* shared) {
   using Teams = Team<T, kLanes, kPacks>;
@@ -209,11 +209,11 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   using Teams = Team<T, kLanes, kPacks>;
   __shared__ NewToken token;
   extern __shared__ float shared[];
-  let_next_begin();
+  allow_next_kernel();
   const int head = static_cast<int>(blockIdx.y), split = static_cast<int>(blockIdx.x);
-  // The position and the rows before it are older than the kernels that may still run.
+  // No kernel that may still run writes the position or the rows before it.
   const int position = *o.position;
-  // Whole turns of the block's teams, so that few of them have nothing to do.
+  // A multiple of the block's teams, so that few teams are idle.
   constexpr int kTurn = Teams::kCount * kKeys;
   const int seen_from = o.window > 0 ? max(0, position - o.window + 1) : 0;
   const int turns = ((position - seen_from) / kTurn + 1 + o.splits - 1) / o.splits;
@@ -222,12 +222,12 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   const int group = head / (o.heads / o.kv_heads);
   const int64_t stride = int64_t{o.kv_heads} * o.head_dim;
   const T *keys = o.k_cache + group * o.head_dim, *values = o.v_cache + group * o.head_dim;
-  const int cached = min(end, position);  // the new token's own row comes from shared memory
+  const int cached = min(end, position);  // the new token's row comes from shared memory
 
   Teams team(o.head_dim);
   typename Teams::Turn turn;
   team.load(turn, keys, values, stride, begin + team.number, cached);
-  wait_for_those_before();
+  wait_for_previous_kernels();
   load_new_token(o, token, head, position, owned);
   team.take_query(token.q);
   for (int first = begin + team.number; first - team.number < cached; first += kTurn) {
@@ -247,18 +247,18 @@ __global__ void __launch_bounds__(kThreads) attend_kernel(Operands<T> o) {
   write_part(o.parts + (int64_t{head} * o.splits + split) * (o.head_dim + 2), team, shared);
 }
 
-/// out [H, D] from the parts of each head's positions. Groups of threads, one for each element, take parts in turn.
+/// out [H, D] from the parts of each head. Groups of threads, with a thread for each element, take parts in turn.
 template <typename T>
 __global__ void __launch_bounds__(kCombineThreads)
     combine_kernel(T* out, const float* parts, int splits, int head_dim) {
   __shared__ float weights[kMaxSplits], sums[kCombineThreads], of_warps[kCombineThreads / kWarp];
   __shared__ float largest;
-  let_next_begin();
-  wait_for_those_before();
+  allow_next_kernel();
+  wait_for_previous_kernels();
   const int head = static_cast<int>(blockIdx.x), width = head_dim + 2, thread = static_cast<int>(threadIdx.x);
   const float* mine = parts + int64_t{head} * splits * width;
   const int groups = kCombineThreads / head_dim, group = thread / head_dim, d = thread % head_dim;
-  const bool there = thread < splits;  // there are as many threads as parts, or more
+  const bool there = thread < splits;  // there are at least as many threads as parts
   const float its = there ? mine[thread * width + head_dim] : -INFINITY;
   const float its_total = there ? mine[thread * width + head_dim + 1] : 0.0f;
   const float of_warp = warp_max(its);
@@ -291,7 +291,7 @@ void launch_attend(const Stream& stream, bool early, const Operands<T>& o) {
   launch(native(stream), early, grid, kThreads, shared, attend_kernel<T, kLanes, kPacks>, o);
 }
 
-/// The fewest lanes that hold a key with one pack each, or with two where a warp is not enough.
+/// The fewest lanes that hold a key with one pack each, or with two if a warp is not enough.
 template <typename T>
 void attend(const Stream& stream, bool early, const Operands<T>& o) {
   const int packs = static_cast<int>(ceil_div(o.head_dim, Pack<T>::kSize));
@@ -303,25 +303,21 @@ void attend(const Stream& stream, bool early, const Operands<T>& o) {
 
 }  // namespace
 
-void CudaBackend::cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {
+void CudaBackend::do_cache_rows(const Stream& stream, const Tensor& cache, const Tensor& x) {
   const ProfileRange range("cache_rows");
-  require_cache_rows(cache, x);
   const auto size = static_cast<size_t>(size_of(x.dtype()));
   const size_t width = static_cast<size_t>(x.size(1) * x.size(2)) * size;
   LIGHTHOUSE_CUDA(cudaMemcpy2DAsync(cache.raw(), width, x.raw(), static_cast<size_t>(x.stride(0)) * size, width,
                                     static_cast<size_t>(x.size(0)), cudaMemcpyDeviceToDevice, native(stream)));
 }
 
-void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
-                                   const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv, const Tensor& cos,
-                                   const Tensor& sin, const Tensor& position, int64_t window) {
+void CudaBackend::do_attention_decode(const Stream& stream, const Tensor& out, const Tensor& k_cache,
+                                      const Tensor& v_cache, const Tensor& scratch, const Tensor& qkv,
+                                      const Tensor& cos, const Tensor& sin, const Tensor& position, int64_t window) {
   const ProfileRange range("attention_decode");
-  require_decode(out, k_cache, v_cache, qkv, cos, sin, position);
   const int64_t heads = out.size(0), head_dim = out.size(1);
-  require(window >= 0 && head_dim % 8 == 0 && head_dim <= kMaxHeadDim && heads <= 65535 &&
-              scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads) &&
-              can_pack(head_dim, {&k_cache, &v_cache}) && have_dtype(out.dtype(), k_cache, v_cache, qkv),
-          "attention_decode", {&out, &k_cache, &scratch});
+  require(head_dim % 8 == 0 && head_dim <= kMaxHeadDim && heads <= 65535 && can_pack(head_dim, {&k_cache, &v_cache}),
+          "attention_decode", {&out, &k_cache, &v_cache});
   with_float_type(out, [&](auto element) {
     using T = decltype(element);
     Operands<T> o{data_of<T>(out), data_of<T>(k_cache), data_of<T>(v_cache), data_of<float>(scratch), data_of<T>(qkv)};
@@ -338,10 +334,6 @@ void CudaBackend::attention_decode(const Stream& stream, const Tensor& out, cons
     launch(native(stream), launches_early(), dim3(static_cast<unsigned>(heads)), kCombineThreads, 0, combine_kernel<T>,
            o.out, o.parts, o.splits, o.head_dim);
   });
-}
-
-int64_t CudaBackend::attention_decode_scratch(const Shape& cache, int64_t heads) const {
-  return cuda_scratch::attention_decode(cache, heads);
 }
 
 }  // namespace lighthouse::cuda

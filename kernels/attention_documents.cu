@@ -2,8 +2,8 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
+#include "lighthouse/kernels/cuda_scratch.h"
 #include "lighthouse/ops/check.h"
-#include "lighthouse/ops/cuda_scratch.h"
 #include "scratch_cutter.h"
 
 namespace lighthouse::cuda {
@@ -12,7 +12,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kLists = static_cast<int>(cuda_scratch::kDocumentLists);
 
-/// For each slot, a document or none: its length, and where it begins in tensors of so many elements a token.
+/// For each slot (a document, or empty): its length, and its offset in tensors of `widths` elements a token.
 struct Places {
   int32_t* lengths;         // [slots]
   int64_t* begins[kLists];  // [slots + 1]
@@ -28,7 +28,7 @@ __global__ void places_kernel(Places places, const int32_t* bounds, int64_t slot
   places.lengths[slot] = static_cast<int32_t>((slot + 1 < tokens ? bounds[slot + 1] : tokens) - begin);
 }
 
-/// Whether x [B, N, X, D] is a part of a contiguous [B, N, ...]: a token after another in all the batch.
+/// Whether x [B, N, X, D] is a view of a contiguous [B, N, ...]: tokens are equally far apart in the whole batch.
 bool is_of_fused(const Tensor& x, int64_t position_stride) {
   return x.stride(1) == position_stride && x.stride(0) == x.size(1) * position_stride && x.stride(2) == x.size(3);
 }
@@ -54,7 +54,7 @@ AttentionProblem problem_of(const Tensor& out, const Tensor& q, const Tensor& k,
   return p;
 }
 
-/// Writes the places and says where.
+/// Writes the lengths and offsets to scratch and their addresses to `at`.
 void add_places(AttentionAddresses& at, ScratchCutter& cutter, const Stream& stream, const AttentionProblem& p,
                 const Documents& documents) {
   const int64_t slots = p.batch;
@@ -75,7 +75,7 @@ void add_places(AttentionAddresses& at, ScratchCutter& cutter, const Stream& str
   at.at_lse = places.begins[3];
 }
 
-/// From a part [B, N, X, D] of one fused tensor to one of another; a contiguous tensor is such a part too.
+/// Copies between views [B, N, X, D] of fused tensors; a contiguous tensor is such a view, too.
 void copy_part(const Stream& stream, const Tensor& to, const Tensor& from) {
   const auto size = static_cast<size_t>(size_of(to.dtype()));
   LIGHTHOUSE_CUDA(
@@ -106,8 +106,8 @@ void attention_backward_documents(CudnnAttention& cudnn, const Stream& stream, c
   AttentionAddresses at{q.raw(), k.raw(), v.raw(), out.raw(), lse.data<float>(), dout.raw()};
   ScratchCutter cutter(scratch);
   add_places(at, cutter, stream, problem, mask.documents);
-  // cuDNN's workspace is as wide as the gradients' rows, and those of a fused tensor are too wide. It finds its sums of
-  // dq where q lies, so that this has to be as narrow (seen with cuDNN 9.19: else it writes beyond them).
+  // cuDNN's workspace is as wide as the gradients' rows, which are too wide in a fused tensor. It locates its sums of
+  // dq by the strides of q, so q has to be packed as well (otherwise cuDNN 9.19 writes out of bounds).
   const Tensor packed_q = cutter.take(q.shape(), q.dtype());
   copy_part(stream, packed_q, q);
   const Tensor packed_dq = cutter.take(q.shape(), q.dtype());

@@ -1,4 +1,4 @@
-// Causal attention that stays inside documents, in bfloat16: to cuDNN they are sequences that lie end to end.
+// Causal attention inside documents, in bfloat16: for cuDNN the documents are packed sequences.
 #pragma once
 
 #include "attention_cudnn.h"
@@ -6,14 +6,14 @@
 
 namespace lighthouse::cuda {
 
-/// Of Backend::attention_backward.
+/// The tensors of AttentionOperations::attention_backward.
 struct AttentionGradient {
   const Tensor &dq, &dk, &dv, &dout, &out, &q, &k, &v, &lse;
 };
 
-/// As Backend::attention_forward and attention_backward with `mask`, whose window is 0 or below N. q, k and v are parts
-/// of one contiguous fused tensor, dq, dk and dv of another; lse is [B, N, H] within. Builds a graph for each power of
-/// two that the documents fit into.
+/// As AttentionOperations::attention_forward and attention_backward with `mask`, whose window is 0 or below N. q, k and
+/// v are views of one contiguous fused tensor, dq, dk and dv of another; lse has the layout [B, N, H]. Builds one graph
+/// for each number of documents rounded up to a power of two.
 void attention_forward_documents(CudnnAttention& cudnn, const Stream& stream, const Tensor& out, const Tensor& lse,
                                  const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
                                  const AttentionMask& mask);

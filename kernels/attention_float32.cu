@@ -1,19 +1,19 @@
-// A warp holds a row: of queries in the forward pass and for dq, of keys for dk and dv. It walks the other side 32 rows
-// at a time: a lane for each score, then a lane for every 32nd element of the head.
+// A warp holds one row: of the queries in the forward pass and for dq, of the keys for dk and dv. It iterates over the
+// other side 32 rows at a time: a lane for each score, then a lane for every 32nd element of the head.
 #include <cmath>
 
 #include "attention_float32.h"
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
+#include "lighthouse/kernels/cuda_scratch.h"
 #include "lighthouse/ops/check.h"
-#include "lighthouse/ops/cuda_scratch.h"
 
 namespace lighthouse::cuda {
 namespace {
 
-constexpr int kRows = 4;    // of a block, a warp for each
-constexpr int kBlocks = 4;  // that must fit at a time: registers enough for every head dimension
+constexpr int kRows = 4;    // rows of a block, one warp each
+constexpr int kBlocks = 4;  // blocks that must fit on a multiprocessor: leaves enough registers for all head sizes
 constexpr int64_t kMaxHeadDim = 256;
 
 // [B, N, X, D], strided.
@@ -32,10 +32,10 @@ struct Heads {
 struct Sizes {
   int64_t batches, length;
   int heads, kv_heads, head_dim;
-  unsigned blocks_of_head;  // a head's rows take whole blocks
+  unsigned blocks_of_head;  // a block has rows of one head
   float scale;
   const int32_t* starts;  // [B, N], where each query's document starts; null: all start at 0
-  int64_t window;         // keys that a query sees; 0: all up to its own
+  int64_t window;         // number of keys that a query sees; 0: all up to its own
 
   Sizes(const Tensor& q, const Tensor& k, const AttentionMask& mask)
       : batches(q.size(0)),
@@ -59,7 +59,7 @@ struct Sizes {
   }
 };
 
-// The row that a warp holds: of `heads` heads in all. `there` is false past the last one.
+// The row that a warp holds, of `heads` heads. `there` is false past the last row.
 struct Place {
   int64_t batch, position;
   int head;
@@ -78,7 +78,7 @@ __device__ inline int lane() {
   return static_cast<int>(threadIdx.x);
 }
 
-// A row of a head over the lanes of a warp, kCount elements each; 0 past the end.
+// A row of a head, spread over the lanes of a warp with kCount elements each; 0 past the end.
 template <int kCount>
 struct Row {
   float values[kCount];
@@ -117,7 +117,7 @@ struct Row {
   }
 };
 
-// Lane j gets the product of `row` with row j of `rows`; `count` rows, at most 32.
+// Returns in lane j the product of `row` with row j of `rows`; `count` rows, at most 32.
 template <int kCount>
 __device__ float dots(const Row<kCount>& row, const float* rows, int64_t stride, int count, int head_dim) {
   float mine = 0;
@@ -131,7 +131,7 @@ __device__ float dots(const Row<kCount>& row, const float* rows, int64_t stride,
   return mine;
 }
 
-// sum += the rows, each times the factor of its lane. Summed apart first: long sums lose fewer digits.
+// sum += the rows, each times the factor of its lane. The rows are summed first: long sums lose fewer digits that way.
 template <int kCount>
 __device__ void add_rows(Row<kCount>& sum, float factor, const float* rows, int64_t stride, int count, int head_dim) {
   Row<kCount> part;
@@ -219,13 +219,13 @@ __global__ void __launch_bounds__(kWarp* kRows, kBlocks) dq_kernel(Backward of) 
   dq.store(of.dq.row(place.batch, place.position, place.head), sizes.head_dim);
 }
 
-// What the queries of one head, those that see the key, give to its dk and dv.
+// Adds the contribution of one head's queries that see the key to its dk and dv.
 template <int kCount>
 __device__ void add_queries(const Backward& of, const Place& place, int head, const Row<kCount>& key,
                             const Row<kCount>& value, Row<kCount>& dk, Row<kCount>& dv) {
   const Sizes& sizes = of.sizes;
   for (int64_t first = place.position; first < sizes.length; first += kWarp) {
-    if (sizes.start(place.batch, first) > place.position) return;  // no query from here on sees the key
+    if (sizes.start(place.batch, first) > place.position) return;  // no later query sees the key
     const int count = rows_left(first, sizes.length);
     const int64_t statistic = sizes.statistic(place.batch, head, first) + lane();
     const float lse = lane() < count ? of.lse[statistic] : 0.0f, delta = lane() < count ? of.delta[statistic] : 0.0f;
@@ -270,24 +270,15 @@ void with_elements_of_lane(int64_t head_dim, const Function& function) {
   function(std::integral_constant<int, kMaxHeadDim / kWarp>{});
 }
 
-bool attends(const Tensor& lse, const Tensor& q, const Tensor& k, const Tensor& v) {
-  return has_heads(q) && has_heads(k) && has_heads(v) && k.size(0) == q.size(0) && k.size(1) == q.size(1) &&
-         k.size(2) > 0 && q.size(2) % k.size(2) == 0 && k.size(3) == q.size(3) && have_shape(k.shape(), v) &&
-         have_shape({q.size(0), q.size(2), q.size(1)}, lse) && contiguous(lse) && q.size(3) % 8 == 0 &&
-         q.size(3) <= kMaxHeadDim;
-}
-
-bool are_starts(const Tensor& q, const Tensor& starts) {
-  return !starts.defined() || (have_shape({q.size(0), q.size(1)}, starts) && contiguous(starts));
+void check_head_size(const char* operation, const Tensor& q) {
+  require(q.size(3) % 8 == 0 && q.size(3) <= kMaxHeadDim, operation, {&q});
 }
 
 }  // namespace
 
 void attention_forward_float32(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& q,
                                const Tensor& k, const Tensor& v, const AttentionMask& mask) {
-  require(attends(lse, q, k, v) && are_starts(q, mask.documents.starts) && mask.window >= 0 && has_heads(out) &&
-              have_shape(q.shape(), out),
-          "attention_forward", {&out, &lse, &q, &k, &v});
+  check_head_size("attention_forward", q);
   if (q.numel() == 0) return;
   const Sizes sizes(q, k, mask);
   with_elements_of_lane(q.size(3), [&](auto count) {
@@ -300,11 +291,9 @@ void attention_forward_float32(const Stream& stream, const Tensor& out, const Te
 void attention_backward_float32(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
                                 const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
                                 const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
-  require(attends(lse, q, k, v) && are_starts(q, mask.documents.starts) && mask.window >= 0 && has_heads(dq) &&
-              has_heads(dk) && has_heads(dv) && has_heads(dout) && has_heads(out) &&
-              have_shape(q.shape(), dq, dout, out) && have_shape(k.shape(), dk, dv) &&
-              scratch.bytes() >= cuda_scratch::attention_backward(DType::kFloat32, q.shape(), k.size(2), false, 0),
-          "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
+  check_head_size("attention_backward", q);
+  require(scratch.bytes() >= cuda_scratch::attention_backward(DType::kFloat32, q.shape(), k.size(2), false, 0),
+          "attention_backward", {&scratch, &q});
   if (q.numel() == 0) return;
   auto* delta = data_of<float>(scratch);
   const Sizes sizes(q, k, mask);

@@ -1,5 +1,5 @@
-// Causal attention in float32, plainly: what the fast kernels are compared with, and what float32 runs use. Arguments
-// are as those of Backend::attention_forward and attention_backward; head dimensions are multiples of 8 up to 256.
+// Causal attention in float32 by plain kernels, for float32 runs and to compare fast kernels with. Arguments are those
+// of AttentionOperations::attention_forward and attention_backward; head dimensions are multiples of 8 up to 256.
 #pragma once
 
 #include <cstdint>

@@ -1,19 +1,18 @@
-// Cross-entropy: a block for a row. The first pass finds the largest logit and the sum of exponentials, the second
-// writes the gradient. In between the row stays in shared memory as far as it fits; the rest comes from the L2 cache.
+// Cross entropy: a thread block for each row. The first pass finds the largest logit and the sum of exponentials, the
+// second writes the gradient. Shared memory keeps as much of the row as fits; the rest is read from the L2 cache.
 #include <algorithm>
 #include <cmath>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
 
 constexpr int kMaxBlock = 1024;
-constexpr int kBatch = 4;  // packs that a thread has on their way at once
+constexpr int kBatch = 4;  // packs that a thread loads at once
 constexpr float kLog2E = 1.4426950408889634f;
 // Below any logit that matters, and finite in units of ln 2, so that differences of peaks are never NaN.
 constexpr float kNoPeak = -1e38f;
@@ -21,11 +20,11 @@ constexpr float kNoPeak = -1e38f;
 template <typename T>
 struct Operands {
   float* losses;
-  T* logits;  // becomes the gradient, if one is wanted
+  T* logits;  // overwritten with the gradient in the backward pass
   const int32_t* targets;
   int width, vocab_size;
   float scale;
-  int kept;  // packs of a thread that stay in shared memory, the first ones
+  int kept;  // number of a thread's first packs that stay in shared memory
 };
 
 // 2^x with a relative error below 2^-22; results below 2^-126 are 0. NaN stays NaN.
@@ -40,7 +39,7 @@ struct RowSum {
   float peak = kNoPeak;
   float total = 0;  // of e^(logit - peak)
 
-  // Roundings are spelled out: the same in every kernel, whatever the compiler would fuse.
+  // Explicit roundings: the compiler fuses nothing, and every kernel gets the same bits.
   static __device__ float shift_of(float peak) { return __fmul_rn(peak, kLog2E); }
   __device__ void rebase(float new_peak) {
     total = __fmul_rn(total, exp2_fast(__fsub_rn(shift_of(peak), shift_of(new_peak))));
@@ -54,7 +53,7 @@ struct RowSum {
   }
 };
 
-// The logits of a pack; -inf, of which nothing comes, for the columns that take no part.
+// The logits of a pack; -inf in the padding columns, which contributes nothing.
 template <typename T, int kSize>
 __device__ Words<T, kSize> load_logits(const T* row, int column, int vocab_size) {
   if (column + kSize <= vocab_size) return load_words<T, kSize>(row + column);
@@ -66,7 +65,7 @@ __device__ Words<T, kSize> load_logits(const T* row, int column, int vocab_size)
   return pack;
 }
 
-// fmaxf passes over a NaN, but the NaN is in the total.
+// fmaxf ignores a NaN, but the total becomes NaN.
 template <typename T, int kSize>
 __device__ void absorb(RowSum& sum, const Words<T, kSize> (&packs)[kBatch]) {
   float peak = sum.peak;
@@ -99,7 +98,7 @@ __device__ inline void reduce(RowSum& sum) {
   sum.total = block_sum(sum.total, of_warps);
 }
 
-// A thread's packs of a row lie a block apart.
+// A thread's packs of a row are a block apart.
 template <int kSize>
 __device__ int column_of(int pack) {
   return static_cast<int>(pack * blockDim.x + threadIdx.x) * kSize;
@@ -140,7 +139,7 @@ __device__ void write_gradient(const Operands<T>& operands, T* row, int column, 
   for (int i = 0; i < kSize; ++i) {
     float gradient = exp2_fast(fmaf(pack.at(i), kLog2E, -shift)) * factor;
     if (column + i == target) gradient -= operands.scale;
-    if (column + i >= operands.vocab_size) gradient = 0;  // even where `factor` is NaN
+    if (column + i >= operands.vocab_size) gradient = 0;  // even if `factor` is NaN
     values[i] = gradient;
   }
   pack.set(values);
@@ -156,7 +155,7 @@ __device__ void clear_row(const Operands<T>& operands, T* row, int packs) {
   }
 }
 
-// Writes over each thread's own packs, the last read first: those the caches still have.
+// Each thread overwrites its own packs, the last read first: they are still in the caches.
 template <typename T, int kSize>
 __device__ void gradient_of_row(const Operands<T>& operands, T* row, int packs, const Words<T, kSize>* kept, int target,
                                 const RowSum& sum) {
@@ -187,14 +186,14 @@ __global__ void __launch_bounds__(kMaxBlock) cross_entropy_kernel(Operands<T> op
     if constexpr (kBackward) clear_row<T, kSize>(operands, row, packs);
     return;
   }
-  // Read before any thread writes the gradient over it: before the barriers of sum_row.
+  // Read before any thread overwrites it with the gradient: before the barriers of sum_row.
   const float of_target = target < operands.vocab_size ? to_float(row[target]) : NAN;
   const RowSum sum = sum_row<T, kSize>(operands, row, packs, kept);
   if (threadIdx.x == 0) operands.losses[blockIdx.x] = sum.loss(of_target);
   if constexpr (kBackward) gradient_of_row<T, kSize>(operands, row, packs, kept, target, sum);
 }
 
-// Threads of a row: enough that each has a batch, all if there is more.
+// Threads of a row: as many as have a batch each, up to the largest block.
 int block_of(int64_t packs) {
   return static_cast<int>(std::clamp<int64_t>(ceil_div(ceil_div(packs, kBatch), kWarp) * kWarp, kWarp, kMaxBlock));
 }
@@ -205,7 +204,7 @@ void launch(const Stream& stream, Operands<T> operands, int64_t rows, size_t sha
   const int64_t packs = operands.width / kSize;
   const int block = block_of(packs);
   const int64_t of_block = block * int64_t{sizeof(Words<T, kSize>)};
-  constexpr int64_t kStatic = 1024;  // bytes of shared memory that are spoken for
+  constexpr int64_t kStatic = 1024;  // bytes of shared memory that the kernel declares statically
   if (kBackward && kSize > 1) {
     const int64_t room = (static_cast<int64_t>(shared_memory) - kStatic) / of_block;
     operands.kept = static_cast<int>(std::clamp<int64_t>(room, 0, ceil_div(packs, block)));
@@ -217,11 +216,8 @@ void launch(const Stream& stream, Operands<T> operands, int64_t rows, size_t sha
 }
 
 template <bool kBackward>
-void run(const Stream& stream, const char* operation, const Tensor& losses, const Tensor& logits, const Tensor& targets,
-         int64_t vocab_size, double scale, size_t shared_memory) {
-  require(logits.rank() == 2 && losses.numel() == logits.size(0) && targets.numel() == logits.size(0) &&
-              vocab_size > 0 && vocab_size <= logits.size(1) && contiguous(losses, logits, targets),
-          operation, {&losses, &logits, &targets});
+void launch_rows(const Stream& stream, const Tensor& losses, const Tensor& logits, const Tensor& targets,
+                 int64_t vocab_size, double scale, size_t shared_memory) {
   if (logits.size(0) == 0) return;
   with_float_pack(logits, can_pack(logits.size(1), {&logits}), [&](auto element, auto size) {
     using T = decltype(element);
@@ -238,17 +234,16 @@ void run(const Stream& stream, const char* operation, const Tensor& losses, cons
 
 }  // namespace
 
-void CudaBackend::cross_entropy_forward(const Stream& stream, const Tensor& losses, const Tensor& logits,
-                                        const Tensor& targets, int64_t vocab_size) {
+void CudaBackend::do_cross_entropy_forward(const Stream& stream, const Tensor& losses, const Tensor& logits,
+                                           const Tensor& targets, int64_t vocab_size) {
   const ProfileRange range("cross_entropy_forward");
-  run<false>(stream, "cross_entropy_forward", losses, logits, targets, vocab_size, 0, 0);
+  launch_rows<false>(stream, losses, logits, targets, vocab_size, 0, 0);
 }
 
-void CudaBackend::cross_entropy_forward_backward(const Stream& stream, const Tensor& losses, const Tensor& logits,
-                                                 const Tensor& targets, int64_t vocab_size, double scale) {
+void CudaBackend::do_cross_entropy_forward_backward(const Stream& stream, const Tensor& losses, const Tensor& logits,
+                                                    const Tensor& targets, int64_t vocab_size, double scale) {
   const ProfileRange range("cross_entropy_forward_backward");
-  run<true>(stream, "cross_entropy_forward_backward", losses, logits, targets, vocab_size, scale,
-            properties_.sharedMemPerBlockOptin);
+  launch_rows<true>(stream, losses, logits, targets, vocab_size, scale, properties_.sharedMemPerBlockOptin);
 }
 
 }  // namespace lighthouse::cuda

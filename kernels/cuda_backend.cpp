@@ -12,6 +12,7 @@
 #include "cuda_check.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/ops/gpu_sheets.h"
 #include "linear.h"
 
@@ -33,13 +34,13 @@ cudaDeviceProp properties_of(int device) {
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status != cudaSuccess || count == 0) {
     throw InputError(
-        fmt::format("run.device is cuda and there is no GPU that this process can use ({}); use --set run.device=cpu, "
-                    "or see whether nvidia-smi lists one and whether its driver knows CUDA {}.{}",
+        fmt::format("run.device is cuda, but this process can use no GPU ({}); use --set run.device=cpu, or check "
+                    "that nvidia-smi lists a GPU and that its driver supports CUDA {}.{}",
                     status == cudaSuccess ? "none is listed" : cudaGetErrorString(status), CUDART_VERSION / 1000,
                     CUDART_VERSION % 1000 / 10));
   }
   if (device < 0 || device >= count) {
-    throw InputError(fmt::format("GPU {} was asked for and there are {}, numbered from 0", device, count));
+    throw InputError(fmt::format("GPU {} does not exist: there are {}, numbered from 0", device, count));
   }
   cudaDeviceProp properties{};
   LIGHTHOUSE_CUDA(cudaGetDeviceProperties(&properties, device));
@@ -81,7 +82,8 @@ struct DestroyGraph {
 
 }  // namespace
 
-CudaBackend::CudaBackend(const CudaOptions& options) : options_(options), properties_(properties_of(options.device)) {
+CudaBackend::CudaBackend(const CudaOptions& options)
+    : CudaBackendBase(options), properties_(properties_of(options.device)) {
   if (options.dtype != DType::kBFloat16 && options.dtype != DType::kFloat32) {
     throw std::logic_error("the CUDA backend computes in bfloat16 or float32");
   }
@@ -113,11 +115,12 @@ Hardware CudaBackend::hardware() const {
   use_device();
   size_t free = 0, total = 0;
   LIGHTHOUSE_CUDA(cudaMemGetInfo(&free, &total));
-  const double transfers = 2e3 * attribute(cudaDevAttrMemoryClockRate, options_.device);  // per second and pin
+  const double transfers =
+      2e3 * attribute(cudaDevAttrMemoryClockRate, options_.device);  // per second and pin of the bus
   const GpuTraits gpu{properties_.name, properties_.major, properties_.minor, properties_.multiProcessorCount,
                       1e3 * attribute(cudaDevAttrClockRate, options_.device)};
-  // What the libraries load later is left to them.
-  constexpr int64_t kForLibraries = int64_t{1} << 30;
+  // Left free for what the libraries load later.
+  constexpr int64_t kForLibraries = kGibibyte;
   return {properties_.name, std::max<int64_t>(0, static_cast<int64_t>(free) - kForLibraries),
           peak_flops(gpu, options_.dtype), transfers * attribute(cudaDevAttrGlobalMemoryBusWidth, options_.device) / 8};
 }
@@ -136,11 +139,11 @@ Memory CudaBackend::allocate(int64_t bytes) {
   void* address = nullptr;
   const cudaError_t status = cudaMalloc(&address, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();  // it is told below, and not again by the next check
-    throw InputError(fmt::format(
-        "{} has {} free and {} are needed; a smaller batch.micro_batch_size, batch.sequence_length or more of "
-        "memory.recompute needs less (see `lighthouse plan`)",
-        properties_.name, format_bytes(hardware().memory_bytes), format_bytes(bytes)));
+    cudaGetLastError();  // clears the error, which is reported below
+    throw InputError(
+        fmt::format("{} has {} free, and {} are needed; reduce batch.micro_batch_size or batch.sequence_length, or set "
+                    "memory.recompute to more (see `lighthouse plan`)",
+                    properties_.name, format_bytes(hardware().memory_bytes), format_bytes(bytes)));
   }
   check(status, "cudaMalloc");
   Memory memory(static_cast<std::byte*>(address), bytes, device(), [device = options_.device](std::byte* begin) {
@@ -148,7 +151,7 @@ Memory CudaBackend::allocate(int64_t bytes) {
     cudaFree(begin);
   });
   LIGHTHOUSE_CUDA(cudaMemset(address, 0, static_cast<size_t>(bytes)));
-  LIGHTHOUSE_CUDA(cudaDeviceSynchronize());  // our streams do not wait for the default one
+  LIGHTHOUSE_CUDA(cudaDeviceSynchronize());  // the backend's streams do not wait for the default stream
   return memory;
 }
 
@@ -158,7 +161,7 @@ Memory CudaBackend::allocate_host(int64_t bytes) {
   const cudaError_t status = cudaMallocHost(&address, static_cast<size_t>(bytes));
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();
-    throw InputError(fmt::format("the system has no {} of pinned host memory to give", format_bytes(bytes)));
+    throw InputError(fmt::format("the system cannot allocate {} of pinned host memory", format_bytes(bytes)));
   }
   check(status, "cudaMallocHost");
   std::memset(address, 0, static_cast<size_t>(bytes));
@@ -199,9 +202,9 @@ void CudaBackend::wait(const Stream& stream) {
   LIGHTHOUSE_CUDA(cudaStreamSynchronize(native(stream)));
 }
 
-std::unique_ptr<Graph> CudaBackend::capture(const Stream& stream, const std::function<void()>& work) {
+std::unique_ptr<Graph> CudaBackend::do_capture(const Stream& stream, const std::function<void()>& work) {
   use_device();
-  // Of this thread alone: a checkpoint may be on its way to the disk in another.
+  // Captures this thread alone: another thread may copy a checkpoint.
   LIGHTHOUSE_CUDA(cudaStreamBeginCapture(native(stream), cudaStreamCaptureModeThreadLocal));
   cudaGraph_t graph = nullptr;
   try {

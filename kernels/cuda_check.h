@@ -1,4 +1,4 @@
-// Errors of the CUDA runtime and its libraries become exceptions.
+// Turns errors of the CUDA runtime into exceptions.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -7,8 +7,7 @@
 
 namespace lighthouse::cuda {
 
-/// Throws RunError with the error's name, its text and the call, unless it is
-/// cudaSuccess.
+/// Throws RunError with the error's name, its text and the call, unless `status` is cudaSuccess.
 void check(cudaError_t status, std::string_view call);
 
 }  // namespace lighthouse::cuda

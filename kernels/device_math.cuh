@@ -1,4 +1,4 @@
-// What the kernels share: 16-byte accesses, conversions to float32, sums over a warp or a block.
+// Shared by all kernels: 16-byte accesses, conversions to float32, sums over a warp or a block.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -23,7 +23,7 @@ struct alignas(kCount * sizeof(T)) Pack {
   T values[kSize];
 };
 
-/// 16 or 8 bytes of device memory in one access. Of a struct of elements the compiler would at times make one for each.
+/// Loads 16 or 8 bytes in one access. For a struct of elements the compiler sometimes emits one access for each.
 template <typename Value>
 __device__ inline Value load_whole(const void* from) {
   if constexpr (sizeof(Value) == sizeof(uint4)) {
@@ -51,7 +51,7 @@ __device__ inline Pack<T, kCount> load_pack(const T* from) {
   return load_whole<Pack<T, kCount>>(from);
 }
 
-/// To device memory.
+/// Stores to device memory.
 template <typename T, int kCount>
 __device__ inline void store_pack(T* to, const Pack<T, kCount>& pack) {
   store_whole(to, pack);
@@ -75,13 +75,13 @@ __device__ inline bfloat16 from_float<bfloat16>(float x) {
   return __float2bfloat16_rn(x);
 }
 
-/// Its sum's rounding is spelled out, so that all who make a SwiGLU get the same bits.
+/// The sum is rounded explicitly, so that every kernel that computes a SwiGLU gets the same bits.
 __device__ inline float sigmoid(float x) {
   return __fdividef(1.0f, __fadd_rn(1.0f, expf(-x)));
 }
 
-/// A pack that waits in registers: whole words, because the compiler gives each half of a word that it sees a register
-/// of its own, and would wait for a load under a condition to take it apart.
+/// A pack that stays in registers, as whole words: the compiler would put each half of a word into its own register,
+/// and would wait for a conditional load in order to split it.
 template <typename T, int kSize>
 struct alignas(kSize * sizeof(T)) Words {
   static constexpr int kWords = kSize * sizeof(T) / sizeof(uint32_t);
@@ -109,7 +109,7 @@ struct alignas(kSize * sizeof(T)) Words {
       }
     }
   }
-  /// From here on the compiler may not hold the elements in float32 beside the words.
+  /// Keeps the compiler from holding the elements in float32 beside the words from here on.
   __device__ void forget_conversions() {
 #pragma unroll
     for (uint32_t& word : words) asm volatile("" : "+r"(word));
@@ -147,18 +147,32 @@ __device__ inline float warp_max(float x) {
   return x;
 }
 
-/// The sum over the block's threads, in a fixed order, in every thread. `shared` has a place for each warp. All threads
-/// call it; blockDim.x is a multiple of 32.
+/// Adds the sums of blockDim.x / 32 warps, whose places in `shared` begin at `first`, in a fixed order. All threads of
+/// the block call this.
 template <typename T>
-__device__ inline T block_sum(T x, T* shared) {
-  x = warp_sum(x);
+__device__ inline T sum_of_warps(T warp, T* shared, int first) {
   const int warps = static_cast<int>(blockDim.x) / kWarp;
-  __syncthreads();  // `shared` may still be read from a call before
-  if (threadIdx.x % kWarp == 0) shared[threadIdx.x / kWarp] = x;
+  __syncthreads();  // a previous call's `shared` may still be read
+  if (threadIdx.x % kWarp == 0) shared[first + threadIdx.x / kWarp] = warp;
   __syncthreads();
   T sum = T(0);
-  for (int warp = 0; warp < warps; ++warp) sum += shared[warp];
+  for (int i = 0; i < warps; ++i) sum += shared[first + i];
   return sum;
+}
+
+/// The sum over the threads of a one-dimensional block, in a fixed order, in every thread. `shared` has a place for
+/// each warp. All threads call this; blockDim.x is a multiple of 32.
+template <typename T>
+__device__ inline T block_sum(T x, T* shared) {
+  return sum_of_warps(warp_sum(x), shared, 0);
+}
+
+/// The same over a team: the threads of a block with the same threadIdx.y.
+template <typename T>
+__device__ inline T team_sum(T x, T* shared) {
+  x = warp_sum(x);
+  if (blockDim.x == kWarp) return x;
+  return sum_of_warps(x, shared, static_cast<int>(threadIdx.y * blockDim.x) / kWarp);
 }
 
 /// The element type of a tensor, in C++: calls function(T{}) with T float or bfloat16. Throws std::logic_error for
@@ -173,8 +187,8 @@ void with_float_type(const Tensor& tensor, const Function& function) {
   }
 }
 
-/// Whether rows of `width` elements can be walked in 16-byte packs in each of the tensors, or anything of a multiple of
-/// `width` elements, such as their strides.
+/// Whether rows of `width` elements (or of a multiple, such as strides) can be accessed in 16-byte packs in each of the
+/// tensors.
 inline bool can_pack(int64_t width, std::initializer_list<const Tensor*> tensors) {
   for (const Tensor* tensor : tensors) {
     const bool aligned = reinterpret_cast<uintptr_t>(tensor->raw()) % 16 == 0;
@@ -183,7 +197,7 @@ inline bool can_pack(int64_t width, std::initializer_list<const Tensor*> tensors
   return true;
 }
 
-/// Whether the rows of a strided [B, N, X, D] begin where packs do.
+/// Whether all rows of a strided [B, N, X, D] are aligned to packs.
 inline bool strides_pack(const Tensor& x) {
   const int64_t size = 16 / size_of(x.dtype());
   return x.stride(0) % size == 0 && x.stride(1) % size == 0 && x.stride(2) % size == 0;

@@ -1,9 +1,8 @@
-// Where documents lie in a batch: each begins with a sequence or after an end of text.
+// Finds the documents of a batch: each begins with a sequence or after an end of text.
 #include <cub/block/block_scan.cuh>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
-#include "lighthouse/ops/document_shapes.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -11,10 +10,10 @@ namespace {
 
 constexpr int kBlock = 1024;
 
-/// Of the tokens up to one of them.
+/// The documents up to a token.
 struct Found {
-  int count;  // documents that begin there
-  int last;   // where the last of them begins, counted through the batch
+  int count;  // number of documents
+  int last;   // first token of the last document, counted through the batch
 };
 
 struct Later {
@@ -23,12 +22,12 @@ struct Later {
   }
 };
 
-// One block walks the batch, kBlock tokens at a time.
+// One block processes the batch, kBlock tokens at a time.
 __global__ void __launch_bounds__(kBlock) find_kernel(int32_t* starts, int32_t* bounds, const int32_t* tokens,
                                                       int64_t total, int64_t length, int32_t end_of_text) {
   using Scan = cub::BlockScan<Found, kBlock>;
   __shared__ typename Scan::TempStorage storage;
-  Found before{0, 0};  // of all tokens walked
+  Found before{0, 0};  // of all tokens processed so far
   for (int64_t first = 0; first < total; first += kBlock) {
     const int64_t token = first + threadIdx.x;
     const bool begins = token < total && (token % length == 0 || tokens[token - 1] == end_of_text);
@@ -38,13 +37,13 @@ __global__ void __launch_bounds__(kBlock) find_kernel(int32_t* starts, int32_t* 
     if (begins) bounds[found.count - 1] = static_cast<int>(token);
     if (token < total) starts[token] = found.last - static_cast<int>(token / length * length);
     before = Later{}(before, all);
-    __syncthreads();  // before the storage is used again
+    __syncthreads();  // the storage is reused
   }
   for (int64_t i = before.count + threadIdx.x; i <= total; i += kBlock) bounds[i] = static_cast<int>(total);
   if (threadIdx.x == 0) bounds[total + 1] = before.count;
 }
 
-/// What a kernel just left in device memory. Waits for it.
+/// Waits for the stream and reads the count from device memory.
 int32_t read_back(const Stream& stream, const int32_t* from) {
   int32_t value = 0;
   LIGHTHOUSE_CUDA(cudaMemcpyAsync(&value, from, sizeof value, cudaMemcpyDeviceToHost, native(stream)));
@@ -54,10 +53,9 @@ int32_t read_back(const Stream& stream, const int32_t* from) {
 
 }  // namespace
 
-int64_t CudaBackend::find_documents(const Stream& stream, const Documents& documents, const Tensor& tokens,
-                                    int32_t end_of_text) {
+int64_t CudaBackend::do_find_documents(const Stream& stream, const Documents& documents, const Tensor& tokens,
+                                       int32_t end_of_text) {
   const ProfileRange range("find_documents");
-  require_documents(documents, tokens);
   if (tokens.numel() == 0) return 0;
   int32_t* const bounds = documents.bounds.data<int32_t>();
   find_kernel<<<1, kBlock, 0, native(stream)>>>(documents.starts.data<int32_t>(), bounds, tokens.data<int32_t>(),

@@ -1,6 +1,5 @@
-// Kernels that are launched while the one before them still runs, so that small ones do not wait for each other's
-// launch: what one token's generation is made of. On compute capability 9.0 and newer; before, they are ordinary
-// launches.
+// Programmatic dependent launch: a kernel is launched while the kernel before it still runs, which hides the launches
+// of the small kernels that generate a token. Compute capability 9.0 and newer; ordinary launches on older GPUs.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -11,27 +10,27 @@
 
 namespace lighthouse::cuda {
 
-/// In a kernel launched early, before it reads or writes anything that a kernel just before it writes or reads (what is
-/// older has ended): waits until all that was given to the stream before it has run and can be seen.
-__device__ inline void wait_for_those_before() {
+/// Waits until everything enqueued on the stream before this kernel has run and its writes are visible. A kernel that
+/// is launched early calls this before it touches anything that the kernel before it reads or writes.
+__device__ inline void wait_for_previous_kernels() {
 #if __CUDA_ARCH__ >= 900
   cudaGridDependencySynchronize();
 #endif
 }
 
-/// In any kernel: once all of its blocks are here, the next one may be launched if it is launched early.
-__device__ inline void let_next_begin() {
+/// Allows the next kernel, if it is launched early, to start once all blocks of this one have called this.
+__device__ inline void allow_next_kernel() {
 #if __CUDA_ARCH__ >= 900
   cudaTriggerProgrammaticLaunchCompletion();
 #endif
 }
 
-/// Into the second-level cache, where all kernels see the same: may come before wait_for_those_before().
+/// Prefetches into the L2 cache, which is coherent: may be called before wait_for_previous_kernels().
 __device__ inline void prefetch(const void* address) {
   asm volatile("prefetch.global.L2 [%0];" ::"l"(address));
 }
 
-/// Whether the kernel was compiled for a GPU on which it waits; one made for an older GPU does not, wherever it runs.
+/// Whether the kernel was compiled for a GPU on which it waits. Code for older GPUs does not wait, wherever it runs.
 template <typename Kernel>
 bool waits(Kernel kernel) {
   cudaFuncAttributes attributes{};
@@ -39,7 +38,7 @@ bool waits(Kernel kernel) {
   return attributes.ptxVersion >= 90;
 }
 
-/// Launches `kernel`, early if `early`: it has to call wait_for_those_before().
+/// Launches `kernel`, early if `early`; the kernel must call wait_for_previous_kernels().
 template <typename... Parameters, typename... Arguments>
 void launch(cudaStream_t stream, bool early, dim3 grid, unsigned threads, size_t shared, void (*kernel)(Parameters...),
             Arguments&&... arguments) {

@@ -1,6 +1,6 @@
-// Embedding. Its backward adds in a fixed order: positions are sorted by token and cut into chunks. The runs of equal
-// tokens that lie within a chunk go into dweight; those that cross into other chunks leave partial sums, which a second
-// kernel adds. However often a token occurs, no thread adds more than a chunk's worth of rows.
+// Embedding. The backward pass adds in a fixed order: positions are sorted by token and split into chunks. Runs of
+// equal tokens within a chunk are added to dweight; runs that cross into other chunks leave partial sums, which a
+// second kernel adds. However often a token occurs, no thread adds more than one chunk of rows.
 #include <algorithm>
 #include <cstddef>
 #include <cub/device/device_radix_sort.cuh>
@@ -35,8 +35,8 @@ __global__ void __launch_bounds__(kGatherBlock)
 // ---- Backward ----
 
 constexpr int kChunk = cuda_scratch::kEmbeddingChunk;  // sorted positions
-constexpr int kBatch = 8;                              // rows that a thread has on their way at once
-constexpr int kAddBlock = 128;                         // threads, of one chunk and as many packs of columns
+constexpr int kBatch = 8;                              // rows that a thread loads at once
+constexpr int kAddBlock = 128;                         // threads, one for each pack of columns of a chunk
 static_assert(kChunk % kBatch == 0);
 
 struct Sorted {
@@ -44,7 +44,7 @@ struct Sorted {
   int count, chunks;
 };
 
-// The sums of the runs that cross a chunk's borders: [chunks, 2, C].
+// The sums of the runs that cross the borders of a chunk: [chunks, 2, C].
 enum PartialKind : int { kFromBefore, kIntoNext, kPartialKinds };
 static_assert(kPartialKinds == cuda_scratch::kEmbeddingPartialKinds);
 
@@ -53,7 +53,7 @@ __global__ void count_up_kernel(int32_t* out, int count) {
   if (i < count) out[i] = i;
 }
 
-// The tokens and positions of a chunk, with a token on either side: -1 where there is none.
+// The tokens and positions of a chunk, with the neighbouring token on either side, or -1.
 struct Chunk {
   int32_t tokens[kChunk + 2];
   int32_t positions[kChunk];
@@ -125,9 +125,9 @@ __global__ void __launch_bounds__(kAddBlock)
 }
 
 constexpr int kJoinSize = 4;    // columns of a thread
-constexpr int kJoinSlices = 8;  // threads that share the partial sums of a run
+constexpr int kJoinSlices = 8;  // threads that split the partial sums of a run
 
-// The chunks after `chunk` that begin with `token`: those its run goes on into.
+// The number of chunks after `chunk` that begin with `token`, into which its run continues.
 __device__ inline int chunks_reached(const Sorted& sorted, int chunk, int32_t token) {
   int low = chunk + 1, high = sorted.chunks;  // the first chunk that begins with a larger token is in [low, high]
   while (low < high) {
@@ -141,7 +141,7 @@ __device__ inline int chunks_reached(const Sorted& sorted, int chunk, int32_t to
   return low - chunk - 1;
 }
 
-// A block adds up the run that begins in a chunk and goes on into the next ones, if there is one.
+// A block sums the run that begins in a chunk and continues into the next ones, if there is one.
 template <int kSize>
 __global__ void __launch_bounds__(kWarp* kJoinSlices)
     join_chunks_kernel(float* dweight, const float* partial, Sorted sorted, int slices, int64_t columns) {
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kWarp* kJoinSlices)
   store_run(dweight + token * columns + column, sum, true);
 }
 
-// Where things are in the scratch, of cuda_scratch::embedding_backward() bytes.
+// The layout of the scratch of cuda_scratch::embedding_backward() bytes.
 struct Scratch {
   int32_t *positions, *sorted_tokens, *sorted_positions;
   float* partial;
@@ -242,19 +242,11 @@ void add_sorted(const Stream& stream, float* dweight, float* partial, const T* d
   LIGHTHOUSE_LAUNCHED("embedding_backward, runs across chunks");
 }
 
-void check_shapes(const char* operation, const Tensor& weight, const Tensor& out, const Tensor& tokens) {
-  require(out.rank() == 2 && weight.rank() == 2 && weight.size(1) == out.size(1) && tokens.numel() == out.size(0) &&
-              contiguous(weight, out, tokens),
-          operation, {&weight, &out, &tokens});
-}
-
 }  // namespace
 
-void CudaBackend::embedding_forward(const Stream& stream, const Tensor& out, const Tensor& weight,
-                                    const Tensor& tokens) {
+void CudaBackend::do_embedding_forward(const Stream& stream, const Tensor& out, const Tensor& weight,
+                                       const Tensor& tokens) {
   const ProfileRange range("embedding_forward");
-  check_shapes("embedding_forward", weight, out, tokens);
-  require(have_dtype(out.dtype(), weight), "embedding_forward", {&weight, &out, &tokens});
   const int64_t rows = out.size(0), columns = out.size(1);
   if (out.numel() == 0) return;
   with_float_pack(out, can_pack(columns, {&out, &weight}), [&](auto element, auto size) {
@@ -269,13 +261,11 @@ void CudaBackend::embedding_forward(const Stream& stream, const Tensor& out, con
   });
 }
 
-void CudaBackend::embedding_backward(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
-                                     const Tensor& dout, const Tensor& tokens) {
+void CudaBackend::do_embedding_backward(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
+                                        const Tensor& dout, const Tensor& tokens) {
   const ProfileRange range("embedding_backward");
-  check_shapes("embedding_backward", dweight, dout, tokens);
   const int64_t rows = dout.size(0), columns = dout.size(1);
-  require(scratch.bytes() >= embedding_backward_scratch(rows, columns) && rows <= std::numeric_limits<int>::max(),
-          "embedding_backward", {&dweight, &scratch, &dout, &tokens});
+  require(rows <= std::numeric_limits<int>::max(), "embedding_backward", {&dout});
   if (dout.numel() == 0) return;
   const Scratch pieces(scratch.raw(), rows, columns);
   const Sorted sorted = sort(native(stream), pieces, tokens.data<int32_t>(), static_cast<int>(rows), dweight.size(0));
@@ -284,10 +274,6 @@ void CudaBackend::embedding_backward(const Stream& stream, const Tensor& dweight
     add_sorted<T, decltype(size)::value>(stream, dweight.data<float>(), pieces.partial, data_of<T>(dout), sorted,
                                          columns);
   });
-}
-
-int64_t CudaBackend::embedding_backward_scratch(int64_t tokens, int64_t hidden_size) const {
-  return cuda_scratch::embedding_backward(tokens, hidden_size);
 }
 
 }  // namespace lighthouse::cuda

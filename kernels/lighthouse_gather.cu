@@ -1,10 +1,10 @@
-// Between the sequence and the gathered rows. Two kernels: one collects rows from tokens (gather; scatter's backward),
-// one spreads rows over tokens (scatter; gather's backward). Both read and write every token once, in whatever order
-// the entries were gathered, without atomics.
+// Gather and scatter between the sequence and the gathered rows. Two kernels: one gathers rows from tokens (gather, and
+// the backward of scatter), one scatters rows to tokens (scatter, and the backward of gather). Both read and write
+// every token once, whatever the order of the gathered entries, without atomics.
 //
-// A gathered row of entry (l, i) is made of the tokens under it; its output goes to the same tokens, but one entry of
-// its level later, less one token. In places j' = j + 1 that is: to the places under entry (l, i + 1). So with `shift`
-// 0 for gathering and 1 for scattering, place j' = j + shift lies under entry (l, j' / p^l - shift) for both.
+// The gathered row of entry (l, i) is the mean of the tokens under it; its output goes to the same tokens, moved by one
+// entry of its level less one token. In places j' = j + 1 these are the places under entry (l, i + 1). So with `shift`
+// 0 for gathering and 1 for scattering, place j' = j + shift is under entry (l, j' / p^l - shift) in both cases.
 #include <algorithm>
 #include <cstdint>
 
@@ -19,12 +19,12 @@
 namespace lighthouse::cuda {
 namespace {
 
-// What is measured fastest on an H100: places that a thread asks for before it uses the first, and blocks that the
-// registers of a multiprocessor must do for.
-constexpr int kBlock = 128;  // threads, at most
-constexpr int kCollectAhead = 4, kGatherBlocks = 4;
-constexpr int kSpreadAhead = 2, kScatterBlocks = 8;
-constexpr int kFewLevels = 6;  // up to which a thread keeps the sums of all levels in registers
+// The fastest values as measured on an H100: places that a thread loads before it uses the first, and blocks that must
+// fit on a multiprocessor.
+constexpr int kBlock = 128;  // largest number of threads
+constexpr int kGatherAhead = 4, kGatherBlocks = 4;
+constexpr int kScatterAhead = 2, kScatterBlocks = 8;
+constexpr int kFewLevels = 6;  // up to this a thread keeps the sums of all levels in registers
 
 /// A tensor [B, N or S, X, D].
 template <typename T>
@@ -51,13 +51,13 @@ struct Operands {
   Pyramid pyramid;
   int shift;                   // 0 to gather, 1 to scatter
   int heads, groups;           // X, G
-  int queries;                 // heads before this one are query heads; after them come the keys' and the values'
-  int rotated = 0;             // heads before this one are rotated
+  int queries;                 // number of query heads, which come before the heads of keys and values
+  int rotated = 0;             // number of leading heads that are rotated
   int half;                    // D/2
-  int parts = 0;               // of a sequence
-  Heads<const T> window = {};  // as `to`: the window branch, with which `to` becomes the mean; null: none
+  int parts = 0;               // parts of a sequence
+  Heads<const T> window = {};  // window branch, shaped as `to`, which becomes the mean of both; null: none
 
-  /// The number of the selection that a head uses, over all batch entries.
+  /// The index of the selection that a head uses, counted over all batch entries.
   __device__ int64_t selection_of(int batch, int head) const {
     const int group = head < queries ? head / (queries / groups) : (head - queries) % groups;
     return int64_t{batch} * groups + group;
@@ -65,14 +65,14 @@ struct Operands {
   __device__ const int* rows_of(int batch, int head) const {
     return rows + selection_of(batch, head) * pyramid.all_entries();
   }
-  /// A row of an entry is its tokens' mean, or the sum of what it wrote.
+  /// The factor of an entry's sum: a gathered row is its tokens' mean, a gradient of scatter their sum.
   __device__ float scale(int level) const {
     return shift == 0 ? 1.0f / static_cast<float>(pyramid.spans[level]) : 1.0f;
   }
 };
 
-/// Calls work(batch, part, head, column) for what this thread does: x walks the packs of half a head, y the heads, z
-/// the parts of a sequence.
+/// Calls work(batch, part, head, column) for each head of this thread. x indexes the packs of half a head, y the heads,
+/// z the parts of a sequence.
 template <typename T, typename Work>
 __device__ void for_each_head(const Operands<T>& o, int size, const Work& work) {
   const int part = static_cast<int>(blockIdx.x * blockDim.z + threadIdx.z);
@@ -82,8 +82,8 @@ __device__ void for_each_head(const Operands<T>& o, int size, const Work& work) 
   }
 }
 
-/// The rows of the entries under one entry of the coarsest level, that one included, for a pack of a head. What is read
-/// is asked for well before it is used.
+/// Computes the rows of an entry of the coarsest level and of all entries under it, for a pack of a head. Loads are
+/// issued well before their values are used.
 template <typename T, int kSize, int kLevels>
 class Gatherer {
  public:
@@ -102,24 +102,24 @@ class Gatherer {
 
   __device__ void run() {
     const int places = o_.pyramid.spans[top_];
-    for (int begin = 0; begin < places; begin += kCollectAhead) {
-      Place ahead[kCollectAhead];
+    for (int begin = 0; begin < places; begin += kGatherAhead) {
+      Place ahead[kGatherAhead];
 #pragma unroll
-      for (int i = 0; i < kCollectAhead; ++i) look_up(ahead[i], begin + i, begin + i < places);
+      for (int i = 0; i < kGatherAhead; ++i) look_up(ahead[i], begin + i, begin + i < places);
 #pragma unroll
-      for (int i = 0; i < kCollectAhead; ++i) {
+      for (int i = 0; i < kGatherAhead; ++i) {
         if (begin + i < places) take(ahead[i], begin + i);
       }
     }
   }
 
  private:
-  /// What was read for a place.
+  /// The values loaded for a place.
   struct Place {
     PackPair<T, kSize> pair;
-    int row = -1;         // of the token's own entry
-    bool closes = false;  // an entry of level 1
-    int closed_row = -1;  // the row of that one
+    int row = -1;         // of the token's level-0 entry
+    bool closes = false;  // whether an entry of level 1 ends here
+    int closed_row = -1;  // the row of that entry
   };
 
   __device__ int row_of(int level, int entry) const {
@@ -155,14 +155,14 @@ class Gatherer {
     sums_[0] = {};
   }
 
-  /// Adds the closed entry of level 1 to the one above, and so on for each entry that ends with it: after `done`
-  /// entries of level 1.
+  /// Adds the closed entry of level 1 to its parent, and so on for each entry that ends with it. `done`: the number of
+  /// closed entries of level 1.
   __device__ void close_upper(int done) {
 #pragma unroll
     for (int level = 2; level < kLevels; ++level) {
       if (level > top_) return;
       sums_[level - 1].add(sums_[level - 2]);
-      if (level > 2) sums_[level - 2] = {};  // that of level 1 is the caller's
+      if (level > 2) sums_[level - 2] = {};  // the caller resets the sum of level 1
       if (done % o_.pyramid.pooling != 0) return;
       done /= o_.pyramid.pooling;
       const int entry = first_ / o_.pyramid.spans[level] + done - 1 - o_.shift;
@@ -194,8 +194,8 @@ __global__ void __launch_bounds__(kBlock, kGatherBlocks) gather_kernel(const __g
   });
 }
 
-/// A row on its own, from all tokens under its entry: for pyramids of so many levels that a thread cannot hold the sums
-/// of all. A token is read once for each level.
+/// Computes one row from all tokens under its entry, for pyramids with too many levels to keep all sums in registers. A
+/// token is read once for each level.
 template <typename T, int kSize>
 __device__ void gather_row(const Operands<T>& o, const int* indices, int batch, int row, int head, int column) {
   const int number = indices[o.selection_of(batch, head) * o.parts + row];
@@ -229,7 +229,7 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-/// The tokens of one entry of level 1: all rows but the tokens' own are the same for them.
+/// Writes the tokens of one entry of level 1. They share all rows but those of level 0.
 template <typename T, int kSize, int kLevels>
 __device__ void scatter(const Operands<T>& o, int batch, int part, int head, int column) {
   const int* __restrict__ rows = o.rows_of(batch, head);
@@ -249,10 +249,10 @@ __device__ void scatter(const Operands<T>& o, int batch, int part, int head, int
   const int first = part * o.pyramid.pooling - o.shift;
   const auto exists = [&](int token) { return token >= 0 && token < o.pyramid.length; };
   Floats<kSize> shared;
-  for (int begin = 0; begin < o.pyramid.pooling; begin += kSpreadAhead) {
-    int own_rows[kSpreadAhead];
+  for (int begin = 0; begin < o.pyramid.pooling; begin += kScatterAhead) {
+    int own_rows[kScatterAhead];
 #pragma unroll
-    for (int i = 0; i < kSpreadAhead; ++i) {
+    for (int i = 0; i < kScatterAhead; ++i) {
       const int token = first + begin + i;
       own_rows[i] = begin + i < o.pyramid.pooling && exists(token) ? rows[token] : -1;
     }
@@ -266,7 +266,7 @@ __device__ void scatter(const Operands<T>& o, int batch, int part, int head, int
       }
     }
 #pragma unroll
-    for (int i = 0; i < kSpreadAhead; ++i) {
+    for (int i = 0; i < kScatterAhead; ++i) {
       const int token = first + begin + i;
       if (begin + i >= o.pyramid.pooling || !exists(token)) continue;
       Floats<kSize> x = shared;
@@ -297,9 +297,9 @@ __global__ void __launch_bounds__(kBlock, kScatterBlocks) scatter_kernel(const _
   });
 }
 
-enum class Direction : uint8_t { kCollect, kSpread };
+enum class Direction : uint8_t { kGather, kScatter };
 
-/// What the four operations have in common.
+/// The arguments of one of the four operations.
 struct Transfer {
   const char* operation;
   Direction direction;
@@ -312,24 +312,15 @@ struct Transfer {
   const Tensor& sin;
   const Tensor& window = {};  // the window branch, as `to`; may be empty
 
-  const Tensor& full() const { return direction == Direction::kCollect ? from : to; }
-  const Tensor& gathered() const { return direction == Direction::kCollect ? to : from; }
+  const Tensor& full() const { return direction == Direction::kGather ? from : to; }
+  const Tensor& gathered() const { return direction == Direction::kGather ? to : from; }
   int64_t groups() const { return selection.indices.size(1); }
   int64_t queries() const { return full().size(2) - (fused ? 2 * groups() : 0); }
 
   void check() const {
     const Tensor& x = full();
-    const bool angles = cos.rank() == 2 && have_shape({x.size(1), x.size(3) / 2}, cos, sin) && contiguous(cos, sin);
-    require(has_heads(x) && has_heads(gathered()) && x.size(3) % 2 == 0 && x.size(3) <= 2 * kBlock &&
-                x.size(1) == shape.sequence_length &&
-                have_shape({x.size(0), shape.gathered(), x.size(2), x.size(3)}, gathered()) &&
-                from.dtype() == to.dtype() && fits(selection, x.size(0), shape) && queries() > 0 &&
-                queries() % groups() == 0 && (angles || cos.rank() == 0) && merges(),
-            operation, {&from, &to, &selection.indices, &selection.rows, &cos, &sin, &window});
-  }
-
-  bool merges() const {
-    return window.rank() == 0 || (has_heads(window) && have_shape(to.shape(), window) && window.dtype() == to.dtype());
+    check_levels(shape);
+    require(x.size(3) % 2 == 0 && x.size(3) <= 2 * kBlock, operation, {&x});
   }
 
   bool packs() const {
@@ -356,17 +347,17 @@ Operands<T> operands_of(const Transfer& t) {
     o.sin = t.sin.data<float>();
     o.rotated = o.queries + o.groups;
   }
-  const int tokens = t.direction == Direction::kCollect ? o.pyramid.spans[o.pyramid.levels - 1] : o.pyramid.pooling;
+  const int tokens = t.direction == Direction::kGather ? o.pyramid.spans[o.pyramid.levels - 1] : o.pyramid.pooling;
   o.parts = o.pyramid.length / tokens + t.shift;
   return o;
 }
 
-/// As many threads as there may be, with no head left over; of equal ones the most heads of one part.
+/// The block with the most threads whose heads divide all heads; among equals, the one with the most heads a part.
 dim3 block_for(int packs, int heads) {
   dim3 best(static_cast<unsigned>(packs), 1, 1);
   for (int y = 1; y <= heads && y * packs <= kBlock; ++y) {
     if (heads % y != 0) continue;
-    const int z = std::min(kBlock / (packs * y), 64);  // a block has no more in this direction
+    const int z = std::min(kBlock / (packs * y), 64);  // CUDA's limit of this dimension
     if (static_cast<unsigned>(y * z) >= best.y * best.z) {
       best = dim3(best.x, static_cast<unsigned>(y), static_cast<unsigned>(z));
     }
@@ -377,13 +368,13 @@ dim3 block_for(int packs, int heads) {
 template <typename T, int kSize, int kLevels>
 void launch(const Stream& stream, const Transfer& t) {
   Operands<T> o = operands_of<T>(t);
-  const bool by_row = t.direction == Direction::kCollect && kLevels > kFewLevels;
+  const bool by_row = t.direction == Direction::kGather && kLevels > kFewLevels;
   if (by_row) o.parts = static_cast<int>(t.gathered().size(1));
   const dim3 block = block_for(o.half / kSize, o.heads);
   const dim3 grid(static_cast<unsigned>(ceil_div(o.parts, block.z)), static_cast<unsigned>(t.full().size(0)));
   if (by_row) {
     gather_rows_kernel<T, kSize><<<grid, block, 0, native(stream)>>>(o, t.selection.indices.data<int32_t>());
-  } else if (t.direction == Direction::kCollect) {
+  } else if (t.direction == Direction::kGather) {
     if constexpr (kLevels <= kFewLevels) gather_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
   } else {
     scatter_kernel<T, kSize, kLevels><<<grid, block, 0, native(stream)>>>(o);
@@ -391,7 +382,7 @@ void launch(const Stream& stream, const Transfer& t) {
   LIGHTHOUSE_LAUNCHED(t.operation);
 }
 
-void run(const Stream& stream, const Transfer& t) {
+void launch_transfer(const Stream& stream, const Transfer& t) {
   t.check();
   if (t.full().numel() == 0) return;
   with_float_pack(t.full(), t.packs(), [&](auto element, auto size) {
@@ -406,34 +397,37 @@ void run(const Stream& stream, const Transfer& t) {
 
 }  // namespace
 
-void CudaBackend::lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
-                                    const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                    const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
+                                       const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                       const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_gather");
-  run(stream, {"lighthouse_gather", Direction::kCollect, 0, qkv, gathered, selection, shape, true, cos, sin});
+  launch_transfer(stream,
+                  {"lighthouse_gather", Direction::kGather, 0, qkv, gathered, selection, shape, true, cos, sin});
 }
 
-void CudaBackend::lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
-                                             const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                             const LighthouseShape& shape, const Tensor& window_dqkv) {
+void CudaBackend::do_lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
+                                                const LighthouseSelection& selection, const Tensor& cos,
+                                                const Tensor& sin, const LighthouseShape& shape,
+                                                const Tensor& window_dqkv) {
   const ProfileRange range("lighthouse_gather_backward");
-  run(stream, {"lighthouse_gather_backward", Direction::kSpread, 0, dgathered, dqkv, selection, shape, true, cos, sin,
-               window_dqkv});
+  launch_transfer(stream, {"lighthouse_gather_backward", Direction::kScatter, 0, dgathered, dqkv, selection, shape,
+                           true, cos, sin, window_dqkv});
 }
 
-void CudaBackend::lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                                     const LighthouseSelection& selection, const LighthouseShape& shape,
-                                     const Tensor& window_out) {
+void CudaBackend::do_lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
+                                        const LighthouseSelection& selection, const LighthouseShape& shape,
+                                        const Tensor& window_out) {
   const ProfileRange range("lighthouse_scatter");
-  run(stream,
-      {"lighthouse_scatter", Direction::kSpread, 1, gathered, out, selection, shape, false, {}, {}, window_out});
+  launch_transfer(
+      stream,
+      {"lighthouse_scatter", Direction::kScatter, 1, gathered, out, selection, shape, false, {}, {}, window_out});
 }
 
-void CudaBackend::lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
-                                              const LighthouseSelection& selection, const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
+                                                 const LighthouseSelection& selection, const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_scatter_backward");
-  run(stream,
-      {"lighthouse_scatter_backward", Direction::kCollect, 1, dout, dgathered, selection, shape, false, {}, {}});
+  launch_transfer(
+      stream, {"lighthouse_scatter_backward", Direction::kGather, 1, dout, dgathered, selection, shape, false, {}, {}});
 }
 
 }  // namespace lighthouse::cuda

@@ -1,4 +1,4 @@
-// The numbers of a pyramid as kernels want them: no divisions by computed powers, 32 bits.
+// The sizes of a pyramid as 32-bit tables for kernels.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -9,8 +9,7 @@
 namespace lighthouse::cuda {
 
 struct Pyramid {
-  static constexpr int kMaxLevels =
-      31;  // entries are numbered in 31 bits, and a level has at most half of the one below
+  static constexpr int kMaxLevels = 31;  // entries are numbered in 31 bits; a level has at most half the entries below
   int levels = 0, pooling = 0;
   int length = 0;               // N
   int spans[kMaxLevels];        // tokens under an entry of a level
@@ -28,12 +27,9 @@ struct Pyramid {
   __host__ __device__ int all_entries() const { return offsets[levels]; }
 };
 
-/// A selection for batches of `batch`, and settings that Pyramid can hold.
-inline bool fits(const LighthouseSelection& selection, int64_t batch, const LighthouseShape& shape) {
-  const Tensor &indices = selection.indices, &rows = selection.rows;
-  return indices.rank() == 3 && indices.size(0) == batch && indices.size(1) > 0 &&
-         shape.levels <= Pyramid::kMaxLevels && have_shape({batch, indices.size(1), shape.gathered()}, indices) &&
-         have_shape({batch, indices.size(1), shape.all_entries()}, rows) && contiguous(indices, rows);
+/// Throws std::logic_error if Pyramid cannot hold the levels.
+inline void check_levels(const LighthouseShape& shape) {
+  require(shape.levels <= Pyramid::kMaxLevels, "Lighthouse Attention on a GPU", {});
 }
 
 }  // namespace lighthouse::cuda

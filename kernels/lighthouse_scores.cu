@@ -1,5 +1,5 @@
-// Scores of the pyramid's entries: the largest norm under each, of q and k or of what dilated attention makes of them.
-// A warp for each entry of level 1; scores of single tokens are never written.
+// Scores of the pyramid's entries: the largest norm under each, of q and k or of the outputs of dilated attention. A
+// warp for each entry of level 1; scores of single tokens are not written.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr int kBlock = 256;
 constexpr int kWarps = kBlock / kWarp;
-constexpr int kRows = 2;  // that a thread loads before it uses the first
+constexpr int kRows = 2;  // rows that a thread loads before it uses the first
 
 /// One tensor to score: x [B, N, X, D], of which X / G heads share a selection, and its scores [B, G, E'].
 template <typename T>
@@ -48,8 +48,8 @@ __device__ void add_squares(double& sum, const Words<T, kSize>& words) {
   }
 }
 
-/// kLanes threads take a row: one head of one token. The sum of squares is in float64, rounded once, so that every
-/// device orders the scores alike.
+/// kLanes threads share a row: one head of one token. The sum of squares is in float64 and rounded once, so that every
+/// device ranks the scores equally.
 template <typename T, int kSize, int kLanes>
 __device__ float largest_norm(const Source<T>& source, const T* first, int rows, int head_dim) {
   const int lane = static_cast<int>(threadIdx.x) % kLanes, team = static_cast<int>(threadIdx.x) / kLanes;
@@ -64,7 +64,7 @@ __device__ float largest_norm(const Source<T>& source, const T* first, int rows,
         const int row = begin + i * kTeams + team;
         words[i].clear();
         if (row >= rows || column >= head_dim) continue;
-        const int token = source.share == 1 ? row : row / source.share;  // spares most models a division
+        const int token = source.share == 1 ? row : row / source.share;  // avoids a division in most models
         words[i] = load_words<T, kSize>(first + token * source.row_stride +
                                         (row - token * source.share) * source.head_stride + column);
       }
@@ -82,7 +82,7 @@ __device__ float largest_norm(const Source<T>& source, const T* first, int rows,
   return warp_max(largest);
 }
 
-/// A block takes kWarps entries and groups: y walks the groups, z the entries.
+/// A block computes kWarps scores: y indexes the groups, z the entries.
 template <typename T, int kSize, int kLanes>
 __global__ void __launch_bounds__(kBlock) level_1_kernel(const __grid_constant__ Operands<T> o) {
   const Source<T>& source = o.sources[blockIdx.y];
@@ -97,7 +97,7 @@ __global__ void __launch_bounds__(kBlock) level_1_kernel(const __grid_constant__
   }
 }
 
-/// The levels above 1, each entry from those of level 1 under it.
+/// Computes the levels above 1, each entry from the level-1 entries under it.
 template <typename T>
 __global__ void __launch_bounds__(kBlock)
     upper_levels_kernel(const __grid_constant__ Operands<T> o, int64_t sequences) {
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kBlock)
   scores[number - o.pyramid.length] = largest;
 }
 
-/// A tensor and where its scores go.
+/// A tensor and its scores.
 struct Scoring {
   Tensor x, scores;
 };
@@ -164,16 +164,7 @@ void pool_norms(const Stream& stream, const std::vector<Scoring>& scorings, cons
   });
 }
 
-void check(const char* operation, const Tensor& s_q, const Tensor& s_k, const Tensor& q, const Tensor& k,
-           const LighthouseShape& shape) {
-  require(has_heads(q) && has_heads(k) && k.size(2) > 0 && q.size(2) % k.size(2) == 0 && q.dtype() == k.dtype() &&
-              have_shape({q.size(0), q.size(1), k.size(2), q.size(3)}, k) && q.size(1) == shape.sequence_length &&
-              have_shape({q.size(0), k.size(2), shape.scored_entries()}, s_q, s_k) && contiguous(s_q, s_k) &&
-              shape.levels <= Pyramid::kMaxLevels,
-          operation, {&s_q, &s_k, &q, &k});
-}
-
-/// Of one batch entry of x [B, N, X, D] the interleaved streams: [dilation, N / dilation, X, D].
+/// The interleaved sequences of one batch entry of x [B, N, X, D]: [dilation, N / dilation, X, D].
 Tensor streams_of(const Tensor& x, int64_t batch, int64_t dilation) {
   return x.split(1, x.size(1) / dilation, dilation).select(0, batch).transpose(0, 1);
 }
@@ -195,22 +186,21 @@ struct DilatedScratch {
 
 }  // namespace
 
-void CudaBackend::lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
-                                         const Tensor& k, const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_norm_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
+                                            const Tensor& k, const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_norm_scores");
-  check("lighthouse_norm_scores", s_q, s_k, q, k, shape);
+  check_levels(shape);
   if (q.numel() == 0) return;
   pool_norms(stream, {{q, s_q}, {k, s_k}}, shape);
 }
 
-void CudaBackend::lighthouse_dilated_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k,
-                                            const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
-                                            int64_t dilation, const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_dilated_scores(const Stream& stream, const Tensor& s_q, const Tensor& s_k,
+                                               const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
+                                               int64_t dilation, const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_dilated_scores");
-  check("lighthouse_dilated_scores", s_q, s_k, q, k, shape);
-  require(have_shape(k.shape(), v) && dilation > 0 && q.size(1) % dilation == 0 &&
-              scratch.bytes() >= lighthouse_dilated_scores_scratch(q.shape(), k.size(2), dilation, shape),
-          "lighthouse_dilated_scores", {&q, &k, &v, &scratch});
+  check_levels(shape);
+  require(scratch.bytes() >= lighthouse_dilated_scores_scratch(q.shape(), k.size(2), dilation, shape),
+          "lighthouse_dilated_scores", {&scratch, &q});
   const DilatedScratch parts(scratch, q);
   const int64_t share = q.size(2) / k.size(2), length = q.size(1) / dilation;
   const auto attend = [&](const Tensor& out, const Tensor& queries, const Tensor& keys, const Tensor& values) {
@@ -222,7 +212,7 @@ void CudaBackend::lighthouse_dilated_scores(const Stream& stream, const Tensor& 
            streams_of(v, batch, dilation));
   }
   pool_norms(stream, {{parts.out, s_q}}, shape);
-  // k asks and q answers: query heads that share a key head take turns.
+  // k are the queries, q the keys: the query heads of a group one after another.
   for (int64_t batch = 0; batch < q.size(0); ++batch) {
     for (int64_t turn = 0; turn < share; ++turn) {
       attend(streams_of(parts.out, batch, dilation).every(2, turn, share), streams_of(k, batch, dilation),
@@ -230,11 +220,6 @@ void CudaBackend::lighthouse_dilated_scores(const Stream& stream, const Tensor& 
     }
   }
   pool_norms(stream, {{parts.out, s_k}}, shape);
-}
-
-int64_t CudaBackend::lighthouse_dilated_scores_scratch(const Shape& q, int64_t kv_heads, int64_t /*dilation*/,
-                                                       const LighthouseShape& /*shape*/) const {
-  return cuda_scratch::dilated_scores(options_.dtype, q, kv_heads);
 }
 
 }  // namespace lighthouse::cuda

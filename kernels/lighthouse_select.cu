@@ -1,8 +1,8 @@
 // Selection: a block for each tile of each batch entry and key/value head.
 //
-// A tile's candidates at a level are kept in the order of the sequence and known by their place in it. Which of them
-// are expanded is a bit each; from these, with a running count, follow the candidates of the level below (the p
-// children of the t-th expanded one), and the place of every gathered entry in causal order, without a sort.
+// A tile's candidates at a level are indexed in the order of the sequence. A bit for each says whether it is expanded.
+// The bits and their prefix sums give the candidates of the level below (the p children of the t-th expanded candidate)
+// and the position of every gathered entry in causal order, without a sort.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -12,7 +12,6 @@
 #include "device_math.cuh"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/ops/check.h"
 #include "lighthouse_pyramid.cuh"
 #include "profile_range.h"
 
@@ -32,7 +31,7 @@ struct Operands {
   Pyramid pyramid;
   int tiles, tile, gathered;
   bool cover_prefix;
-  bool caches_keys;  // in shared memory; where there are too many candidates they are made again each time
+  bool caches_keys;  // in shared memory; with too many candidates the keys are recomputed each time
 
   __host__ __device__ int top_candidates() const { return pyramid.entries(pyramid.levels - 1) / tiles; }
   __host__ __device__ int candidates(int level) const {
@@ -46,7 +45,7 @@ struct Operands {
   __host__ __device__ static int max_of(int a, int b) { return a > b ? a : b; }
 };
 
-/// A level's expanded candidates: a bit each, and before each word of bits how many there were.
+/// A level's expanded candidates: a bit each, and for each word the number of bits before it.
 class Expanded {
  public:
   __device__ Expanded() = default;
@@ -57,12 +56,12 @@ class Expanded {
   __device__ uint32_t* bits() const { return bits_; }
   __device__ int* counts() const { return counts_; }
   __device__ bool contains(int place) const { return bits_[place / kWarp] >> place % kWarp & 1; }
-  /// How many of the first `places` candidates are expanded.
+  /// The number of expanded candidates among the first `places`.
   __device__ int rank(int places) const {
     const int word = places / kWarp, bit = places % kWarp;
     return counts_[word] + (bit == 0 ? 0 : __popc(bits_[word] & ((1u << bit) - 1)));
   }
-  /// The place of the `number`-th expanded one.
+  /// The index of the `number`-th expanded candidate.
   __device__ int place_of(int number) const {
     int low = 0, high = words_;  // the word is in [low, high)
     while (high - low > 1) {
@@ -80,12 +79,12 @@ class Expanded {
   int* counts_ = nullptr;  // [words + 1]
 };
 
-/// Exclusive running counts of `counts`, whose last element becomes the total. All threads of the block call it.
+/// Exclusive prefix sums of `counts`, in place; the last element becomes the total. All threads of the block call this.
 __device__ void running_counts(int* counts, int size) {
   __shared__ int carry;
   if (threadIdx.x == 0) carry = 0;
   __syncthreads();
-  if (threadIdx.x < kWarp) {  // there is a count for 32 candidates: one warp is enough
+  if (threadIdx.x < kWarp) {  // one count for 32 candidates: one warp is enough
     for (int begin = 0; begin < size; begin += kWarp) {
       const int i = begin + static_cast<int>(threadIdx.x);
       const int own = i < size ? counts[i] : 0;
@@ -104,7 +103,7 @@ __device__ void running_counts(int* counts, int size) {
   __syncthreads();
 }
 
-/// Ordered as the scores are; NaN as minus infinity. Never 0.
+/// A key that orders as the score does, with NaN as minus infinity. Never 0.
 __device__ uint32_t key_of(float score) {
   if (score != score) score = -INFINITY;
   if (score == 0) score = 0;  // -0 equals 0
@@ -135,7 +134,7 @@ class TileSelector {
  private:
   __device__ int* rows() const { return o_.rows + int64_t{sequence_} * o_.pyramid.all_entries(); }
 
-  /// Of all entries of the tile, at every level.
+  /// Sets the rows of all entries of the tile to -1, at every level.
   __device__ void clear_rows() const {
     for (int level = 0; level < o_.pyramid.levels; ++level) {
       const int entries = o_.pyramid.entries(level) / o_.tiles;
@@ -144,7 +143,7 @@ class TileSelector {
     }
   }
 
-  /// Where a candidate stands: its index at its level, and how many candidates of coarser levels come before it.
+  /// A candidate's index at its level, and the number of candidates of coarser levels before it.
   struct Standing {
     int entry, coarser;
   };
@@ -161,7 +160,7 @@ class TileSelector {
     return result;
   }
 
-  /// Half of the tile by s_q, then half by s_k from the others.
+  /// Selects half of the tile by s_q, then half by s_k from the rest.
   __device__ void expand(int level) {
     const Expanded& chosen = levels_[level];
     for (int word = static_cast<int>(threadIdx.x); word < chosen.words(); word += static_cast<int>(blockDim.x)) {
@@ -176,9 +175,8 @@ class TileSelector {
     running_counts(chosen.counts(), chosen.words());
   }
 
-  /// Adds the tile / 2 candidates of the largest scores that are not chosen yet; of equal ones the first. With
-  /// `cover_prefix`, which is for the first half, candidate 0 takes the place of the last of them unless it is among
-  /// them.
+  /// Selects the tile / 2 candidates with the largest scores that are not selected yet; the first ones among equals.
+  /// With `cover_prefix` (for the first half), candidate 0 replaces the last of them unless it is selected.
   __device__ void choose(int level, const float* scores, bool cover_prefix) {
     scores += int64_t{sequence_} * (o_.pyramid.all_entries() - o_.pyramid.length) - o_.pyramid.length +
               o_.pyramid.offsets[level];
@@ -189,7 +187,7 @@ class TileSelector {
     mark(level, scores, count, threshold, wanted - above, cover_prefix);
   }
 
-  /// 0 for what is chosen already, and behind the last candidate.
+  /// The candidate's key; 0 if it is selected or does not exist.
   __device__ uint32_t make_key(int level, const float* scores, int count, int place) const {
     if (place >= count || levels_[level].contains(place)) return 0;
     return key_of(scores[standing(level, place).entry]);
@@ -208,7 +206,7 @@ class TileSelector {
     __syncthreads();
   }
 
-  /// How many keys are at least `bound`, added to counters_[counter], which was 0.
+  /// Returns the number of keys >= `bound`, counted in counters_[counter], which is 0 before.
   __device__ int count_from(uint32_t bound, int counter, int level, const float* scores, int count) const {
     int own = 0;
     for (int place = static_cast<int>(threadIdx.x); place < count; place += static_cast<int>(blockDim.x)) {
@@ -220,7 +218,7 @@ class TileSelector {
     return static_cast<int>(counters_[counter]);
   }
 
-  /// The largest key that at least `wanted` keys reach, found bit by bit.
+  /// The largest bound that at least `wanted` keys reach, found bit by bit.
   __device__ uint32_t find_threshold(int level, const float* scores, int count, int wanted) const {
     uint32_t threshold = 0;
     for (int bit = kKeyBits - 1; bit >= 0; --bit) {
@@ -237,7 +235,7 @@ class TileSelector {
     return threshold == kAllLanes ? 0 : count_from(threshold + 1, 0, level, scores, count);
   }
 
-  /// Sets the bits of keys above the threshold, and of the first `ties` that equal it.
+  /// Sets the bits of the keys above the threshold, and of the first `ties` keys that equal it.
   __device__ void mark(int level, const float* scores, int count, uint32_t threshold, int ties, bool cover_prefix) {
     const Expanded& chosen = levels_[level];
     const int lane = static_cast<int>(threadIdx.x) % kWarp, warps = static_cast<int>(blockDim.x) / kWarp;
@@ -266,8 +264,8 @@ class TileSelector {
     __syncthreads();
   }
 
-  /// Writes a level's candidates. Before one in causal order come the candidates of its level before it, those of finer
-  /// levels up to its end, and those of coarser levels before the one that holds it.
+  /// Writes a level's candidates. In causal order a candidate comes after the earlier candidates of its level, those of
+  /// finer levels up to its end, and those of coarser levels before the one that contains it.
   __device__ void gather(int level) const {
     const int segment = o_.gathered / o_.tiles;
     for (int place = static_cast<int>(threadIdx.x); place < o_.candidates(level);
@@ -304,7 +302,7 @@ __global__ void __launch_bounds__(kMaxBlock)
   rows[i / gathered * entries + indices[i]] = static_cast<int>(i % gathered);
 }
 
-/// Of shared memory for the bits and counters of all levels.
+/// Words of shared memory for the bits and counters of all levels.
 int64_t selection_words(const Operands& o) {
   int64_t words = kKeyBits;
   for (int level = 1; level < o.pyramid.levels; ++level) words += o.level_words(level);
@@ -313,13 +311,11 @@ int64_t selection_words(const Operands& o) {
 
 }  // namespace
 
-void CudaBackend::lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
-                                    const Tensor& s_k, const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
+                                       const Tensor& s_k, const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_select");
   const Tensor &indices = selection.indices, &rows = selection.rows;
-  require(fits(selection, indices.size(0), shape) && contiguous(s_q, s_k) &&
-              have_shape({indices.size(0), indices.size(1), shape.scored_entries()}, s_q, s_k),
-          "lighthouse_select", {&indices, &rows, &s_q, &s_k});
+  check_levels(shape);
   Operands o{indices.data<int32_t>(),
              rows.data<int32_t>(),
              s_q.data<float>(),
@@ -329,15 +325,15 @@ void CudaBackend::lighthouse_select(const Stream& stream, const LighthouseSelect
              static_cast<int>(shape.tile),
              static_cast<int>(shape.gathered()),
              shape.cover_prefix};
-  constexpr int64_t kStatic = 1024;  // bytes of shared memory that are spoken for
+  constexpr int64_t kStatic = 1024;  // bytes of shared memory that the kernel declares statically
   const auto limit = static_cast<int64_t>(properties_.sharedMemPerBlockOptin) - kStatic;
   int64_t words = selection_words(o);
   o.caches_keys = 4 * (words + o.most_candidates()) <= limit;
   if (o.caches_keys) words += o.most_candidates();
   if (4 * words > limit) {
     throw InputError("Lighthouse Attention: a tile has " + std::to_string(o.most_candidates()) +
-                     " candidates at a level, more than this GPU can choose from; a smaller attention.lighthouse.tile "
-                     "(or a larger top_k) makes more and smaller tiles");
+                     " candidates at a level, more than this GPU's shared memory holds; decrease "
+                     "attention.lighthouse.tile or increase top_k for smaller tiles");
   }
   const int64_t threads = std::clamp<int64_t>(ceil_div(o.most_candidates(), kWarp) * kWarp, 128, kMaxBlock);
   LIGHTHOUSE_CUDA(
@@ -347,11 +343,10 @@ void CudaBackend::lighthouse_select(const Stream& stream, const LighthouseSelect
   LIGHTHOUSE_LAUNCHED("lighthouse_select");
 }
 
-void CudaBackend::lighthouse_invert(const Stream& stream, const LighthouseSelection& selection,
-                                    const LighthouseShape& shape) {
+void CudaBackend::do_lighthouse_invert(const Stream& stream, const LighthouseSelection& selection,
+                                       const LighthouseShape& shape) {
   const ProfileRange range("lighthouse_invert");
   const Tensor &indices = selection.indices, &rows = selection.rows;
-  require(fits(selection, indices.size(0), shape), "lighthouse_invert", {&indices, &rows});
   LIGHTHOUSE_CUDA(cudaMemsetAsync(rows.raw(), 0xff, static_cast<size_t>(rows.bytes()), native(stream)));  // -1
   const auto grid = static_cast<unsigned>(ceil_div(indices.numel(), 256));
   invert_kernel<<<grid, 256, 0, native(stream)>>>(rows.data<int32_t>(), indices.data<int32_t>(),

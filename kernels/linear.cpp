@@ -7,8 +7,7 @@
 
 #include "cuda_backend.h"
 #include "lighthouse/core/error.h"
-#include "lighthouse/ops/cuda_scratch.h"
-#include "lighthouse/ops/linear_shapes.h"
+#include "lighthouse/kernels/cuda_scratch.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -111,12 +110,11 @@ void LinearPlans::run(const Stream& stream, const Product& product, const void* 
         product, "cublasLtMatmul");
 }
 
-// cuBLASLt's matrices lie column by column, so that it sees every matrix of ours transposed.
+// cuBLASLt's matrices are column-major: it sees every row-major matrix transposed.
 
-void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const Tensor& scratch, const Tensor& x,
-                                 const Tensor& weight) {
+void CudaBackend::do_linear_forward(const Stream& stream, const Tensor& out, const Tensor& scratch, const Tensor& x,
+                                    const Tensor& weight) {
   const ProfileRange range("linear_forward");
-  require_linear("linear_forward", out, x, weight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = out.size(1);
   const Product product{outputs, tokens,    inputs,      true,
                         false,   inputs,    inputs,      outputs,
@@ -124,10 +122,9 @@ void CudaBackend::linear_forward(const Stream& stream, const Tensor& out, const 
   linear_->run(stream, product, weight.raw(), x.raw(), out.raw(), scratch);
 }
 
-void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, const Tensor& scratch,
-                                        const Tensor& dout, const Tensor& weight) {
+void CudaBackend::do_linear_backward_input(const Stream& stream, const Tensor& dx, const Tensor& scratch,
+                                           const Tensor& dout, const Tensor& weight) {
   const ProfileRange range("linear_backward_input");
-  require_linear("linear_backward_input", dout, dx, weight);
   const int64_t tokens = dx.size(0), inputs = dx.size(1), outputs = dout.size(1);
   const Product product{inputs, tokens,       outputs,    false,
                         false,  inputs,       outputs,    inputs,
@@ -135,19 +132,14 @@ void CudaBackend::linear_backward_input(const Stream& stream, const Tensor& dx, 
   linear_->run(stream, product, weight.raw(), dout.raw(), dx.raw(), scratch);
 }
 
-void CudaBackend::linear_backward_weight(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
-                                         const Tensor& dout, const Tensor& x) {
+void CudaBackend::do_linear_backward_weight(const Stream& stream, const Tensor& dweight, const Tensor& scratch,
+                                            const Tensor& dout, const Tensor& x) {
   const ProfileRange range("linear_backward_weight");
-  require_linear_weight_gradient("linear_backward_weight", dout, x, dweight);
   const int64_t tokens = x.size(0), inputs = x.size(1), outputs = dout.size(1);
   const Product product{inputs, outputs,   tokens,          false,
                         true,   inputs,    outputs,         inputs,
                         true,   x.dtype(), DType::kFloat32, common_alignment(x.raw(), dout.raw(), dweight.raw())};
   linear_->run(stream, product, x.raw(), dout.raw(), dweight.data<float>(), scratch);
-}
-
-int64_t CudaBackend::linear_scratch() const {
-  return cuda_scratch::linear();
 }
 
 }  // namespace lighthouse::cuda

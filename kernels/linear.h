@@ -13,7 +13,7 @@
 
 namespace lighthouse::cuda {
 
-/// A product as cuBLASLt sees it, column by column: C [m, n] = op(A) op(B), or C += op(A) op(B).
+/// A product of column-major matrices, as cuBLASLt takes them: C [m, n] = op(A) op(B), or C += op(A) op(B).
 struct Product {
   int64_t m = 0, n = 0, k = 0;
   bool transpose_a = false, transpose_b = false;
@@ -21,19 +21,19 @@ struct Product {
   bool accumulate = false;
   DType inputs = DType::kBFloat16;
   DType output = DType::kBFloat16;
-  uint32_t alignment = 0;  // of all three addresses, bytes
+  uint32_t alignment = 0;  // of all three addresses, in bytes
 
   friend auto operator<=>(const Product&, const Product&) = default;
 };
 
-/// The algorithm of each product that was met: cuBLASLt's first suggestion, asked for once. Nothing is timed, so the
-/// choice, and with it the bits of the result, follows from shapes, GPU and library alone.
+/// Keeps an algorithm for each product: cuBLASLt's first suggestion. Nothing is timed, so the choice, and with it the
+/// bits of the result, depends only on shapes, GPU and library.
 class LinearPlans {
  public:
   LinearPlans();
   ~LinearPlans();
 
-  /// Throws RunError if cuBLASLt knows no way or fails.
+  /// Throws RunError if cuBLASLt has no algorithm or fails.
   void run(const Stream& stream, const Product& product, const void* a, const void* b, void* c,
            const Tensor& workspace);
 

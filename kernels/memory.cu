@@ -36,7 +36,7 @@ void fill_with(const Stream& stream, const Tensor& out, T value) {
 }
 
 constexpr int kCastSize = 4;   // elements of an access: 16 bytes on the float32 side
-constexpr int kCastPacks = 4;  // of a thread, a block apart
+constexpr int kCastPacks = 4;  // packs of a thread, a block apart
 
 template <typename To, typename From>
 __global__ void __launch_bounds__(kBlock) cast_kernel(To* out, const From* in, int64_t numel) {
@@ -83,9 +83,8 @@ void cast(const Stream& stream, const Tensor& out, const Tensor& in) {
 
 }  // namespace
 
-void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
+void CudaBackend::do_fill(const Stream& stream, const Tensor& out, float value) {
   const ProfileRange range("fill");
-  require(contiguous(out), "fill", {&out});
   if (out.numel() == 0) return;
   use_device();
   if (value == 0 && !std::signbit(value)) {
@@ -110,9 +109,8 @@ void CudaBackend::fill(const Stream& stream, const Tensor& out, float value) {
   }
 }
 
-void CudaBackend::copy(const Stream& stream, const Tensor& out, const Tensor& in) {
+void CudaBackend::do_copy(const Stream& stream, const Tensor& out, const Tensor& in) {
   const ProfileRange range("copy");
-  require(contiguous(out, in) && out.numel() == in.numel(), "copy", {&out, &in});
   if (out.numel() == 0) return;
   use_device();
   if (out.dtype() == in.dtype()) {
@@ -120,9 +118,8 @@ void CudaBackend::copy(const Stream& stream, const Tensor& out, const Tensor& in
         cudaMemcpyAsync(out.raw(), in.raw(), static_cast<size_t>(out.bytes()), cudaMemcpyDefault, native(stream)));
     return;
   }
-  require(out.device().kind == DeviceKind::kCuda && in.device() == out.device(), "copy", {&out, &in});
-  if (out.dtype() == DType::kFloat32 && in.dtype() == DType::kBFloat16) return cast<float, bfloat16>(stream, out, in);
-  require(out.dtype() == DType::kBFloat16 && in.dtype() == DType::kFloat32, "copy", {&out, &in});
+  require(out.device().kind == DeviceKind::kCuda, "copy", {&out, &in});
+  if (out.dtype() == DType::kFloat32) return cast<float, bfloat16>(stream, out, in);
   cast<bfloat16, float>(stream, out, in);
 }
 

@@ -63,11 +63,22 @@ class NcclCommunicator final : public Communicator {
  public:
   NcclCommunicator(ProcessGroup& group, Backend& backend) : group_(group), backend_(backend), comm_(group) {
     stream_ = native(backend.communication_stream());
-    begin();
+    init_world();
+    read_rank_and_size();
+  }
+  NcclCommunicator(NcclCommunicator& parent, int color, int key)
+      : group_(parent.group_), backend_(parent.backend_), stream_(parent.stream_), comm_(parent.group_) {
+    constexpr const char* kSplit = "ncclCommSplit";
+    parent.comm_.settle(ncclCommSplit(parent.comm_.get(), color, key, comm_.address(), nullptr), kSplit);
+    comm_.settle(ncclInProgress, kSplit);  // once the parent has accepted the split, the part starts
+    read_rank_and_size();
   }
 
-  int rank() const override { return group_.rank(); }
-  int size() const override { return group_.size(); }
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  std::unique_ptr<Communicator> split(int color, int key) override {
+    return std::make_unique<NcclCommunicator>(*this, color, key);
+  }
   std::string description() const override {
     int version = 0;
     if (ncclGetVersion(&version) != ncclSuccess) return "NCCL";
@@ -98,15 +109,16 @@ class NcclCommunicator final : public Communicator {
   CommunicationCost cost() override;
 
  private:
-  /// Begin and end of a collective, or of what a join made a stream wait for.
+  /// The begin and end events of a collective, or of a stream's wait in join.
   struct Span {
     OwnedEvent begin, end;
   };
 
-  void begin();
+  void init_world();
+  void read_rank_and_size();
   template <typename Call>
   void run_collective(const Stream& after, int64_t bytes, const char* what, const Call& call);
-  /// Each rank's piece by a call of its own, for pieces that are not equal. Returns the first failure.
+  /// One call for each rank's piece, for pieces of unequal sizes. Returns the first failure.
   template <typename Call>
   ncclResult_t for_each_piece(const Tensor& x, const Call& call);
   size_t size_of_call(const Tensor& x) const {
@@ -120,20 +132,27 @@ class NcclCommunicator final : public Communicator {
   Backend& backend_;
   cudaStream_t stream_ = nullptr;
   NcclComm comm_;
+  int rank_ = 0;
+  int size_ = 1;
   bool measuring_ = false;
   CommunicationCost cost_;
   std::vector<Span> busy_, joins_;
 };
 
-void NcclCommunicator::begin() {
+void NcclCommunicator::init_world() {
   ncclUniqueId id{};
   if (group_.is_rank0()) comm_.settle(ncclGetUniqueId(&id), "ncclGetUniqueId");
   const std::string bytes = group_.broadcast({id.internal, sizeof(id.internal)}, "NCCL's id");
   std::copy(bytes.begin(), bytes.end(), id.internal);
   LIGHTHOUSE_CUDA(cudaSetDevice(backend_.device().index));
   ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
-  config.blocking = 0;  // so that a rank that dies meanwhile is noticed
+  config.blocking = 0;  // calls return, so that the exit of a rank is noticed
   comm_.settle(ncclCommInitRankConfig(comm_.address(), group_.size(), id, group_.rank(), &config), "the start of NCCL");
+}
+
+void NcclCommunicator::read_rank_and_size() {
+  comm_.settle(ncclCommUserRank(comm_.get(), &rank_), "ncclCommUserRank");
+  comm_.settle(ncclCommCount(comm_.get(), &size_), "ncclCommCount");
 }
 
 void NcclCommunicator::reduce_scatter(const Stream& after, const Tensor& x) {
@@ -229,7 +248,7 @@ void NcclCommunicator::wait(const Event& event) {
   const auto begin = std::chrono::steady_clock::now();
   for (int turn = 0;; ++turn) {
     const cudaError_t status = cudaEventQuery(native_event);
-    // NCCL ends its kernels where it fails, so an event that was reached does not say that sums are whole.
+    // NCCL ends its kernels when it fails: a reached event does not mean that the sums are complete.
     if (status == cudaSuccess) return comm_.watch(kResult);
     if (status != cudaErrorNotReady) check(status, "cudaEventQuery");
     if (turn % 20 == 0) comm_.watch(kResult, std::chrono::steady_clock::now() - begin);
@@ -242,7 +261,7 @@ CommunicationCost NcclCommunicator::cost() {
   for (const Span& span : busy_) cost_.busy_seconds += 1e-3 * milliseconds(span.begin, span.end);
   for (const Span& span : joins_) {
     LIGHTHOUSE_CUDA(cudaEventSynchronize(span.begin.get()));
-    // Where the collectives came first, nothing was waited for.
+    // If the collectives finished first, the stream did not wait.
     cost_.exposed_seconds += std::max(0.0, 1e-3 * milliseconds(span.begin, span.end));
   }
   busy_.clear();

@@ -45,8 +45,8 @@ ncclResult_t NcclComm::grouped(const std::function<ncclResult_t()>& calls) {
   return is_failure(called) ? called : ended;
 }
 
-/// What NCCL says of the communicator. Not knowing it is a failure: ncclInProgress would be taken for a call that is
-/// still being accepted, ncclSuccess for one that was.
+/// The communicator's asynchronous status. A failed query is a failure: ncclInProgress would mean a call that is still
+/// pending, ncclSuccess a call that completed.
 ncclResult_t NcclComm::state(const char* what) {
   ncclResult_t state = ncclInProgress;
   const ncclResult_t asked = functions_.get_async_error(comm_, &state);
@@ -66,7 +66,7 @@ void NcclComm::check_group(const char* what, Clock::duration waited) {
 }
 
 void NcclComm::fail(ncclResult_t result, const char* what) {
-  // Before the abort: it frees what holds NCCL's text.
+  // Before the abort, which frees NCCL's error text.
   failure_ = fmt::format("NCCL failed in {}: {} ({}); NCCL_DEBUG=INFO tells more", what,
                          functions_.error_string(result), comm_ == nullptr ? "" : functions_.last_error(comm_));
   abort();

@@ -1,4 +1,4 @@
-// The life of an NCCL communicator that does not block: waiting for NCCL to accept calls, noticing failures, aborting.
+// A non-blocking NCCL communicator: waits for NCCL to accept calls, detects failures, aborts.
 #pragma once
 
 #include <nccl.h>
@@ -22,7 +22,7 @@ struct NcclFunctions {
 };
 
 /// Owns a communicator. After the first failure, of NCCL or of another rank, the communicator is aborted and every call
-/// throws: what NCCL was to sum may not be summed. One thread makes all calls. `group` must outlive it.
+/// throws, because sums may be incomplete. One thread makes all calls. `group` must outlive the object.
 class NcclComm {
  public:
   explicit NcclComm(ProcessGroup& group, NcclFunctions functions = {});
@@ -34,16 +34,16 @@ class NcclComm {
   static bool is_failure(ncclResult_t result) { return result != ncclSuccess && result != ncclInProgress; }
 
   ncclComm_t get() const { return comm_; }
-  /// For ncclCommInitRankConfig, whose result settle() takes.
+  /// For ncclCommInitRankConfig; pass its result to settle().
   ncclComm_t* address() { return &comm_; }
 
   /// Waits until NCCL has accepted the call that returned `result`. Throws RunError with NCCL's text if NCCL failed, in
-  /// that call or later, or if its state cannot be asked for; PeerError if another rank is gone. `what` names the call.
+  /// that call or later, or if its state cannot be queried; PeerError if another rank exited. `what` names the call.
   void settle(ncclResult_t result, const char* what);
-  /// Throws as settle() does if NCCL or another rank has failed; `waited`: how long `what` has been waited for.
+  /// Throws as settle() does if NCCL or another rank failed; `waited`: the time spent waiting for `what` so far.
   void watch(const char* what, std::chrono::steady_clock::duration waited = {});
-  /// Makes `calls` as one group of NCCL's and ends the group even if a call fails. Returns the first failure, or what
-  /// ended the group; settle() takes it.
+  /// Runs `calls` as one NCCL group, and ends the group even if a call fails. Returns the first failure, or the result
+  /// of the group, for settle().
   ncclResult_t grouped(const std::function<ncclResult_t()>& calls);
 
  private:
@@ -55,7 +55,7 @@ class NcclComm {
   ProcessGroup& group_;
   NcclFunctions functions_;
   ncclComm_t comm_ = nullptr;
-  std::string failure_;  // the first; empty while there is none
+  std::string failure_;  // the first failure, or empty
 };
 
 }  // namespace lighthouse::cuda

@@ -4,7 +4,6 @@
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -13,7 +12,7 @@ namespace {
 // ---- Sums ----
 
 constexpr int kSumThreads = 256;
-constexpr int kRun = 8;  // elements that a thread takes at a time
+constexpr int kRun = 8;  // elements that a thread sums at a time
 constexpr int64_t kSumBlock = cuda_scratch::kSumBlock;
 static_assert(kSumBlock % (kSumThreads * kRun) == 0);
 constexpr int kFinalThreads = 1024;
@@ -116,7 +115,7 @@ __global__ void plan_update_kernel(float* scalar, double* step, double learning_
 }
 
 constexpr int kAdamThreads = 256;
-constexpr int kAdamSize = 4;  // elements of a thread: 16 bytes of float32, and what a warp reads is contiguous
+constexpr int kAdamSize = 4;  // elements of a thread: 16 bytes of float32, so that a warp's accesses are contiguous
 
 struct AdamConstants {
   float beta1, beta2, rest1, rest2, epsilon, decay;
@@ -193,55 +192,41 @@ void launch_adamw(const Stream& stream, const AdamOperands<Moment, Working>& ope
 
 }  // namespace
 
-void CudaBackend::add_sum(const Stream& stream, const Tensor& sum, const Tensor& scratch, const Tensor& x,
-                          double scale) {
+void CudaBackend::do_add_sum(const Stream& stream, const Tensor& sum, const Tensor& scratch, const Tensor& x,
+                             double scale) {
   const ProfileRange range("add_sum");
-  require(sum.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "add_sum",
-          {&sum, &scratch, &x});
   launch_sum<Plain>(stream, scratch, x);
   add_sum_kernel<<<1, kFinalThreads, 0, native(stream)>>>(sum.data<double>(), data_of<double>(scratch),
                                                           cuda_scratch::sum_blocks(x.numel()), scale);
   LIGHTHOUSE_LAUNCHED("add_sum");
 }
 
-void CudaBackend::l2_norm(const Stream& stream, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
+void CudaBackend::do_l2_norm(const Stream& stream, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
   const ProfileRange range("l2_norm");
-  require(norm.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "l2_norm",
-          {&norm, &scratch, &x});
   launch_sum<Square>(stream, scratch, x);
   norm_kernel<<<1, kFinalThreads, 0, native(stream)>>>(norm.data<double>(), data_of<double>(scratch),
                                                        cuda_scratch::sum_blocks(x.numel()));
   LIGHTHOUSE_LAUNCHED("l2_norm");
 }
 
-void CudaBackend::combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) {
+void CudaBackend::do_combine_norms(const Stream& stream, const Tensor& norm, const Tensor& norms) {
   const ProfileRange range("combine_norms");
-  require(norm.numel() == 1 && contiguous(norms), "combine_norms", {&norm, &norms});
   combine_norms_kernel<<<1, 1, 0, native(stream)>>>(norm.data<double>(), norms.data<double>(), norms.numel());
   LIGHTHOUSE_LAUNCHED("combine_norms");
 }
 
-int64_t CudaBackend::reduction_scratch(int64_t numel) const {
-  return cuda_scratch::reduction(numel);
-}
-
-void CudaBackend::plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,
-                              double max_norm, const AdamSettings& settings) {
+void CudaBackend::do_plan_update(const Stream& stream, const Tensor& scalars, const Tensor& step, double learning_rate,
+                                 double max_norm, const AdamSettings& settings) {
   const ProfileRange range("plan_update");
-  require(scalars.numel() == kAdamScalars && step.numel() == kStepScalars, "plan_update", {&scalars, &step});
   plan_update_kernel<<<1, 1, 0, native(stream)>>>(scalars.data<float>(), step.data<double>(), learning_rate, max_norm,
                                                   settings.beta1, settings.beta2);
   LIGHTHOUSE_LAUNCHED("plan_update");
 }
 
-void CudaBackend::adamw(const Stream& stream, const Tensor& weight, const Tensor& working, const Tensor& m,
-                        const Tensor& v, const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) {
+void CudaBackend::do_adamw(const Stream& stream, const Tensor& weight, const Tensor& working, const Tensor& m,
+                           const Tensor& v, const Tensor& gradient, const Tensor& scalars,
+                           const AdamSettings& settings) {
   const ProfileRange range("adamw");
-  require(m.numel() == weight.numel() && v.numel() == weight.numel() && gradient.numel() == weight.numel() &&
-              scalars.numel() == kAdamScalars && contiguous(weight, m, v, gradient, scalars) &&
-              have_dtype(m.dtype(), v) &&
-              (!working.defined() || (working.numel() == weight.numel() && contiguous(working))),
-          "adamw", {&weight, &working, &m, &v, &gradient, &scalars});
   if (weight.numel() == 0) return;
   const bool packed = can_pack(8, {&weight, &m, &v, &gradient}) && (!working.defined() || can_pack(8, {&working}));
   const auto launch = [&](auto moment, auto of_working) {

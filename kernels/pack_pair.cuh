@@ -1,11 +1,11 @@
-// The same columns of both halves of a head, which RoPE rotates together: as they are in memory, and in float32.
+// The same columns of both halves of a head, which RoPE rotates together: in the type of memory, and in float32.
 #pragma once
 
 #include "rotation.cuh"
 
 namespace lighthouse::cuda {
 
-/// As they are in memory.
+/// In the type of memory.
 template <typename T, int kSize>
 struct PackPair {
   Words<T, kSize> first, second;

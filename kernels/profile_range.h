@@ -1,11 +1,11 @@
-// Names operations in profilers that read NVTX (Nsight Systems).
+// Names operations in profilers that read NVTX, such as Nsight Systems.
 #pragma once
 
 #include <nvtx3/nvToolsExt.h>
 
 namespace lighthouse::cuda {
 
-/// What this thread gives to the GPU during the object's life appears under `name`.
+/// Work that this thread enqueues during the object's life appears under `name`.
 class ProfileRange {
  public:
   explicit ProfileRange(const char* name) { nvtxRangePushA(name); }

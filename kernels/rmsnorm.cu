@@ -1,25 +1,24 @@
-// RMSNorm. A row is held in the registers of a team of threads, so that each tensor crosses memory once.
+// RMSNorm. The registers of a team of threads hold a row, so that each tensor is read or written once.
 #include <algorithm>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
 namespace {
 
-// What one thread holds of a row: four packs, or eight single elements.
+// Packs of a row in one thread: four, or eight single elements.
 template <int kSize>
 inline constexpr int kPacksOf = kSize == 1 ? 8 : 4;
 
-constexpr int kMaxTeam = 512;       // threads of a row: 128 registers are left to each
-constexpr int kForwardBlock = 128;  // threads, of several rows where a row takes fewer
+constexpr int kMaxTeam = 512;       // threads of a row: leaves 128 registers for each
+constexpr int kForwardBlock = 128;  // threads, for several rows if a row takes fewer
 constexpr int kBackwardBlock = 256;
-constexpr int kLongBlock = 512;  // of rows that do not fit into registers
+constexpr int kLongBlock = 512;  // for rows that do not fit into registers
 
-// The threads of a row: a power of two times a warp, 0 if even the largest team cannot hold it.
+// The threads of a row: a power of two times a warp; 0 if the largest team cannot hold the row.
 template <int kSize>
 int team_of(int64_t columns) {
   int team = kWarp;
@@ -31,21 +30,13 @@ dim3 block_of(int team, int threads) {
   return {static_cast<unsigned>(team), static_cast<unsigned>(std::max(1, threads / team))};
 }
 
-// The sum over a row's threads, in every one of them. Teams of several warps are in step: all of the block call it.
-__device__ inline float team_sum(float x) {
+// The sum over a row's threads, in each of them. All threads of the block call this, also those without a row.
+__device__ inline float row_sum(float x) {
   __shared__ float of_warps[kMaxTeam / kWarp];
-  x = warp_sum(x);
-  if (blockDim.x == kWarp) return x;
-  const int warps = static_cast<int>(blockDim.x) / kWarp, first = static_cast<int>(threadIdx.y) * warps;
-  __syncthreads();  // the sums of the row before may still be read
-  if (threadIdx.x % kWarp == 0) of_warps[first + threadIdx.x / kWarp] = x;
-  __syncthreads();
-  float sum = 0;
-  for (int warp = 0; warp < warps; ++warp) sum += of_warps[first + warp];
-  return sum;
+  return team_sum(x, of_warps);
 }
 
-// A thread's share of a row: packs a team apart.
+// A thread's packs of a row, a team apart.
 template <typename T, int kSize>
 struct Share {
   static constexpr int kPacks = kPacksOf<kSize>;
@@ -100,7 +91,7 @@ __device__ inline float rstd_of(float squares, int columns, float epsilon) {
   return 1.0f / sqrtf(squares / static_cast<float>(columns) + epsilon);
 }
 
-// The norm is of the rounded sum, and both kernels come here: a norm computed again from the stored sum has the same
+// Normalizes the rounded sum. Both kernels call this, so a norm recomputed from the stored sum has the same
 // bits.
 template <typename T, int kSize>
 __device__ void normalise(const ForwardOperands<T>& operands, int64_t row, Share<T, kSize>& x) {
@@ -110,7 +101,7 @@ __device__ void normalise(const ForwardOperands<T>& operands, int64_t row, Share
 #pragma unroll
     for (int i = 0; i < kSize; ++i) squares = __fmaf_rn(x.at(p, i), x.at(p, i), squares);
   }
-  const float rstd = rstd_of(team_sum(squares), operands.columns, operands.epsilon);
+  const float rstd = rstd_of(row_sum(squares), operands.columns, operands.epsilon);
   if (row >= operands.rows) return;
   Share<T, kSize> weight;
   weight.load(operands.weight, operands.columns);
@@ -122,7 +113,7 @@ __device__ void normalise(const ForwardOperands<T>& operands, int64_t row, Share
 template <typename T, int kSize, bool kResidual>
 __global__ void __launch_bounds__(kMaxTeam) forward_kernel(ForwardOperands<T> operands) {
   const int64_t row = int64_t{blockIdx.x} * blockDim.y + threadIdx.y;
-  const int columns = row < operands.rows ? operands.columns : 0;  // teams without a row keep step
+  const int columns = row < operands.rows ? operands.columns : 0;  // teams without a row take part in barriers
   const int64_t begin = row * operands.columns;
   Share<T, kSize> x;
   x.load(operands.x + begin, columns);
@@ -135,7 +126,7 @@ __global__ void __launch_bounds__(kMaxTeam) forward_kernel(ForwardOperands<T> op
   normalise(operands, row, x);
 }
 
-// A row that does not fit into registers: read twice.
+// Reads a row twice, because it does not fit into registers.
 template <typename T, bool kResidual>
 __global__ void __launch_bounds__(kLongBlock) long_forward_kernel(ForwardOperands<T> operands) {
   const int64_t begin = int64_t{blockIdx.x} * operands.columns;
@@ -149,7 +140,7 @@ __global__ void __launch_bounds__(kLongBlock) long_forward_kernel(ForwardOperand
     const float x = to_float(normed[begin + column]);
     squares = __fmaf_rn(x, x, squares);
   }
-  const float rstd = rstd_of(team_sum(squares), operands.columns, operands.epsilon);
+  const float rstd = rstd_of(row_sum(squares), operands.columns, operands.epsilon);
   for (int column = static_cast<int>(threadIdx.x); column < operands.columns; column += kLongBlock) {
     const float x = to_float(normed[begin + column]);
     operands.out[begin + column] = from_float<T>(x * rstd * to_float(operands.weight[column]));
@@ -189,7 +180,7 @@ __device__ inline float dx_of(float dx, float dout, float weight, float y, float
   return dx + rstd * (dout * weight - y * mean);
 }
 
-// Leaves in `dweight` the thread's share of the sum over the rows of its team.
+// Writes to `dweight` the thread's elements of the sum over its team's rows.
 template <typename T, int kSize>
 __device__ void backward_rows(const BackwardOperands<T>& operands, float (&dweight)[kPacksOf<kSize>][kSize]) {
   using Part = Share<T, kSize>;
@@ -199,7 +190,7 @@ __device__ void backward_rows(const BackwardOperands<T>& operands, float (&dweig
   const int64_t end = min(operands.rows, begin + operands.rows_per_block);
   for (int64_t first = begin; first < end; first += blockDim.y) {
     const int64_t row = first + threadIdx.y, offset = row * operands.columns;
-    const int columns = row < end ? operands.columns : 0;  // teams without a row keep step
+    const int columns = row < end ? operands.columns : 0;  // teams without a row take part in barriers
     Part dout, x, dx;
     dout.load(operands.dout + offset, columns);
     x.load(operands.x + offset, columns);
@@ -211,7 +202,7 @@ __device__ void backward_rows(const BackwardOperands<T>& operands, float (&dweig
 #pragma unroll
       for (int i = 0; i < kSize; ++i) dot += dout.at(p, i) * weight.at(p, i) * x.at(p, i);
     }
-    const float mean = team_sum(dot) * rstd / static_cast<float>(operands.columns);
+    const float mean = row_sum(dot) * rstd / static_cast<float>(operands.columns);
     weight.forget_conversions();
     dout.forget_conversions();
     x.forget_conversions();
@@ -227,7 +218,7 @@ __device__ void backward_rows(const BackwardOperands<T>& operands, float (&dweig
 template <typename T, int kSize>
 __global__ void __launch_bounds__(kMaxTeam) backward_kernel(BackwardOperands<T> operands) {
   constexpr int kPacks = kPacksOf<kSize>;
-  extern __shared__ float of_teams[];  // [teams, C], where there are several
+  extern __shared__ float of_teams[];  // [teams, C], if there are several teams
   float dweight[kPacks][kSize] = {};
   backward_rows<T, kSize>(operands, dweight);
 
@@ -251,7 +242,7 @@ __global__ void __launch_bounds__(kMaxTeam) backward_kernel(BackwardOperands<T> 
   }
 }
 
-// Rows that do not fit into registers: read twice, and their share of dweight gathers in memory.
+// Reads rows twice, because they do not fit into registers, and accumulates their part of dweight in memory.
 template <typename T>
 __global__ void __launch_bounds__(kLongBlock) long_backward_kernel(BackwardOperands<T> operands) {
   const int columns = operands.columns, thread = static_cast<int>(threadIdx.x);
@@ -267,7 +258,7 @@ __global__ void __launch_bounds__(kLongBlock) long_backward_kernel(BackwardOpera
     for (int column = thread; column < columns; column += kLongBlock) {
       dot += to_float(dout[column]) * to_float(operands.weight[column]) * to_float(x[column]);
     }
-    const float mean = team_sum(dot) * rstd / static_cast<float>(columns);
+    const float mean = row_sum(dot) * rstd / static_cast<float>(columns);
     for (int column = thread; column < columns; column += kLongBlock) {
       const float gradient = to_float(dout[column]), weight = to_float(operands.weight[column]);
       const float y = to_float(x[column]) * rstd;
@@ -277,9 +268,9 @@ __global__ void __launch_bounds__(kLongBlock) long_backward_kernel(BackwardOpera
   }
 }
 
-constexpr int kSumRows = 16;  // threads that share the blocks' parts of one column
+constexpr int kSumRows = 16;  // threads that split the parts of one column
 
-// dweight += the sum of the parts, each thread every kSumRows-th of a column's.
+// dweight += the sum of the parts. Each thread sums every kSumRows-th part of a column.
 __global__ void __launch_bounds__(kWarp* kSumRows)
     sum_parts_kernel(float* dweight, const float* partial, int parts, int columns) {
   __shared__ float sums[kSumRows][kWarp];
@@ -320,12 +311,9 @@ void launch_backward(const Stream& stream, float* dweight, const BackwardOperand
 
 }  // namespace
 
-void CudaBackend::rmsnorm_forward(const Stream& stream, const Tensor& out, const Tensor& rstd, const Tensor& x,
-                                  const Tensor& weight, double epsilon) {
+void CudaBackend::do_rmsnorm_forward(const Stream& stream, const Tensor& out, const Tensor& rstd, const Tensor& x,
+                                     const Tensor& weight, double epsilon) {
   const ProfileRange range("rmsnorm_forward");
-  require(x.rank() == 2 && have_shape(x.shape(), out) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight) && contiguous(out, rstd, x, weight) && have_dtype(x.dtype(), out, weight),
-          "rmsnorm_forward", {&out, &rstd, &x, &weight});
   with_float_pack(x, can_pack(x.size(1), {&out, &x, &weight}), [&](auto element, auto size) {
     using T = decltype(element);
     launch_forward<T, decltype(size)::value, false>(
@@ -334,14 +322,10 @@ void CudaBackend::rmsnorm_forward(const Stream& stream, const Tensor& out, const
   });
 }
 
-void CudaBackend::rmsnorm_residual_forward(const Stream& stream, const Tensor& sum, const Tensor& out,
-                                           const Tensor& rstd, const Tensor& residual, const Tensor& x,
-                                           const Tensor& weight, double epsilon) {
+void CudaBackend::do_rmsnorm_residual_forward(const Stream& stream, const Tensor& sum, const Tensor& out,
+                                              const Tensor& rstd, const Tensor& residual, const Tensor& x,
+                                              const Tensor& weight, double epsilon) {
   const ProfileRange range("rmsnorm_residual_forward");
-  require(x.rank() == 2 && have_shape(x.shape(), sum, out, residual) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight) && contiguous(sum, out, rstd, residual, x, weight) &&
-              have_dtype(x.dtype(), sum, out, residual, weight),
-          "rmsnorm_residual_forward", {&sum, &out, &rstd, &residual, &x, &weight});
   with_float_pack(x, can_pack(x.size(1), {&sum, &out, &residual, &x, &weight}), [&](auto element, auto size) {
     using T = decltype(element);
     launch_forward<T, decltype(size)::value, true>(
@@ -350,14 +334,10 @@ void CudaBackend::rmsnorm_residual_forward(const Stream& stream, const Tensor& s
   });
 }
 
-void CudaBackend::rmsnorm_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
-                                   const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) {
+void CudaBackend::do_rmsnorm_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight,
+                                      const Tensor& scratch, const Tensor& dout, const Tensor& x, const Tensor& weight,
+                                      const Tensor& rstd) {
   const ProfileRange range("rmsnorm_backward");
-  require(x.rank() == 2 && have_shape(x.shape(), dx, dout) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight, dweight) && contiguous(dx, dweight, dout, x, weight, rstd) &&
-              have_dtype(x.dtype(), dx, dout, weight) &&
-              scratch.bytes() >= rmsnorm_backward_scratch(x.size(0), x.size(1)),
-          "rmsnorm_backward", {&dx, &dweight, &scratch, &dout, &x, &weight, &rstd});
   with_float_pack(x, can_pack(x.size(1), {&dx, &dout, &x, &weight}), [&](auto element, auto size) {
     using T = decltype(element);
     launch_backward<T, decltype(size)::value>(
@@ -365,10 +345,6 @@ void CudaBackend::rmsnorm_backward(const Stream& stream, const Tensor& dx, const
         {data_of<T>(dx), data_of<float>(scratch), data_of<T>(dout), data_of<T>(x), data_of<T>(weight),
          rstd.data<float>(), x.size(0), cuda_scratch::norm_rows_per_block(x.size(0)), static_cast<int>(x.size(1))});
   });
-}
-
-int64_t CudaBackend::rmsnorm_backward_scratch(int64_t tokens, int64_t hidden_size) const {
-  return cuda_scratch::rmsnorm_backward(tokens, hidden_size);
 }
 
 }  // namespace lighthouse::cuda

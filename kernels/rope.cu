@@ -1,4 +1,4 @@
-// Rotary position embedding. A thread takes the same elements of several heads of a token, so that it reads their
+// Rotary position embedding. A thread rotates the same elements of several heads of a token, so that it reads the
 // cosines and sines once.
 #include <algorithm>
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace lighthouse::cuda {
 namespace {
 
 constexpr int kBlock = 256;
-constexpr int kHeads = 4;  // of a thread, as far apart as makes neighbours in a warp neighbours in memory
+constexpr int kHeads = 4;  // heads of a thread, spaced so that a warp's accesses are contiguous
 
 __global__ void __launch_bounds__(kBlock)
     table_kernel(float* cos, float* sin, int64_t numel, unsigned half, RopeSettings rope) {
@@ -38,7 +38,7 @@ struct Operands {
   int tokens = 0, length = 0, heads = 0, half = 0;
   int packs = 0;             // of half a head
   int groups = 0;            // of heads
-  int tokens_per_block = 0;  // a token is the work of packs * groups threads
+  int tokens_per_block = 0;  // a token takes packs * groups threads
 };
 
 template <typename T, int kSize>
@@ -54,7 +54,7 @@ __device__ void rotate(Words<T, kSize>& first, Words<T, kSize>& second, const An
   second.set(b);
 }
 
-// One pack of both halves of each head of a group.
+// Rotates one pack of both halves of each head of a group.
 template <typename T, int kSize>
 __device__ void rotate_group(const Operands<T>& operands, int token, int group, int column, float direction) {
   const int batch = token / operands.length, position = token % operands.length;
@@ -110,9 +110,7 @@ void launch(const Stream& stream, const char* operation, const Tensor& x, const 
 // `direction` is 1 to rotate and -1 to rotate back.
 void rotate(const Stream& stream, const char* operation, const Tensor& x, const Tensor& cos, const Tensor& sin,
             float direction) {
-  require(has_heads(x) && x.size(3) % 2 == 0 && have_shape({x.size(1), x.size(3) / 2}, cos, sin) &&
-              contiguous(cos, sin) && x.size(0) * x.size(1) <= std::numeric_limits<int>::max(),
-          operation, {&x, &cos, &sin});
+  require(x.size(0) * x.size(1) <= std::numeric_limits<int>::max(), operation, {&x});
   if (x.numel() == 0) return;
   with_float_pack(x, can_pack(x.size(3) / 2, {&x, &cos, &sin}) && strides_pack(x), [&](auto element, auto size) {
     launch<decltype(element), decltype(size)::value>(stream, operation, x, cos, sin, direction);
@@ -121,9 +119,8 @@ void rotate(const Stream& stream, const char* operation, const Tensor& x, const 
 
 }  // namespace
 
-void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
+void CudaBackend::do_rope_table(const Stream& stream, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
   const ProfileRange range("rope_table");
-  require(cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin), "rope_table", {&cos, &sin});
   if (cos.numel() == 0) return;
   const auto grid = static_cast<unsigned>(ceil_div(cos.numel(), kBlock));
   table_kernel<<<grid, kBlock, 0, native(stream)>>>(cos.data<float>(), sin.data<float>(), cos.numel(),
@@ -131,12 +128,12 @@ void CudaBackend::rope_table(const Stream& stream, const Tensor& cos, const Tens
   LIGHTHOUSE_LAUNCHED("rope_table");
 }
 
-void CudaBackend::rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+void CudaBackend::do_rope_forward(const Stream& stream, const Tensor& x, const Tensor& cos, const Tensor& sin) {
   const ProfileRange range("rope_forward");
   rotate(stream, "rope_forward", x, cos, sin, 1.0f);
 }
 
-void CudaBackend::rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
+void CudaBackend::do_rope_backward(const Stream& stream, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
   const ProfileRange range("rope_backward");
   rotate(stream, "rope_backward", dx, cos, sin, -1.0f);
 }

@@ -5,7 +5,7 @@
 
 namespace lighthouse::cuda {
 
-/// The cosines and sines of a pack; with direction -1 of the rotation back.
+/// The cosines and sines of a pack; direction -1 gives those of the rotation back.
 template <int kSize>
 struct Angles {
   float cos[kSize], sin[kSize];

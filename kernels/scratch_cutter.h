@@ -1,16 +1,16 @@
-// Cutting an operation's scratch into what it needs.
+// Splits an operation's scratch into tensors.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 
+#include "lighthouse/kernels/cuda_scratch.h"
 #include "lighthouse/ops/check.h"
-#include "lighthouse/ops/cuda_scratch.h"
 
 namespace lighthouse::cuda {
 
-/// Hands out the pieces of a scratch, one after another, aligned as cuda_scratch counts them. Throws std::logic_error
-/// if it is too small. `scratch` must outlive it.
+/// Returns pieces of `scratch` one after another, aligned as cuda_scratch counts them. Throws std::logic_error if the
+/// scratch is too small. `scratch` must outlive the object.
 class ScratchCutter {
  public:
   explicit ScratchCutter(const Tensor& scratch) : scratch_(scratch) {}

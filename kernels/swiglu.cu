@@ -1,10 +1,9 @@
-// SwiGLU: one thread for a pack of a row.
+// SwiGLU: one thread for each pack of a row.
 #include <algorithm>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
-#include "lighthouse/ops/check.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -12,7 +11,7 @@ namespace {
 
 constexpr int64_t kMaxBlock = 256;
 
-// A row is cut into pieces of one block each, as equal as whole warps allow.
+// A row is split into pieces of one block each, equal up to whole warps.
 struct Layout {
   unsigned grid, block;
   int64_t pieces;  // of a row
@@ -26,7 +25,7 @@ struct Layout {
   }
 };
 
-// Where a thread's pack is; `column` is out of range where it has none.
+// The position of a thread's pack; `column` is out of range if it has none.
 struct Place {
   int64_t row, column;
 
@@ -75,17 +74,10 @@ __global__ void __launch_bounds__(kMaxBlock)
   store_pack(out + of_out, result);
 }
 
-void check_shapes(const char* operation, const Tensor& out, const Tensor& gate_up) {
-  require(out.rank() == 2 && have_shape({out.size(0), 2 * out.size(1)}, gate_up) && contiguous(out, gate_up) &&
-              have_dtype(out.dtype(), gate_up),
-          operation, {&out, &gate_up});
-}
-
 }  // namespace
 
-void CudaBackend::swiglu_forward(const Stream& stream, const Tensor& out, const Tensor& gate_up) {
+void CudaBackend::do_swiglu_forward(const Stream& stream, const Tensor& out, const Tensor& gate_up) {
   const ProfileRange range("swiglu_forward");
-  check_shapes("swiglu_forward", out, gate_up);
   if (out.numel() == 0) return;
   with_float_pack(out, can_pack(out.size(1), {&out, &gate_up}), [&](auto element, auto size) {
     using T = decltype(element);
@@ -97,12 +89,9 @@ void CudaBackend::swiglu_forward(const Stream& stream, const Tensor& out, const 
   });
 }
 
-void CudaBackend::swiglu_backward(const Stream& stream, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
-                                  const Tensor& gate_up) {
+void CudaBackend::do_swiglu_backward(const Stream& stream, const Tensor& dgate_up, const Tensor& out,
+                                     const Tensor& dout, const Tensor& gate_up) {
   const ProfileRange range("swiglu_backward");
-  check_shapes("swiglu_backward", out, gate_up);
-  check_shapes("swiglu_backward", dout, gate_up);
-  check_shapes("swiglu_backward", dout, dgate_up);
   if (out.numel() == 0) return;
   with_float_pack(out, can_pack(out.size(1), {&dgate_up, &out, &dout, &gate_up}), [&](auto element, auto size) {
     using T = decltype(element);

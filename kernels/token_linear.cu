@@ -1,13 +1,12 @@
-// The matrix products of a single token, with what stands around them in a layer: what generating text is made of. They
-// have to read the weights once, as fast as memory gives them; a matrix product's tiles would mostly hold nothing. Each
-// is one launch, and fetches its weights while those before it still run.
+// The matrix products of a single token, fused with the norm, SwiGLU or sum next to them, for generating text. They
+// read the weights once, at the speed of memory; tiles of a general matrix product would be mostly empty. Each
+// operation is one launch, and prefetches its weights while the kernels before it still run.
 #include <cstdint>
 
 #include "cuda_backend.h"
 #include "cuda_check.h"
 #include "device_math.cuh"
 #include "early_launch.cuh"
-#include "lighthouse/ops/decode_shapes.h"
 #include "profile_range.h"
 
 namespace lighthouse::cuda {
@@ -15,7 +14,7 @@ namespace {
 
 constexpr int kThreads = 128;
 constexpr int kWarps = kThreads / kWarp;
-constexpr int64_t kManyOutputs = 16384;  // enough for all multiprocessors where a warp has several
+constexpr int64_t kManyOutputs = 16384;  // enough for all multiprocessors with several outputs a warp
 
 enum class Around : uint8_t { kNorm, kNormAndSwiglu, kSum };
 
@@ -28,7 +27,7 @@ struct Operands {
   int inputs;
 };
 
-/// A lane's share of a stretch of a row: packs a warp apart.
+/// A lane's packs of a stretch of a row, a warp apart.
 template <typename T, int kSize, int kPacks>
 struct Share {
   static constexpr int kStretch = kPacks * kWarp * kSize;
@@ -53,7 +52,7 @@ struct Share {
   }
 };
 
-/// Columns from `begin` on come nearer.
+/// Prefetches the columns from `begin` on into the L2 cache.
 template <typename T>
 __device__ void prefetch_row(const T* row, int begin, int columns) {
   constexpr int kLine = 128 / sizeof(T);
@@ -61,7 +60,8 @@ __device__ void prefetch_row(const T* row, int begin, int columns) {
   for (int column = begin + lane * kLine; column < columns; column += kWarp * kLine) prefetch(row + column);
 }
 
-/// RMSNorm of x by a block, which waits for x: into `normed`, rounded as rmsnorm_forward stores it.
+/// Waits for x and writes its RMSNorm to `normed`, rounded as rmsnorm_forward rounds. All threads of the block call
+/// this.
 template <typename T, int kSize>
 __device__ void wait_and_normalise(T* normed, const Operands<T>& o) {
   __shared__ float of_warps[kWarps];
@@ -73,7 +73,7 @@ __device__ void wait_and_normalise(T* normed, const Operands<T>& o) {
     return words;
   };
   const Words<T, kSize> weight = load(o.norm, first);
-  wait_for_those_before();
+  wait_for_previous_kernels();
   const Words<T, kSize> x = load(o.x, first);
   float squares = 0;
   const auto add = [&](const Words<T, kSize>& words) {
@@ -95,13 +95,13 @@ __device__ void wait_and_normalise(T* normed, const Operands<T>& o) {
   __syncthreads();
 }
 
-/// What a value is once it is stored.
+/// The value after rounding to T.
 template <typename T>
 __device__ float stored(float x) {
   return to_float(from_float<T>(x));
 }
 
-/// The rows of weights that a warp has, and their beginning.
+/// Sets the rows of weights of a warp and loads their beginning.
 template <bool kPair, typename T, typename Part, int kRows>
 __device__ void prefetch_rows(const T* (&rows)[kRows], Part (&weights)[kRows], const Operands<T>& o, int64_t output) {
 #pragma unroll
@@ -113,15 +113,15 @@ __device__ void prefetch_rows(const T* (&rows)[kRows], Part (&weights)[kRows], c
   }
 }
 
-/// A warp has kRows rows of weights: those of as many outputs, or SwiGLU's two of one. It holds their beginning before
-/// it waits for x.
+/// A warp has kRows rows of weights: those of kRows outputs, or SwiGLU's two rows of one output. It loads their
+/// beginning before it waits for x.
 template <typename T, int kSize, Around kAround, int kRows>
 __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
   constexpr bool kPair = kAround == Around::kNormAndSwiglu;
   constexpr int kPacks = kAround == Around::kSum ? 8 : 4;
   using Part = Share<T, kSize, kPacks>;
   extern __shared__ __align__(16) unsigned char shared[];
-  let_next_begin();
+  allow_next_kernel();
   const int64_t warp = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
   const int64_t output = kPair ? warp : warp * kRows;
   const T* rows[kRows];
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kThreads) token_linear_kernel(Operands<T> o) {
   prefetch_rows<kPair>(rows, weights, o, output);
   const T* x = o.x;
   if constexpr (kAround == Around::kSum) {
-    wait_for_those_before();
+    wait_for_previous_kernels();
   } else {
     T* normed = reinterpret_cast<T*>(shared);
     wait_and_normalise<T, kSize>(normed, o);
@@ -177,7 +177,7 @@ void token_linear(const Stream& stream, bool early, const Tensor& out, const Ten
                         static_cast<int>(x.numel())};
     const auto kernel = token_linear_kernel<T, decltype(size)::value, kAround, kRows>;
     const auto shared = norm != nullptr ? static_cast<int>(x.bytes()) : 0;
-    constexpr int kAlways = 48 * 1024 - 1024;  // what a kernel may have without asking
+    constexpr int kAlways = 48 * 1024 - 1024;  // shared memory available without an attribute
     if (shared > kAlways) {
       LIGHTHOUSE_CUDA(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
     }
@@ -187,10 +187,9 @@ void token_linear(const Stream& stream, bool early, const Tensor& out, const Ten
 
 }  // namespace
 
-void CudaBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
-                                    double epsilon, const Tensor& weight) {
+void CudaBackend::do_token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                       double epsilon, const Tensor& weight) {
   const ProfileRange range("token_norm_linear");
-  require_token_norm_linear(out, x, norm, weight);
   if (out.numel() < kManyOutputs) {
     token_linear<Around::kNorm, 1>(stream, launches_early(), out, x, &norm, epsilon, weight);
   } else {
@@ -198,16 +197,14 @@ void CudaBackend::token_norm_linear(const Stream& stream, const Tensor& out, con
   }
 }
 
-void CudaBackend::token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
-                                    double epsilon, const Tensor& gate_up) {
+void CudaBackend::do_token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                       double epsilon, const Tensor& gate_up) {
   const ProfileRange range("token_norm_swiglu");
-  require_token_norm_swiglu(out, x, norm, gate_up);
   token_linear<Around::kNormAndSwiglu, 2>(stream, launches_early(), out, x, &norm, epsilon, gate_up);
 }
 
-void CudaBackend::token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
+void CudaBackend::do_token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
   const ProfileRange range("token_linear_add");
-  require_token_linear_add(sum, x, weight);
   token_linear<Around::kSum, 1>(stream, launches_early(), sum, x, nullptr, 0, weight);
 }
 

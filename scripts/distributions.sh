@@ -60,6 +60,7 @@ system_of() {
         rm -rf "$system.partial"
         debootstrap --variant=minbase --components=$components --include=ca-certificates \
             "$release" "$system.partial" ${archive:+"$archive"} >"$folder/$release.debootstrap.log" 2>&1 || return 1
+        [ -e "$system.partial/etc/hosts" ] || echo "127.0.0.1 localhost" >"$system.partial/etc/hosts"
         mv "$system.partial" "$system"
     fi
     echo "$system"

@@ -94,7 +94,7 @@ kill -KILL "$victim"
 begin=$(date +%s)
 code=0
 wait $job || code=$?
-if grep "is gone" "$work/log" && [ $code -ne 0 ] && [ $(($(date +%s) - begin)) -lt 60 ]; then
+if grep "exited: " "$work/log" && [ $code -ne 0 ] && [ $(($(date +%s) - begin)) -lt 60 ]; then
     row "a killed rank stops the other" "passed within $(($(date +%s) - begin)) s, exit code $code"
 else
     tail -n 20 "$work/log"

@@ -191,7 +191,7 @@ code=0
 wait $job || code=$?
 job=""
 seconds=$(($(date +%s) - begin))
-if gone=$(grep -o 'rank [0-9]* (.* is gone' "$work/log") && steps_done && [ $code -ne 0 ] && [ $seconds -lt 60 ]; then
+if gone=$(grep -o 'rank [0-9]* (.* exited' "$work/log") && steps_done && [ $code -ne 0 ] && [ $seconds -lt 60 ]; then
     check_row "a killed rank stops the others" "passed within $seconds s: $(head -n 1 <<<"$gone")"
 else
     tail -n 20 "$work/log"

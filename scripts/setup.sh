@@ -11,7 +11,7 @@ packages=(
     gnuplot-nox                      # draws what compare and eval show
     libgtest-dev libbenchmark-dev    # for the tests
 )
-optional=(libsentencepiece-dev)  # for SentencePiece tokenizers
+optional=(libsentencepiece-dev libprotobuf-dev)  # for SentencePiece tokenizers; Debian 13 does not bring the second along
 while [ $# -gt 0 ]; do
     if [ "$1" = --optional ]; then
         shift

@@ -85,7 +85,7 @@ begin=$(date +%s)
 code=0
 wait $job || code=$?
 seconds=$(($(date +%s) - begin))
-grep "is gone" "$work/log" || { cat "$work/log"; echo "two_hosts: nobody said who is gone" >&2; exit 1; }
+grep "exited: " "$work/log" || { cat "$work/log"; echo "two_hosts: no rank reported which rank exited" >&2; exit 1; }
 echo "all ended within $seconds s with exit code $code"
 [ "$code" -ne 0 ] && [ "$seconds" -lt 60 ]
 echo "== passed"

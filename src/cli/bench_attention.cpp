@@ -11,7 +11,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/cost_meter.h"
 #include "rates.h"
 #include "timing.h"
 
@@ -159,9 +159,9 @@ void print_breakdown(const LighthouseSettings& settings, int64_t window, const A
                      const AttentionSeconds& bound, double bytes_per_second) {
   const double flops = causal_attention_flops(
       {shape.batch, settings.shape(shape.sequence_length).gathered(), shape.heads, shape.head_dim});
-  MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated,
-                        {0, flops / bound.forward, 2.5 * flops / bound.backward(), bytes_per_second});
-  LayerBench layer(settings, window, shape, timing);
+  CostMeter timing(backend, CostMeter::Mode::kTimeRepeated,
+                   {0, flops / bound.forward, 2.5 * flops / bound.backward(), bytes_per_second});
+  LayerBench layer(settings, window, shape, backend);
   timing.reset();
   layer.both();
   fmt::print("\nN = {}, each operation repeated:\n{}\n", format_count(shape.sequence_length),

@@ -11,7 +11,7 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/eval/decoding.h"
 #include "lighthouse/eval/generator.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/cost_meter.h"
 #include "rates.h"
 #include "timing.h"
 
@@ -98,8 +98,8 @@ void print_breakdown(const Options& options, const ModelConfig& model, const Par
                      double bytes_per_second) {
   Rates rates;
   rates.bytes_per_second = bytes_per_second;
-  MeteredBackend timing(backend, MeteredBackend::Mode::kTimeRepeated, rates);
-  Decoding decoding(model, weights, options.context, timing);
+  CostMeter timing(backend, CostMeter::Mode::kTimeRepeated, rates);
+  Decoding decoding(model, weights, options.context, backend);
   decoding.start(std::vector<int32_t>(static_cast<size_t>(options.prompt), 1));
   timing.reset();
   decoding.append(1);

@@ -13,6 +13,8 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/cost.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/step_cost.h"
 #include "lighthouse/train/training_step.h"
 #include "rates.h"
@@ -49,7 +51,7 @@ class StepBench {
         ranks_(ranks),
         memory_(config, backend, ranks.mesh),
         arena_(backend.allocate(planned_bytes(config, backend, ranks.mesh))),
-        parallel_(ranks.communicator ? std::make_unique<DataParallel>(memory_, *ranks.communicator, backend) : nullptr),
+        parallel_(ranks.data ? std::make_unique<DataParallel>(memory_, *ranks.data, backend) : nullptr),
         feed_(backend, memory_.largest_batch()),
         step_(memory_, feed_, backend, parallel_.get()) {
     memory_.lay_out(arena_);
@@ -60,9 +62,9 @@ class StepBench {
 
   /// Counts what communication takes from here on; what it took since.
   void measure_communication() {
-    if (ranks_.communicator) ranks_.communicator->measure();
+    if (ranks_.data) ranks_.data->measure();
   }
-  CommunicationCost communication() { return ranks_.communicator ? ranks_.communicator->cost() : CommunicationCost{}; }
+  CommunicationCost communication() { return ranks_.data ? ranks_.data->cost() : CommunicationCost{}; }
 
   /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another. Not
   /// counted are the first, which has nothing before it, and the last, which has nothing behind it.
@@ -174,8 +176,8 @@ Hardware hardware_of(const RunConfig& config, const Backend& backend) {
 }
 
 void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates, const Ranks& ranks) {
-  MeteredBackend timing(backend, MeteredBackend::Mode::kTime, rates);
-  StepBench bench(config, timing, ranks);
+  CostMeter timing(backend, CostMeter::Mode::kTime, rates);
+  StepBench bench(config, backend, ranks);
   bench.run_one();
   timing.reset();
   bench.run_one();
@@ -223,11 +225,9 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
   const StageSection& stage = config.stages[0];
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
   const bool on_gpu = config.run.device == DeviceChoice::kCuda;
-  MeteredBackend counting(backend, MeteredBackend::Mode::kCount, rates);
-  const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, counting, mesh));
+  const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, backend, rates, mesh));
   const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, backend)) : host_rates(backend);
-  MeteredBackend planning(backend, MeteredBackend::Mode::kCount, plan_rates);
-  const double planned = roofline_seconds(step_costs(config, 0, stage.attention, planning, mesh));
+  const double planned = roofline_seconds(step_costs(config, 0, stage.attention, backend, plan_rates, mesh));
   const double peak = hardware_of(config, backend).flops * mesh.size();
   fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, roofline {} ({:.0f}% of it reached), planned {}\n",
              format_milliseconds(measured.typical), options.steps, format_milliseconds(measured.best),
@@ -245,7 +245,7 @@ void bench_step(const Options& options, DistributedSession& session) {
       only_stage(load_config_on_all_ranks(session, "bench step", options.config, options.settings), options.stage);
   std::unique_ptr<Backend> backend;
   on_all_ranks(session.group(), "the devices of all ranks", [&] {
-    config = with_device(config);
+    config = with_document_ends(with_device(config));
     backend = make_backend(config, session.local_rank());
     const Mesh mesh(session.rank(), session.size());
     check_batch_split(config.stages[0], mesh);
@@ -260,8 +260,8 @@ void bench_step(const Options& options, DistributedSession& session) {
     fmt::print("{}\n{}: {} attention, {} x {} tokens, {} a step, recompute {}\n", backend->description(),
                config.run.name, name_of(stage.attention), stage.batch.micro_batch_size, stage.batch.sequence_length,
                stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
-    if (ranks.communicator) {
-      fmt::print("{}, tensors by {}{}\n", session.description(), ranks.communicator->description(),
+    if (ranks.world) {
+      fmt::print("{}, tensors by {}{}\n", session.description(), ranks.world->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
     }
   }
@@ -275,7 +275,7 @@ void bench_step(const Options& options, DistributedSession& session) {
     StepBench bench(config, *backend, ranks);
     const Measured measured = measure(bench, options.warmup, options.steps);
     if (session.is_rank0()) print_step(config, *backend, measured, rates, options, ranks.mesh);
-    if (ranks.communicator) print_communication(measured.communication, session);
+    if (ranks.world) print_communication(measured.communication, session);
   }
   if (options.breakdown) print_breakdown(config, *backend, rates, ranks);
 }

@@ -150,7 +150,7 @@ void DistributedSession::leave() {
 
 Ranks DistributedSession::ranks(const RunConfig& config, Backend& backend) {
   if (launch_.launcher == Launcher::kNone) return {};
-  return {Mesh(rank(), size()), group_, communicator_for(config, backend)};
+  return make_ranks(Mesh(rank(), size()), group_, communicator_for(config, backend));
 }
 
 std::shared_ptr<Communicator> DistributedSession::communicator_for(const RunConfig& config, Backend& backend) {

@@ -15,7 +15,7 @@
 #include "lighthouse/eval/copies.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -69,7 +69,7 @@ Tested test(const EvalOptions& options, const std::string& checkpoint, Backend& 
   warn_of_documents(card);
   const DeviceWeights weights(card, backend);
   ForwardPass pass(card.model, pass_settings, backend);
-  pass.model().set_layer_hook([&](int64_t) { stop.check(); });
+  pass.model().add_hooks({.weights_needed = [&](int64_t) { stop.check(); }});
   ProgressLine progress;
   const auto show = [&](int64_t done, int64_t of) {
     progress.show(static_cast<double>(done) / static_cast<double>(of),

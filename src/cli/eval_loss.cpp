@@ -14,7 +14,7 @@
 #include "lighthouse/eval/validation.h"
 #include "lighthouse/report/gnuplot.h"
 #include "lighthouse/report/plot.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "progress.h"
 
 namespace lighthouse {
@@ -60,7 +60,7 @@ Evaluation evaluate(const EvalOptions& options, const std::string& checkpoint, B
   card.warn_if_beyond_training(result.sequence_length);
   const DeviceWeights weights(card, backend);
   ForwardPass pass(card.model, loss_pass_of(options, card, result.sequence_length), backend);
-  pass.model().set_layer_hook([&](int64_t) { stop.check(); });
+  pass.model().add_hooks({.weights_needed = [&](int64_t) { stop.check(); }});
   BatchFeed feed(backend, pass.inputs().numel());
   ProgressLine progress;
   const int64_t of = std::min(wanted, source.windows());

@@ -48,8 +48,8 @@ void run(const Options& options) {
 
   const auto& [prompt, text] = read_prompt(options, *tokenizer);
   bool begun = false;
-  const auto begin = [&, &text = text] {  // not before the options are known to be good
-    if (!begun) fmt::print("{}", text);
+  const auto begin = [&, &shown = text] {  // not before the options are known to be good
+    if (!begun) fmt::print("{}", shown);
     begun = true;
   };
   const int64_t context = options.context > 0 ? options.context : card.stage.batch.sequence_length;

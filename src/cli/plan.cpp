@@ -8,12 +8,16 @@
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/data/batch.h"
+#include "lighthouse/kernels/planning.h"
 #include "lighthouse/model/cost.h"
 #include "lighthouse/ops/gpu_sheets.h"
 #include "lighthouse/train/checkpoint_writer.h"
 #include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/data_use.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/scaling.h"
 #include "lighthouse/train/step_cost.h"
 #include "rates.h"
@@ -29,12 +33,9 @@ struct Options {
   double step_seconds = 0;  // 0: not measured
 };
 
-constexpr double kGibibyte = 1024.0 * 1024 * 1024;
-
-/// What a plan is made for. Its backend runs nothing.
+/// The device to plan for.
 struct Target {
-  std::unique_ptr<Backend> cpu;  // behind `counting`, on the CPU
-  std::unique_ptr<MeteredBackend> counting;
+  std::unique_ptr<Backend> backend;  // runs nothing: its operations are counted
   Rates rates;
   std::string device, why;  // "an H100", and why this one
   std::string rates_from;
@@ -57,22 +58,16 @@ Hardware with_settings(Hardware hardware, const HardwareSection& section) {
 }
 
 Target gpu_target(const RunConfig& config, const std::string& name) {
-  PlannedCuda planned;
-  planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
-  planned.deterministic = config.run.deterministic;
-  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
-  const auto [gpu, why] = planned_gpu(config, name, planned.dtype);
-  planned.hardware = with_settings(gpu, config.hardware);
-  planned.rates = planned_rates(planned.hardware);
+  CudaOptions options;
+  options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
+  options.deterministic = config.run.deterministic;
+  options.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
+  const auto [gpu, why] = planned_gpu(config, name, options.dtype);
+  const Hardware hardware = with_settings(gpu, config.hardware);
   const bool given = config.hardware.peak_tflops > 0 || config.hardware.bandwidth > 0;
-  return {
-      nullptr,
-      make_planned_cuda_backend(planned),
-      planned.rates,
-      gpu.name,
-      fmt::format(" ({})", why),
-      fmt::format("what training reaches of {}FLOP/s and {}B/s ({}{})", format_si(planned.hardware.flops),
-                  format_si(planned.hardware.bytes_per_second), gpu.name, given ? ", with what hardware.* says" : "")};
+  return {make_planned_cuda_backend(options, hardware), planned_rates(hardware), gpu.name, fmt::format(" ({})", why),
+          fmt::format("what training reaches of {}FLOP/s and {}B/s ({}{})", format_si(hardware.flops),
+                      format_si(hardware.bytes_per_second), gpu.name, given ? ", with what hardware.* says" : "")};
 }
 
 Target cpu_target(const RunConfig& config) {
@@ -84,8 +79,7 @@ Target cpu_target(const RunConfig& config) {
         1e12 * config.hardware.peak_tflops;
     from = "hardware.peak_tflops";
   }
-  auto counting = std::make_unique<MeteredBackend>(*cpu, MeteredBackend::Mode::kCount, rates);
-  return {std::move(cpu), std::move(counting), rates, "the CPU", "", from};
+  return {std::move(cpu), rates, "the CPU", "", from};
 }
 
 void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
@@ -106,7 +100,7 @@ void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   }
   fmt::print("{}\nThe run takes {}, one allocation; passes share memory. A checkpoint takes {} on disk.\n",
              passes.str(), format_bytes(arena.used()),
-             format_bytes(3 * size_of(DType::kFloat32) * parameter_count(config.model)));
+             format_bytes(checkpoint_bytes(memory.optimizer(), config.model)));
   const int64_t pinned =
       CheckpointWriter::pinned_bytes(config, backend, mesh) + BatchFeed::device_bytes(backend, memory.largest_batch());
   if (pinned > 0)
@@ -143,7 +137,8 @@ void print_operations(const RunConfig& config, Target& target) {
     const BatchSection& batch = config.stages[static_cast<size_t>(plan.stage)].batch;
     const double flops =
         training_flops_per_token(config.model, config.attention, plan.attention, batch.sequence_length);
-    const double seconds = roofline_seconds(step_costs(config, plan.stage, plan.attention, *target.counting));
+    const double seconds =
+        roofline_seconds(step_costs(config, plan.stage, plan.attention, *target.backend, target.rates));
     total += seconds * static_cast<double>(plan.steps);
     table.add_row({plan.name, std::string(name_of(plan.attention)), format_count(batch.tokens_per_step()),
                    format_si(flops), format_si(flops * static_cast<double>(batch.tokens_per_step())),
@@ -158,8 +153,8 @@ void print_ranks(const RunConfig& config, Target& target, const Options& options
   TextTable table({"steps of", "micro-batches a rank", "compute", "sent a rank", "communication", "not hidden",
                    "time/step", "tokens/s", "of linear"});
   for (const StepPlan& plan : steps_of(config)) {
-    const ScalingPlan scaling =
-        plan_scaling(config, plan.stage, plan.attention, *target.counting, options.ranks, options.step_seconds);
+    const ScalingPlan scaling = plan_scaling(config, plan.stage, plan.attention, *target.backend, target.rates,
+                                             options.ranks, options.step_seconds);
     table.add_row({plan.name, std::to_string(scaling.micro_batches), format_seconds(scaling.compute_seconds),
                    format_bytes(scaling.bytes_sent), format_seconds(scaling.communication_seconds),
                    format_seconds(scaling.exposed_seconds), format_seconds(scaling.step_seconds),
@@ -196,25 +191,25 @@ void print_data(const RunConfig& config) {
 void plan(const Options& options) {
   RunConfig config = load_config(options.config, options.settings);
   if (!options.gpu.empty()) config.run.device = DeviceChoice::kCuda;
-  config = with_device(config);
+  config = with_document_ends(with_device(config));
   const Mesh mesh(0, options.ranks);
   for (const StageSection& stage : config.stages) check_batch_split(stage, mesh);
   const bool gpu = config.run.device == DeviceChoice::kCuda;
   Target target = gpu ? gpu_target(config, options.gpu) : cpu_target(config);
-  const int64_t available = available_bytes(config, *target.counting);
-  config = with_recompute(config, *target.counting, available, mesh);
+  const int64_t available = available_bytes(config, *target.backend);
+  config = with_recompute(config, *target.backend, available, mesh);
   int64_t tokens = 0;
   for (const StageSection& stage : config.stages) tokens += stage.steps * stage.batch.tokens_per_step();
   fmt::print("{}: {} parameters, {} steps, {} tokens, on {} in {}{}\n\n", config.run.name,
              format_count(parameter_count(config.model)), format_count(config.total_steps()), format_count(tokens),
-             target.device, name_of(target.counting->dtype()), target.why);
-  print_memory(config, *target.counting, mesh);
+             target.device, name_of(target.backend->dtype()), target.why);
+  print_memory(config, *target.backend, mesh);
   print_operations(config, target);
   if (options.ranks > 1) print_ranks(config, target, options);
   print_data(config);
   const std::string whose = config.hardware.memory > 0 ? "hardware.memory is" : target.device + " has";
   try {
-    check_memory(config, *target.counting, available, mesh);
+    check_memory(config, *target.backend, available, mesh);
     fmt::print("\nIt fits: {} {}.\n", whose, format_bytes(available));
   } catch (const InputError& error) {
     fmt::print("\nIt does not fit: {}\n", error.what());

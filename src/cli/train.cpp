@@ -11,7 +11,8 @@
 #include "lighthouse/core/log.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/model/parameters.h"
-#include "lighthouse/train/run_memory.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/trainer.h"
 #include "progress.h"
 
@@ -80,7 +81,7 @@ void train(const Options& options, DistributedSession& session) {
   std::unique_ptr<Backend> backend;
   on_all_ranks(session.group(), "the devices of all ranks", [&] {
     // What `auto` stands for is found out once, and saved so.
-    config = with_device(config);
+    config = with_document_ends(with_device(config));
     backend = make_backend(config, session.local_rank());
     return std::string();
   });
@@ -93,8 +94,8 @@ void train(const Options& options, DistributedSession& session) {
   log_to_file(std::filesystem::path(config.run.directory) / "log.txt", session.rank());
   spdlog::info("run {} in {}: {} parameters, {} steps, on {}", config.run.name, config.run.directory,
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
-  if (ranks.communicator) {
-    spdlog::info("{}, tensors by {}{}", session.description(), ranks.communicator->description(),
+  if (ranks.world) {
+    spdlog::info("{}, tensors by {}{}", session.description(), ranks.world->description(),
                  config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
   }
   trainer.run();

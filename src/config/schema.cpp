@@ -89,9 +89,10 @@ void visit(ModelConfig& model, FieldVisitor& v) {
   v.integer("hidden_size", model.hidden_size, {1, kMaxWidth}, "C, width of the residual stream");
   v.integer("intermediate_size", model.intermediate_size, {1, kMaxWidth}, "F, inner width of the feed-forward network");
   v.integer("num_hidden_layers", model.num_hidden_layers, {1, kMaxLayers}, "transformer layers");
-  v.integer("num_attention_heads", model.num_attention_heads, {1, kMaxWidth},
-            "H, query heads; hidden_size / H must be a multiple of 8");
+  v.integer("num_attention_heads", model.num_attention_heads, {1, kMaxWidth}, "H, query heads");
   v.integer("num_key_value_heads", model.num_key_value_heads, {1, kMaxWidth}, "key/value heads; a divisor of H");
+  v.integer("head_dim", model.explicit_head_dim, {0, kMaxWidth},
+            "size of a head, a multiple of 8; 0: hidden_size / num_attention_heads");
   v.real("rope_theta", model.rope_theta, {1, 1e12}, "base of the rotary embedding's wavelengths");
   v.section(
       "rope_scaling", [&](FieldVisitor& f) { visit(model.rope_scaling, f); },

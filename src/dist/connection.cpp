@@ -29,7 +29,7 @@ void Connection::read_body() {
   asio::async_read(socket_, asio::buffer(body_), [self = shared_from_this()](const asio::error_code& error, size_t) {
     if (error) return self->fail();
     const Header& header = self->header_;
-    const OnMessage message = self->message_;  // which may set another
+    const OnMessage message = self->message_;  // a copy: the call may replace it
     if (message) message({header.kind, header.channel, header.rank, header.round, std::move(self->body_)});
     if (self->socket_.is_open()) self->read_header();
   });

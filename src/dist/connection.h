@@ -12,7 +12,13 @@ namespace lighthouse::dist {
 
 enum class Kind : uint8_t { kHello, kHeartbeat, kContribution, kGathered, kExited, kLeave };
 
-/// What the fields mean depends on the kind; see Coordinator and TcpProcessGroup.
+/// Fields that a kind does not mention are 0.
+///   kHello         rank; round: number of ranks; body: pack(token, about)
+///   kHeartbeat
+///   kContribution  channel, round: the gather(); body: the rank's text
+///   kGathered      channel, round: the gather(); body: pack(texts of all ranks)
+///   kExited        rank; channel: 1 if it refused its input; body: the reason
+///   kLeave         from a rank, and back to it
 struct Message {
   Kind kind = Kind::kHeartbeat;
   uint8_t channel = 0;
@@ -21,7 +27,7 @@ struct Message {
   std::string body;
 };
 
-/// A connection. All of its functions are called, and call back, in the thread of its io_context.
+/// All functions are called in the thread of the socket's io_context, which also makes the callbacks.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   using OnMessage = std::function<void(Message)>;
@@ -30,15 +36,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
   explicit Connection(asio::ip::tcp::socket socket);
 
-  /// Who hears it. `closed` is called once, unless close() was.
+  /// `message` is called with each message, `closed` once when the connection is lost; neither after close().
   void set_listener(OnMessage message, OnClosed closed);
-  /// Begins to listen. Once.
+  /// Starts to read. Called once.
   void start() { read_header(); }
   void send(const Message& message);
-  /// Closes the connection at a longer message from now on.
+  /// From now on a longer message closes the connection.
   void limit_messages(uint32_t bytes) { longest_ = bytes; }
   void close();
-  /// Whether all that was sent is on its way.
+  /// Whether all messages are handed to the system.
   bool idle() const { return waiting_.empty(); }
 
  private:

@@ -8,7 +8,7 @@
 namespace lighthouse::dist {
 namespace {
 
-constexpr uint32_t kLongestHello = 4096;  // of those who are not admitted yet
+constexpr uint32_t kLongestHello = 4096;  // bytes of a message before admission
 
 }  // namespace
 
@@ -70,7 +70,7 @@ void Coordinator::accept(asio::ip::tcp::acceptor& acceptor) {
   });
 }
 
-/// A caller that hung up, or too many open files: the next one may be admitted.
+/// After a failed accept: the caller hung up, or too many files are open. Later accepts may succeed.
 void Coordinator::accept_later(asio::ip::tcp::acceptor& acceptor) {
   auto pause = std::make_shared<asio::steady_timer>(acceptor.get_executor(), std::chrono::milliseconds(100));
   pause->async_wait([this, &acceptor, pause](const asio::error_code& error) {
@@ -81,29 +81,28 @@ void Coordinator::accept_later(asio::ip::tcp::acceptor& acceptor) {
 std::string Coordinator::rejection_reason(const Message& hello, const std::string& token) const {
   const auto size = static_cast<int32_t>(members_.size());
   if (token != token_) {
-    return fmt::format("does not admit rank {}: its token is another one; set LIGHTHOUSE_TOKEN alike for all ranks",
-                       hello.rank);
+    return fmt::format(
+        "does not admit rank {}: its token differs; set LIGHTHOUSE_TOKEN to the same value for all ranks", hello.rank);
   }
   const bool fits = hello.rank >= 0 && hello.rank < size && hello.round == members_.size() &&
                     !members_[static_cast<size_t>(hello.rank)].connection;
   if (fits) return "";
-  return fmt::format("has no place for rank {} of {}: it has {} ranks, each once", hello.rank, hello.round, size);
+  return fmt::format("does not admit rank {} of {}: it expects {} ranks, each once", hello.rank, hello.round, size);
 }
 
 void Coordinator::admit(const std::shared_ptr<Connection>& connection, const Message& hello) {
-  const std::vector<std::string> said = unpack(hello.body);  // the token, and who it is
-  if (hello.kind != Kind::kHello || said.size() != 2) return connection->close();
-  if (const std::string why = rejection_reason(hello, said[0]); !why.empty()) {
-    connection->set_listener({}, {});  // it closes the connection when it has heard why
+  const std::vector<std::string> parts = unpack(hello.body);  // token, about
+  if (hello.kind != Kind::kHello || parts.size() != 2) return connection->close();
+  if (const std::string why = rejection_reason(hello, parts[0]); !why.empty()) {
+    connection->set_listener({}, {});  // the rank closes the connection once it has the reason
     return connection->send({Kind::kExited, 1, 0, 0, name_of(0) + " " + why});
   }
   const int rank = hello.rank;
   connection->limit_messages(Connection::kLongest);
-  members_[static_cast<size_t>(rank)] = {connection, said[1], Clock::now(), false};
+  members_[static_cast<size_t>(rank)] = {connection, parts[1], Clock::now(), false};
   const auto closed = [this, rank] {
     Member& member = members_[static_cast<size_t>(rank)];
-    if (!member.left)
-      broadcast_exit(rank, "is gone: its connection closed, as it does when a process is killed", false);
+    if (!member.left) broadcast_exit(rank, "exited: its connection closed, as when a process is killed", false);
     member.left = true;
   };
   connection->set_listener([this, rank](Message message) { receive(rank, std::move(message)); }, closed);
@@ -144,12 +143,12 @@ void Coordinator::tick() {
     const Member& member = members_[i];
     const auto rank = static_cast<int>(i);
     if (!member.connection && now - begin_ > timeouts_.start) {
-      broadcast_exit(rank, fmt::format("has not come within {} s", timeouts_.start.count() / 1000), false);
+      broadcast_exit(rank, fmt::format("did not join within {} s", timeouts_.start.count() / 1000), false);
     }
     if (!member.connection || member.left) continue;
     member.connection->send({Kind::kHeartbeat, 0, 0, 0, ""});
     if (now - member.last_heard <= timeouts_.silence) continue;
-    broadcast_exit(rank, fmt::format("is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000),
+    broadcast_exit(rank, fmt::format("does not respond: no heartbeat for {} s", timeouts_.silence.count() / 1000),
                    false);
   }
   report_missing_ranks();
@@ -170,8 +169,8 @@ void Coordinator::report_missing_ranks() {
     if (missing++ == 0) first = name_of(static_cast<int>(i));
   }
   if (missing == 0) return;
-  notice_(fmt::format("{} of {} ranks have not joined yet, the first of them {}; they are waited for up to {} s",
-                      missing, members_.size(), first, timeouts_.start.count() / 1000));
+  notice_(fmt::format("waiting for {} of {} ranks to join, the first of them {}, for up to {} s", missing,
+                      members_.size(), first, timeouts_.start.count() / 1000));
 }
 
 void Coordinator::broadcast_exit(int rank, const std::string& why, bool refused) {

@@ -1,4 +1,4 @@
-// Rank 0's side of a group: it hears every rank, tells all when one is gone, and hands round what each one gave.
+// Rank 0's side of a process group.
 #pragma once
 
 #include <chrono>
@@ -11,17 +11,19 @@
 
 namespace lighthouse::dist {
 
-/// Lives in the thread of its io_context.
+/// Admits ranks, returns to all ranks the texts of a gather(), and tells all ranks when one has exited. All functions
+/// run in the thread of the io_context.
 class Coordinator {
  public:
-  /// `token`: what a rank must show to be admitted. `notice` hears of ranks that are waited for. `acceptors` must
-  /// outlive it.
+  /// Admits `size` ranks that send `token`. `notice` is called if ranks are missing after some seconds. `acceptors`
+  /// must outlive it.
   Coordinator(asio::io_context& io, std::vector<asio::ip::tcp::acceptor>& acceptors, int size, std::string token,
               const Timeouts& timeouts, Notice notice);
 
   void start();
-  /// Whether every rank has parted or lost its connection, and all that was sent is on its way.
+  /// Whether every rank has left or lost its connection, and idle().
   bool all_have_left() const;
+  /// Whether all messages are handed to the system.
   bool idle() const;
 
  private:
@@ -36,14 +38,14 @@ class Coordinator {
 
   void accept(asio::ip::tcp::acceptor& acceptor);
   void accept_later(asio::ip::tcp::acceptor& acceptor);
-  /// Why a rank is not admitted; empty if it is.
+  /// Why a rank is not admitted; empty if it is admitted.
   std::string rejection_reason(const Message& hello, const std::string& token) const;
   void admit(const std::shared_ptr<Connection>& connection, const Message& hello);
   void receive(int rank, Message message);
   void add_contribution(int rank, Message message);
   void tick();
   void report_missing_ranks();
-  /// The first one that is gone is told to all.
+  /// Tells all ranks of the first rank that exits; later calls do nothing.
   void broadcast_exit(int rank, const std::string& why, bool refused);
   std::string name_of(int rank) const;
 
@@ -59,10 +61,10 @@ class Coordinator {
   bool exit_broadcast_ = false;
 };
 
-/// How often a rank says that it lives.
+/// The interval between heartbeats.
 std::chrono::milliseconds heartbeat_of(const Timeouts& timeouts);
 
-/// Texts in one: each with its length before it. unpack() ends at a length that leads beyond the end.
+/// Several texts in one, each after its length. unpack() stops at a length that exceeds what is left.
 std::string pack(const std::vector<std::string>& parts);
 std::vector<std::string> unpack(const std::string& packed);
 

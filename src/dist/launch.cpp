@@ -10,7 +10,7 @@
 namespace lighthouse {
 namespace {
 
-constexpr int kFirstPort = 20000;  // of those that a SLURM job's number is mapped to
+constexpr int kFirstPort = 20000;  // of the range to which a SLURM job's number is mapped
 constexpr int kPorts = 20000;
 
 std::optional<int> number(const Environment& environment, const std::string& name) {
@@ -19,15 +19,15 @@ std::optional<int> number(const Environment& environment, const std::string& nam
   int value = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
   if (error == std::errc() && end == text->data() + text->size() && value >= 0) return value;
-  throw InputError(fmt::format("the environment says {}={}; expected a number", name, *text));
+  throw InputError(fmt::format("environment variable {} is \"{}\"; expected a number", name, *text));
 }
 
-int wanted(const Environment& environment, const std::string& name, const char* beside) {
+int required(const Environment& environment, const std::string& name, const char* present) {
   if (const auto value = number(environment, name)) return *value;
-  throw InputError(fmt::format("the environment has {} without {}; a launcher sets both", beside, name));
+  throw InputError(fmt::format("environment variable {} is set without {}; a launcher sets both", present, name));
 }
 
-/// `environment`, where a variable that is set but empty counts as not set: manifests and scripts leave such variables.
+/// `environment` without variables that are set but empty, which manifests and scripts leave behind.
 Environment without_empty(const Environment& environment) {
   return [environment](const std::string& name) {
     std::optional<std::string> text = environment(name);
@@ -41,13 +41,13 @@ std::string text_of(const Environment& environment, const std::string& name) {
 
 void check_port(int port) {
   if (port >= 1 && port <= 65535) return;
-  throw InputError(fmt::format("the environment's MASTER_PORT makes rank 0 listen on {}; expected 1 to 65535", port));
+  throw InputError(fmt::format("MASTER_PORT makes rank 0 listen on port {}; expected 1 to 65535", port));
 }
 
 Launch of_mpi(const Environment& environment) {
   if (const auto size = number(environment, "OMPI_COMM_WORLD_SIZE")) {
     return {Launcher::kMpi,
-            wanted(environment, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+            required(environment, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
             *size,
             number(environment, "OMPI_COMM_WORLD_LOCAL_RANK").value_or(0),
             "",
@@ -58,8 +58,8 @@ Launch of_mpi(const Environment& environment) {
   const bool slurm = environment("SLURM_STEP_NUM_TASKS").has_value();
   if (slurm && environment("PMIX_RANK")) {  // srun --mpi=pmix
     return {Launcher::kMpi,
-            wanted(environment, "SLURM_PROCID", "PMIX_RANK"),
-            wanted(environment, "SLURM_STEP_NUM_TASKS", "PMIX_RANK"),
+            required(environment, "SLURM_PROCID", "PMIX_RANK"),
+            required(environment, "SLURM_STEP_NUM_TASKS", "PMIX_RANK"),
             number(environment, "SLURM_LOCALID").value_or(0),
             "",
             0,
@@ -77,27 +77,28 @@ Launch of_torchrun(const Environment& environment) {
   const auto size = number(environment, "WORLD_SIZE");
   const auto rank = number(environment, "RANK");
   if (!size || !rank) {
-    // A batch script may set one of them for others; srun has its own.
+    // Under srun a batch script may have set one of them for other programs.
     if (environment("SLURM_STEP_NUM_TASKS")) return {};
-    if (rank) throw InputError("the environment has RANK without WORLD_SIZE; a launcher sets both");
-    if (size && *size > 1) throw InputError("the environment has WORLD_SIZE without RANK; a launcher sets both");
+    if (rank) throw InputError("environment variable RANK is set without WORLD_SIZE; a launcher sets both");
+    if (size && *size > 1)
+      throw InputError("environment variable WORLD_SIZE is set without RANK; a launcher sets both");
     return {};
   }
-  Launch launch{Launcher::kTorchrun, *rank, *size, wanted(environment, "LOCAL_RANK", "RANK"), "", 0, false, ""};
+  Launch launch{Launcher::kTorchrun, *rank, *size, required(environment, "LOCAL_RANK", "RANK"), "", 0, false, ""};
   if (launch.size == 1) return launch;
   launch.address = text_of(environment, "MASTER_ADDR");
   if (launch.address.empty()) {
-    throw InputError("the environment has WORLD_SIZE without MASTER_ADDR; a launcher sets both");
+    throw InputError("environment variable WORLD_SIZE is set without MASTER_ADDR; a launcher sets both");
   }
   launch.one_host = number(environment, "LOCAL_WORLD_SIZE") == size;
-  launch.port = wanted(environment, "MASTER_PORT", "MASTER_ADDR");
-  // There torchrun itself listens.
+  launch.port = required(environment, "MASTER_PORT", "MASTER_ADDR");
+  // torchrun itself listens on that port.
   if (text_of(environment, "TORCHELASTIC_USE_AGENT_STORE") == "True") ++launch.port;
   check_port(launch.port);
   return launch;
 }
 
-/// Only in a step that srun started: a batch script has SLURM_PROCID too, and is no rank.
+/// Only in a step started by srun. A batch script has SLURM_PROCID too, but is not a rank.
 Launch of_slurm(const Environment& environment) {
   const auto size = number(environment, "SLURM_STEP_NUM_TASKS");
   const auto rank = number(environment, "SLURM_PROCID");
@@ -107,11 +108,11 @@ Launch of_slurm(const Environment& environment) {
   launch.address = text_of(environment, "MASTER_ADDR");
   if (launch.address.empty()) launch.address = first_host(text_of(environment, "SLURM_STEP_NODELIST"));
   if (launch.address.empty()) {
-    throw InputError("the environment has SLURM_PROCID without SLURM_STEP_NODELIST; srun sets both");
+    throw InputError("environment variable SLURM_PROCID is set without SLURM_STEP_NODELIST; srun sets both");
   }
   launch.one_host = number(environment, "SLURM_STEP_NUM_NODES") == 1;
   const auto port = number(environment, "MASTER_PORT");
-  launch.port = port ? *port : kFirstPort + wanted(environment, "SLURM_JOB_ID", "SLURM_PROCID") % kPorts;
+  launch.port = port ? *port : kFirstPort + required(environment, "SLURM_JOB_ID", "SLURM_PROCID") % kPorts;
   check_port(launch.port);
   return launch;
 }
@@ -131,7 +132,8 @@ Launch detect_launch(const Environment& given, bool even_alone) {
   if (launch.launcher == Launcher::kNone) return {};
   if (launch.rank >= launch.size) {
     throw InputError(
-        fmt::format("the environment says that this is rank {} of {} ranks, counted from 0", launch.rank, launch.size));
+        fmt::format("the launcher's environment variables say rank {} of {} ranks; expected a rank below {}",
+                    launch.rank, launch.size, launch.size));
   }
   launch.token = text_of(environment, "LIGHTHOUSE_TOKEN");
   return launch.size > 1 || even_alone ? launch : Launch{};

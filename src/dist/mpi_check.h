@@ -1,4 +1,4 @@
-// Errors of MPI become exceptions.
+// MPI's errors as exceptions.
 #pragma once
 
 #include <fmt/format.h>
@@ -10,6 +10,7 @@
 
 namespace lighthouse::dist {
 
+/// Throws RunError if `status` is an error.
 inline void check_mpi(int status, const char* call) {
   if (status == MPI_SUCCESS) return;
   std::array<char, MPI_MAX_ERROR_STRING> text{};

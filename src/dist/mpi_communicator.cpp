@@ -3,16 +3,13 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
-#include <condition_variable>
-#include <deque>
-#include <exception>
+#include <functional>
 #include <mutex>
-#include <thread>
+#include <optional>
 
 #include "host_collectives.h"
-#include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/mpi.h"
+#include "mpi_thread.h"
 
 namespace lighthouse {
 namespace {
@@ -30,31 +27,30 @@ constexpr const char* name_of(Collective which) {
   return kNames[static_cast<size_t>(which)];
 }
 
+/// Collectives run in MpiThread, which all communicators share. Results are in host memory when a collective has
+/// finished, so join() blocks the host.
 class MpiCommunicator final : public Communicator {
  public:
-  MpiCommunicator(ProcessGroup& group, Backend& backend)
+  /// `make_comm` makes MPI's communicator, in MpiThread.
+  MpiCommunicator(ProcessGroup& group, Backend& backend, std::shared_ptr<dist::MpiThread> thread,
+                  const std::function<MPI_Comm()>& make_comm)
       : group_(group),
         backend_(backend),
         staged_(backend.device().kind != DeviceKind::kCpu),
-        collectives_([this](Clock::duration waited) {
-          if (ending_) throw RunError("a collective was given up");
-          group_.check(doing_, waited);
-        }) {
-    thread_ = std::thread([this] { work(); });
+        thread_(std::move(thread)) {
+    const auto watch = [this](Clock::duration running) {
+      if (thread_->abandoned()) throw RunError("a collective was abandoned");
+      group_.check(current_, running);
+    };
+    thread_->submit(this, [&] { collectives_.emplace(make_comm(), watch); });
+    thread_->wait(this);
   }
-  ~MpiCommunicator() override {
-    {
-      const std::lock_guard lock(mutex_);
-      ending_ = true;
-    }
-    changed_.notify_all();
-    thread_.join();
-  }
+  ~MpiCommunicator() override { thread_->abandon(this); }
   MpiCommunicator(const MpiCommunicator&) = delete;
   MpiCommunicator& operator=(const MpiCommunicator&) = delete;
 
-  int rank() const override { return collectives_.rank(); }
-  int size() const override { return collectives_.size(); }
+  int rank() const override { return collectives_->rank(); }
+  int size() const override { return collectives_->size(); }
   std::string description() const override {
     std::array<char, MPI_MAX_LIBRARY_VERSION_STRING> text{};
     int length = 0;
@@ -64,22 +60,32 @@ class MpiCommunicator final : public Communicator {
     return fmt::format("MPI ({}){}", version, staged_ ? ", staged through pinned host memory" : "");
   }
 
-  void all_reduce(const Stream& after, const Tensor& x) override { give({Collective::kAllReduce, x, x, 0}, after); }
-  void reduce_scatter(const Stream& after, const Tensor& x) override {
-    give({Collective::kReduceScatter, x, x, 0}, after);
-  }
-  void all_gather(const Stream& after, const Tensor& x) override { give({Collective::kAllGather, x, x, 0}, after); }
-  void all_to_all(const Stream& after, const Tensor& out, const Tensor& in) override {
-    give({Collective::kAllToAll, out, in, 0}, after);
-  }
-  void broadcast(const Stream& after, const Tensor& x, int root) override {
-    give({Collective::kBroadcast, x, x, root}, after);
+  std::unique_ptr<Communicator> split(int color, int key) override {
+    return std::make_unique<MpiCommunicator>(group_, backend_, thread_,
+                                             [&] { return collectives_->split(color, key); });
   }
 
-  void join(const Stream& stream) override;
+  void all_reduce(const Stream& after, const Tensor& x) override { start({Collective::kAllReduce, x, x, 0}, after); }
+  void reduce_scatter(const Stream& after, const Tensor& x) override {
+    start({Collective::kReduceScatter, x, x, 0}, after);
+  }
+  void all_gather(const Stream& after, const Tensor& x) override { start({Collective::kAllGather, x, x, 0}, after); }
+  void all_to_all(const Stream& after, const Tensor& out, const Tensor& in) override {
+    start({Collective::kAllToAll, out, in, 0}, after);
+  }
+  void broadcast(const Stream& after, const Tensor& x, int root) override {
+    start({Collective::kBroadcast, x, x, root}, after);
+  }
+
+  void join(const Stream&) override {
+    const auto begin = Clock::now();
+    thread_->wait(this);
+    const std::lock_guard lock(mutex_);
+    cost_.exposed_seconds += seconds_since(begin);
+  }
   void wait(const Event& event) override {
     group_.check("a step's result");
-    backend_.wait(event);  // nothing on the device waits for others: join() has
+    backend_.wait(event);  // after join() no work on the device waits for other ranks
   }
 
   void measure() override {
@@ -96,11 +102,10 @@ class MpiCommunicator final : public Communicator {
     Collective which;
     Tensor out, in;
     int root;
-    Event ready = {};
   };
 
-  void give(Task task, const Stream& after);
-  void work();
+  void start(const Task& task, const Stream& after);
+  // These run in MpiThread.
   void run(const Task& task);
   void run_on_host(const Task& task, const Tensor& out, const Tensor& in);
   void run_staged(const Task& task);
@@ -109,84 +114,44 @@ class MpiCommunicator final : public Communicator {
   ProcessGroup& group_;
   Backend& backend_;
   bool staged_;
-  const char* doing_ = "";
-  dist::HostCollectives collectives_;
+  std::shared_ptr<dist::MpiThread> thread_;
+  std::optional<dist::HostCollectives> collectives_;
+  const char* current_ = "";  // the collective that runs
   Memory pinned_;
 
   std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Task> tasks_;  // the front one is under way
-  std::atomic<bool> ending_ = false;
-  std::exception_ptr failure_;
   CommunicationCost cost_;
-  std::thread thread_;
 };
 
-void MpiCommunicator::give(Task task, const Stream& after) {
+void MpiCommunicator::start(const Task& task, const Stream& after) {
   group_.check(name_of(task.which));
-  task.ready = backend_.record(after);
-  {
+  thread_->submit(this, [this, task, ready = backend_.record(after)] {
+    backend_.wait(ready);
+    const auto begin = Clock::now();
+    run(task);
     const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
-  }
-  changed_.notify_all();
-}
-
-void MpiCommunicator::join(const Stream&) {
-  std::unique_lock lock(mutex_);
-  const auto begin = Clock::now();
-  changed_.wait(lock, [&] { return tasks_.empty() || failure_; });
-  cost_.exposed_seconds += seconds_since(begin);
-  if (failure_) std::rethrow_exception(failure_);
-}
-
-void MpiCommunicator::work() {
-  keep_signals_from_this_thread();
-  std::unique_lock lock(mutex_);
-  while (true) {
-    changed_.wait(lock, [&] { return ending_ || !tasks_.empty(); });
-    if (ending_) return;  // what is left was given up
-    const Task task = tasks_.front();
-    lock.unlock();
-    std::exception_ptr failure;
-    auto begin = Clock::now();
-    try {
-      backend_.wait(task.ready);
-      begin = Clock::now();
-      run(task);
-    } catch (...) {
-      failure = std::current_exception();
-    }
-    lock.lock();
     cost_.busy_seconds += seconds_since(begin);
     cost_.bytes += bytes_sent(task);
-    if (failure) {
-      failure_ = failure;
-      changed_.notify_all();
-      return;
-    }
-    tasks_.pop_front();
-    changed_.notify_all();
-  }
+  });
 }
 
 void MpiCommunicator::run(const Task& task) {
-  doing_ = name_of(task.which);
+  current_ = name_of(task.which);
   staged_ ? run_staged(task) : run_on_host(task, task.out, task.in);
 }
 
 void MpiCommunicator::run_on_host(const Task& task, const Tensor& out, const Tensor& in) {
   switch (task.which) {
     case Collective::kAllReduce:
-      return collectives_.all_reduce(out);
+      return collectives_->all_reduce(out);
     case Collective::kReduceScatter:
-      return collectives_.reduce_scatter(out);
+      return collectives_->reduce_scatter(out);
     case Collective::kAllGather:
-      return collectives_.all_gather(out);
+      return collectives_->all_gather(out);
     case Collective::kAllToAll:
-      return collectives_.all_to_all(out, in);
+      return collectives_->all_to_all(out, in);
     case Collective::kBroadcast:
-      return collectives_.broadcast(out, task.root);
+      return collectives_->broadcast(out, task.root);
   }
 }
 
@@ -205,7 +170,7 @@ void MpiCommunicator::run_staged(const Task& task) {
 }
 
 int64_t MpiCommunicator::bytes_sent(const Task& task) const {
-  const int64_t others = task.in.bytes() - task.in.bytes() / size();  // what is not this rank's own
+  const int64_t others = task.in.bytes() - task.in.bytes() / size();  // the other ranks' part
   switch (task.which) {
     case Collective::kAllReduce:
       return 2 * others;
@@ -219,7 +184,8 @@ int64_t MpiCommunicator::bytes_sent(const Task& task) const {
 }  // namespace
 
 std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup& group, Backend& backend) {
-  return std::make_unique<MpiCommunicator>(group, backend);
+  return std::make_unique<MpiCommunicator>(group, backend, std::make_shared<dist::MpiThread>(),
+                                           dist::HostCollectives::duplicate_world);
 }
 
 }  // namespace lighthouse

@@ -24,12 +24,12 @@ class Session final : public MpiSession {
     LIGHTHOUSE_MPI(MPI_Comm_size(MPI_COMM_WORLD, &size));
     if (size != launch.size) {
       throw InputError(
-          fmt::format("the launcher started {} ranks and MPI sees {}: use the mpirun of the MPI that this program was "
-                      "built with",
+          fmt::format("the launcher started {} ranks, but MPI reports {}; use the mpirun of the MPI with which this "
+                      "program is built",
                       launch.size, size));
     }
     if (given < MPI_THREAD_SERIALIZED) {
-      throw InputError("this MPI lets no thread but the first call it; one with MPI_THREAD_SERIALIZED is needed");
+      throw InputError("this MPI does not support MPI_THREAD_SERIALIZED, which this program needs");
     }
   }
 
@@ -62,17 +62,17 @@ bool mpi_is_built_in() {
 }
 
 namespace {
-constexpr const char* kWithout =
-    "this program was built without MPI; install it (scripts/setup.sh, or the packages libopenmpi-dev and openmpi-bin) "
+constexpr const char* kNotBuiltIn =
+    "this program is built without MPI; install it (scripts/setup.sh, or the packages libopenmpi-dev and openmpi-bin) "
     "and build again";
 }  // namespace
 
 std::unique_ptr<MpiSession> start_mpi(const Launch&) {
-  throw InputError(kWithout);
+  throw InputError(kNotBuiltIn);
 }
 
 std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup&, Backend&) {
-  throw InputError(kWithout);
+  throw InputError(kNotBuiltIn);
 }
 
 #endif

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <utility>
 
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/text.h"
@@ -12,7 +13,7 @@
 namespace lighthouse {
 namespace {
 
-/// "rank 2", "ranks 1, 2 and 3"; of many the first ones.
+/// "rank 2", "ranks 1, 2 and 3", "ranks 0, 1, ... and 992 others"
 std::string names_of(const std::vector<size_t>& ranks) {
   constexpr size_t kShown = 8;
   if (ranks.size() == 1) return fmt::format("rank {}", ranks.front());
@@ -23,7 +24,7 @@ std::string names_of(const std::vector<size_t>& ranks) {
                      all ? std::to_string(ranks.back()) : fmt::format("{} others", ranks.size() - kShown));
 }
 
-/// Each different text with the ranks that brought it.
+/// "rank 1: a; ranks 2 and 3: b"
 std::string list_by_rank(const std::map<std::string, std::vector<size_t>>& texts) {
   std::vector<std::string> lines;
   lines.reserve(texts.size());
@@ -32,6 +33,14 @@ std::string list_by_rank(const std::map<std::string, std::vector<size_t>>& texts
 }
 
 }  // namespace
+
+Ranks make_ranks(const Mesh& mesh, std::shared_ptr<ProcessGroup> group, std::shared_ptr<Communicator> world) {
+  Ranks ranks{mesh, std::move(group), world, world, nullptr};
+  if (mesh.context_size() == 1) return ranks;
+  ranks.context = world->split(mesh.data_rank(), mesh.context_rank());
+  ranks.data = world->split(mesh.context_rank(), mesh.data_rank());
+  return ranks;
+}
 
 std::vector<std::string> on_all_ranks(ProcessGroup& group, const std::string& what,
                                       const std::function<std::string()>& part, Channel channel) {
@@ -56,22 +65,22 @@ std::vector<std::string> on_all_ranks(ProcessGroup& group, const std::string& wh
   throw AllRanksInputError(everywhere ? wrong.begin()->first : list_by_rank(wrong));
 }
 
-void check_ranks_agree(ProcessGroup& group, const std::string& mine, const std::string& subject,
+void check_ranks_agree(ProcessGroup& group, const std::string& text, const std::string& subject,
                        const std::function<std::string(const std::string&, const std::string&)>& differ) {
   if (group.size() == 1) return;
-  // Checksums first: the texts of thousands of ranks are long.
-  const std::string checksum = checksum_of(mine);
+  // Checksums first, as texts may be long and ranks many.
+  const std::string checksum = checksum_of(text);
   bool same = true;
   for (const std::string& other : group.gather(checksum, subject)) same &= other == checksum;
   const std::vector<std::string> verdicts = group.gather(same ? "" : "differs", subject);
   if (std::all_of(verdicts.begin(), verdicts.end(), [](const std::string& verdict) { return verdict.empty(); })) return;
-  const std::vector<std::string> texts = group.gather(mine, subject);
+  const std::vector<std::string> texts = group.gather(text, subject);
   std::map<std::string, std::vector<size_t>> differences;
   for (size_t rank = 1; rank < texts.size(); ++rank) {
     if (texts[rank] != texts[0]) differences[differ(texts[0], texts[rank])].push_back(rank);
   }
   throw AllRanksInputError(
-      fmt::format("the ranks have not the same {}; compared with rank 0, {}", subject, list_by_rank(differences)));
+      fmt::format("the ranks disagree on the {}; compared with rank 0, {}", subject, list_by_rank(differences)));
 }
 
 }  // namespace lighthouse

@@ -21,10 +21,10 @@ using asio::ip::tcp;
 using Clock = std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
-/// How hopeless a failed attempt is, the most hopeless first.
+/// Why an attempt failed, the least likely to pass first.
 enum class Failure : uint8_t { kUnknownName, kNoNameService, kUnreachable, kRefused };
 
-/// For how long it is tried again. Rank 0 may start some seconds after the others.
+/// How long an attempt is repeated. Rank 0 may start some seconds after the others.
 std::chrono::milliseconds patience_with(Failure failure) {
   switch (failure) {
     case Failure::kUnknownName:
@@ -38,8 +38,8 @@ std::chrono::milliseconds patience_with(Failure failure) {
   return 0s;
 }
 
-/// What was wrong with the most hopeful attempt.
-struct WhyNot {
+/// The failure of an attempt that is most likely to pass.
+struct FailedAttempt {
   Failure failure = Failure::kUnknownName;
   std::string text;
 
@@ -60,7 +60,7 @@ std::vector<std::string> split_addresses(const std::string& addresses) {
   return parts;
 }
 
-std::vector<tcp::endpoint> resolve(asio::io_context& io, const std::string& address, int port, WhyNot& why_not) {
+std::vector<tcp::endpoint> resolve(asio::io_context& io, const std::string& address, int port, FailedAttempt& failed) {
   asio::error_code error;
   std::vector<tcp::endpoint> endpoints;
   tcp::resolver resolver(io);
@@ -68,13 +68,13 @@ std::vector<tcp::endpoint> resolve(asio::io_context& io, const std::string& addr
     endpoints.push_back(found.endpoint());
   if (error) {
     const bool later = error == asio::error::host_not_found_try_again;
-    why_not.note(later ? Failure::kNoNameService : Failure::kUnknownName,
-                 fmt::format("the name {} cannot be resolved ({})", address, error.message()));
+    failed.note(later ? Failure::kNoNameService : Failure::kUnknownName,
+                fmt::format("the name {} cannot be resolved ({})", address, error.message()));
   }
   return endpoints;
 }
 
-/// Whether an address means this host, whoever reads it.
+/// Whether an address means this host on every host.
 bool names_this_host(const std::string& address) {
   asio::error_code no_number;
   const auto number = asio::ip::make_address(address, no_number);
@@ -91,32 +91,33 @@ std::optional<tcp::acceptor> listen_at(asio::io_context& io, const tcp::endpoint
   const bool any = endpoint.address().is_unspecified();
   if (endpoint.protocol() == tcp::v6()) acceptor.set_option(asio::ip::v6_only(!any));
   acceptor.bind(endpoint, error);
-  if (error.value() == EADDRNOTAVAIL) return std::nullopt;  // another host's, or a family that is off
+  if (error.value() == EADDRNOTAVAIL)
+    return std::nullopt;  // the address of another host, or of a family that is disabled
   if (error) throw std::system_error(error);
   acceptor.listen(4096);
   return acceptor;
 }
 
-/// What `addresses` stand for. Throws InputError if for nothing, some seconds long.
+/// The endpoints of `addresses`. Throws InputError if none resolves for some seconds.
 std::vector<std::pair<std::string, tcp::endpoint>> resolve_all(asio::io_context& io, const std::string& addresses,
                                                                int port) {
   std::vector<std::pair<std::string, tcp::endpoint>> found;
   for (const auto end = Clock::now() + patience_with(Failure::kUnknownName); !addresses.empty();) {
-    WhyNot why_not;
+    FailedAttempt failed;
     for (const std::string& address : split_addresses(addresses)) {
-      for (const tcp::endpoint& endpoint : resolve(io, address, port, why_not)) found.emplace_back(address, endpoint);
+      for (const tcp::endpoint& endpoint : resolve(io, address, port, failed)) found.emplace_back(address, endpoint);
     }
     if (!found.empty()) break;
     if (Clock::now() > end) {
-      throw InputError(fmt::format(
-          "rank 0 cannot be found by the others: {}; set MASTER_ADDR to an address of its host", why_not.text));
+      throw InputError(
+          fmt::format("other ranks cannot reach rank 0: {}; set MASTER_ADDR to an address of its host", failed.text));
     }
     std::this_thread::sleep_for(500ms);
   }
   return found;
 }
 
-/// On those of `addresses` that are this host's.
+/// Listens on those of `addresses` that belong to this host.
 std::vector<tcp::acceptor> listen_at_own(asio::io_context& io, const std::string& addresses, int port) {
   std::vector<tcp::acceptor> acceptors;
   for (const auto& [address, endpoint] : resolve_all(io, addresses, port)) {
@@ -124,10 +125,10 @@ std::vector<tcp::acceptor> listen_at_own(asio::io_context& io, const std::string
     const bool known = std::any_of(acceptors.begin(), acceptors.end(), [&here](const tcp::acceptor& one) {
       return one.local_endpoint().address() == here;
     });
-    // A name that a host has for itself alone (127.0.1.1 in /etc/hosts) is another address elsewhere.
+    // A name that resolves to the loopback here alone (127.0.1.1 in /etc/hosts) has another address elsewhere.
     if (known || (here.is_loopback() && !names_this_host(address))) continue;
     if (auto acceptor = listen_at(io, endpoint)) acceptors.push_back(std::move(*acceptor));
-    if (port == 0 && !acceptors.empty()) break;  // a second one would get another port
+    if (port == 0 && !acceptors.empty()) break;  // a second acceptor would get another port
   }
   return acceptors;
 }
@@ -145,7 +146,7 @@ std::string host_addresses() {
       const socklen_t size = family == AF_INET ? sizeof(sockaddr_in) : sizeof(sockaddr_in6);
       if (getnameinfo(one->ifa_addr, size, text.data(), text.size(), nullptr, 0, NI_NUMERICHOST) != 0) continue;
       const std::string address = text.data();
-      if (address.find('%') == std::string::npos) found.push_back(address);  // with %: of one link alone
+      if (address.find('%') == std::string::npos) found.push_back(address);  // "%": valid on one link only
     }
   }
   freeifaddrs(first);
@@ -153,9 +154,9 @@ std::string host_addresses() {
   return join(found, ",");
 }
 
-std::optional<tcp::socket> connect(asio::io_context& io, const tcp::endpoint& endpoint, WhyNot& why_not) {
+std::optional<tcp::socket> connect(asio::io_context& io, const tcp::endpoint& endpoint, FailedAttempt& failed) {
   tcp::socket socket(io);
-  io.restart();  // without work it stops
+  io.restart();  // it stopped when it ran out of work
   bool done = false;
   asio::error_code result;
   socket.async_connect(endpoint, [&](const asio::error_code& error) {
@@ -167,20 +168,20 @@ std::optional<tcp::socket> connect(asio::io_context& io, const tcp::endpoint& en
   if (!done) {
     socket.close();
     while (!done) io.run_one_for(50ms);
-    why_not.note(Failure::kUnreachable, fmt::format("{} does not answer", endpoint.address().to_string()));
+    failed.note(Failure::kUnreachable, fmt::format("{} does not answer", endpoint.address().to_string()));
     return std::nullopt;
   }
   if (!result) return socket;
   const bool refused = result == asio::error::connection_refused || result == asio::error::connection_reset;
-  why_not.note(refused ? Failure::kRefused : Failure::kUnreachable,
-               fmt::format("{}: {}", endpoint.address().to_string(), result.message()));
+  failed.note(refused ? Failure::kRefused : Failure::kUnreachable,
+              fmt::format("{}: {}", endpoint.address().to_string(), result.message()));
   return std::nullopt;
 }
 
-std::optional<tcp::socket> connect_to_any(asio::io_context& io, const Rendezvous& rendezvous, WhyNot& why_not) {
+std::optional<tcp::socket> connect_to_any(asio::io_context& io, const Rendezvous& rendezvous, FailedAttempt& failed) {
   for (const std::string& address : split_addresses(rendezvous.addresses)) {
-    for (const tcp::endpoint& endpoint : resolve(io, address, rendezvous.port, why_not)) {
-      if (auto socket = connect(io, endpoint, why_not)) return socket;
+    for (const tcp::endpoint& endpoint : resolve(io, address, rendezvous.port, failed)) {
+      if (auto socket = connect(io, endpoint, failed)) return socket;
     }
   }
   return std::nullopt;
@@ -231,20 +232,19 @@ namespace dist {
 tcp::socket connect_to_rank0(asio::io_context& io, const Rendezvous& rendezvous, std::chrono::milliseconds limit,
                              const Notice& notice) {
   const auto begin = Clock::now();
-  const std::string where = fmt::format("rank 0 is not reached at {}, port {}", rendezvous.addresses, rendezvous.port);
+  const std::string where = fmt::format("cannot reach rank 0 at {}, port {}", rendezvous.addresses, rendezvous.port);
   bool noticed = false;
   while (true) {
-    WhyNot why_not;
-    if (auto socket = connect_to_any(io, rendezvous, why_not)) return std::move(*socket);
+    FailedAttempt failed;
+    if (auto socket = connect_to_any(io, rendezvous, failed)) return std::move(*socket);
     const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin);
-    if (waited >= std::min(limit, patience_with(why_not.failure))) {
+    if (waited >= std::min(limit, patience_with(failed.failure))) {
       throw PeerError(
-          fmt::format("{}, within {} s: {}; start rank 0 on a host that all others reach under that address", where,
-                      waited.count() / 1000, why_not.text),
-          0, why_not.failure == Failure::kUnknownName);
+          fmt::format("{}, within {} s: {}; start rank 0 on a host that all other ranks reach under that address",
+                      where, waited.count() / 1000, failed.text),
+          0, failed.failure == Failure::kUnknownName);
     }
-    if (waited > 3s && !std::exchange(noticed, true))
-      notice(fmt::format("{}, and is tried again: {}", where, why_not.text));
+    if (waited > 3s && !std::exchange(noticed, true)) notice(fmt::format("{}; retrying: {}", where, failed.text));
     std::this_thread::sleep_for(100ms);
   }
 }

@@ -1,4 +1,4 @@
-// How ranks find each other over TCP: where rank 0 listens, and how the others connect to it.
+// Rendezvous over TCP: where rank 0 listens, and how the other ranks connect to it.
 #pragma once
 
 #include <asio.hpp>
@@ -9,7 +9,7 @@
 namespace lighthouse {
 
 struct RendezvousListener::Sockets {
-  /// As RendezvousListener's constructor. Throws std::system_error if an address cannot be listened on.
+  /// See RendezvousListener's constructor. Throws std::system_error if an address cannot be listened on.
   Sockets(int port, const std::string& addresses);
 
   bool on_all_addresses() const;
@@ -20,9 +20,9 @@ struct RendezvousListener::Sockets {
 
 namespace dist {
 
-/// Connects to rank 0, again and again while it may still be starting. Says once through `notice` what it waits for.
-/// Throws PeerError, after some seconds if no name resolves or no host is reached, after half a minute if the
-/// connection is refused, but at the latest after `limit`.
+/// Connects to rank 0; retries while rank 0 may still be starting, and reports that once through `notice`. Throws
+/// PeerError after 5 s if no name resolves, after 10 s if no host answers, after 30 s if the connection is refused, but
+/// after `limit` at the latest.
 asio::ip::tcp::socket connect_to_rank0(asio::io_context& io, const Rendezvous& rendezvous,
                                        std::chrono::milliseconds limit, const Notice& notice);
 

@@ -1,4 +1,4 @@
-// Each rank's side of a group over TCP.
+// A rank's side of a process group over TCP.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -72,7 +72,7 @@ class TcpProcessGroup final : public ProcessGroup {
   void send(const Message& message) {
     asio::post(io_, [this, message] { connection_->send(message); });
   }
-  /// Until `condition`, asked in the thread of the io_context, is true.
+  /// Waits until `condition`, evaluated in the thread of the io_context, is true.
   template <typename Condition>
   void wait_in_thread(std::chrono::milliseconds limit, const Condition& condition);
 
@@ -86,12 +86,12 @@ class TcpProcessGroup final : public ProcessGroup {
   std::optional<Coordinator> coordinator_;
   std::shared_ptr<Connection> connection_;
   Clock::time_point last_heard_;
-  bool leaving_ = false;  // these two in the thread
+  bool leaving_ = false;  // used in the io_context's thread, as is closed_
   bool closed_ = false;
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool started_ = false;  // the first gathering has begun, in which all ranks meet
+  bool started_ = false;  // the first gather(), for which all ranks must join, has begun
   std::array<uint64_t, 2> next_round_{};
   std::map<std::pair<uint8_t, uint64_t>, std::string> rounds_;
   std::optional<Exit> exit_;
@@ -111,7 +111,7 @@ void TcpProcessGroup::join(const Rendezvous& rendezvous, const std::string& abou
   const auto closed = [this] {
     closed_ = true;
     if (leaving_) return;
-    record_exit({0, "rank 0 is gone: its connection closed, as it does when a process is killed", false});
+    record_exit({0, "rank 0 exited: its connection closed, as when a process is killed", false});
   };
   connection_->set_listener([this](Message message) { receive(std::move(message)); }, closed);
   connection_->start();
@@ -122,7 +122,7 @@ void TcpProcessGroup::join(const Rendezvous& rendezvous, const std::string& abou
     keep_signals_from_this_thread();
     io_.run();
   });
-  gather("", "the start of all ranks", Channel::kRun);
+  gather("", "the start of the run", Channel::kRun);
 }
 
 void TcpProcessGroup::receive(Message message) {
@@ -148,7 +148,7 @@ void TcpProcessGroup::tick() {
   connection_->send({Kind::kHeartbeat, 0, rank_, 0, ""});
   if (!leaving_ && Clock::now() - last_heard_ > timeouts_.silence) {
     record_exit(
-        {0, fmt::format("rank 0 is gone: nothing was heard of it for {} s", timeouts_.silence.count() / 1000), false});
+        {0, fmt::format("rank 0 does not respond: no heartbeat for {} s", timeouts_.silence.count() / 1000), false});
   }
   timer_.expires_after(heartbeat_of(timeouts_));
   timer_.async_wait([this](const asio::error_code& error) {
@@ -168,7 +168,7 @@ void TcpProcessGroup::throw_exited(const std::string& what) const {
 }
 
 void TcpProcessGroup::throw_stalled(const std::string& what, std::chrono::milliseconds waited) const {
-  throw PeerError(fmt::format("rank {} waited {} s in {}; the others live and do not come there", rank_,
+  throw PeerError(fmt::format("rank {} waited {} s in {}; the other ranks are alive but did not reach it", rank_,
                               waited.count() / 1000, what),
                   -1, false);
 }
@@ -181,8 +181,8 @@ std::vector<std::string> TcpProcessGroup::gather(const std::string& mine, const 
   send({Kind::kContribution, index, rank_, round.second, mine});
   const bool started = std::exchange(started_, true);
   const auto limit = started ? timeouts_.stall : std::max(timeouts_.stall, timeouts_.start);
-  const bool came = changed_.wait_for(lock, limit, [&] { return rounds_.count(round) != 0 || exit_.has_value(); });
-  if (!came) throw_stalled(what, limit);
+  const bool arrived = changed_.wait_for(lock, limit, [&] { return rounds_.count(round) != 0 || exit_.has_value(); });
+  if (!arrived) throw_stalled(what, limit);
   const auto found = rounds_.find(round);
   if (found == rounds_.end()) throw_exited(what);
   std::vector<std::string> parts = unpack(found->second);
@@ -197,7 +197,7 @@ void TcpProcessGroup::abort(const std::string& why, bool refused) {
     changed_.wait_for(lock, 2s, [&] { return exit_.has_value(); });
   }
   wait_in_thread(2s, [this] { return connection_->idle() && (!coordinator_ || coordinator_->idle()); });
-  // A launcher kills all ranks when one ends: rank 0 says first what this one had to say.
+  // A launcher kills all ranks when one ends; rank 0 has to report this rank's reason before.
   if (!coordinator_) wait_in_thread(3s, [this] { return closed_; });
 }
 
@@ -238,14 +238,14 @@ void TcpProcessGroup::wait_in_thread(std::chrono::milliseconds limit, const Cond
 
 namespace {
 
-/// Rank 0 has a connection to each rank.
+/// Rank 0 has one connection to each rank. Throws InputError if it may not open so many.
 void allow_connections(int size) {
-  constexpr int64_t kOthers = 64;  // logs, the libraries' own
+  constexpr int64_t kOthers = 64;  // logs, files of libraries
   const int64_t most = raise_limit_of_open_files();
   if (most > size + kOthers + InputFile::most_open()) return;
   throw InputError(
-      fmt::format("rank 0 has a connection to each of {} ranks, and may have {} open files; raise that limit on its "
-                  "host (ulimit -Hn)",
+      fmt::format("rank 0 needs a connection to each of {} ranks, and its limit of open files is {}; raise the limit "
+                  "on its host (ulimit -Hn)",
                   size, most));
 }
 

@@ -41,6 +41,9 @@ ForwardPass& Decoding::prompt_pass(int64_t length) {
   settings.sequence_length = rounded;
   settings.rope_theta = config_.rope_theta;
   prompt_ = std::make_unique<ForwardPass>(config_, settings, backend_);
+  prompt_->model().add_hooks({.qkv_ready = [this](int64_t layer, const Tensor& qkv) {
+    decoder_.fill_cache(backend_.compute_stream(), layer, qkv, length_);
+  }});
   return *prompt_;
 }
 
@@ -48,8 +51,6 @@ std::vector<float> Decoding::start(const std::vector<int32_t>& tokens) {
   const auto length = static_cast<int64_t>(tokens.size());
   if (length < 1 || length > context_) throw std::logic_error("Decoding::start: the prompt does not fit the context");
   ForwardPass& pass = prompt_pass(length);
-  const Stream stream = backend_.compute_stream();
-  pass.model().set_qkv_hook([&](int64_t layer, const Tensor& qkv) { decoder_.fill_cache(stream, layer, qkv, length); });
   length_ = length;
   return pass.next_logits(weights_, tokens);
 }

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "lighthouse/core/error.h"
@@ -70,8 +71,9 @@ void keep_top_p(Candidates& candidates, double p) {
   for (size_t i = 0; i < candidates.tokens.size(); ++i) {
     if (candidates.weights[i] >= light) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return candidates.weights[a] > candidates.weights[b]; });
+  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+    return std::pair(candidates.weights[b], a) < std::pair(candidates.weights[a], b);
+  });
   double sum = 0;
   size_t kept = 0;
   while (kept < order.size() && sum < p * total) sum += candidates.weights[order[kept++]];

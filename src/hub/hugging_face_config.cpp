@@ -21,7 +21,7 @@ Json read_json(const fs::path& path) {
   return json;
 }
 
-void check_parts(const KeyReader& keys, const ModelConfig& model) {
+void check_parts(const KeyReader& keys) {
   const std::string activation = keys.text("hidden_act", "silu");
   if (activation != "silu") throw keys.refuse(fmt::format("hidden_act is \"{}\"; expected \"silu\"", activation));
   for (const char* bias : {"attention_bias", "mlp_bias"}) {
@@ -33,12 +33,6 @@ void check_parts(const KeyReader& keys, const ModelConfig& model) {
   if (keys.has("quantization_config")) {
     throw keys.refuse(
         "its weights are quantised (quantization_config); this program reads float32, bfloat16 and float16");
-  }
-  const int64_t wide = model.hidden_size / model.num_attention_heads;
-  const int64_t head_dim = keys.integer("head_dim", wide);
-  if (head_dim != wide) {
-    throw keys.refuse(fmt::format("head_dim is {}; this program's heads are hidden_size / num_attention_heads wide, {}",
-                                  head_dim, wide));
   }
 }
 
@@ -113,11 +107,13 @@ HuggingFaceConfig read_hugging_face_config(const fs::path& folder) {
   const bool grouped = architecture.num_key_value_heads > 0 && !keys.names("num_key_value_heads");
   model.num_key_value_heads =
       grouped ? architecture.num_key_value_heads : keys.integer("num_key_value_heads", model.num_attention_heads);
+  const int64_t head_dim = keys.integer("head_dim", 0);
+  if (head_dim * model.num_attention_heads != model.hidden_size) model.explicit_head_dim = head_dim;
   model.rms_norm_eps = keys.real("rms_norm_eps", 1e-6);
   model.initializer_range = keys.real("initializer_range", 0.02);
   model.tie_word_embeddings = keys.boolean("tie_word_embeddings");
   config.max_position_embeddings = keys.integer("max_position_embeddings", architecture.max_position_embeddings);
-  check_parts(keys, model);
+  check_parts(keys);
   read_rope(keys, path, model);
   read_windows(keys, architecture, config.max_position_embeddings, model);
   return config;

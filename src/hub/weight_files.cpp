@@ -5,7 +5,6 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "lighthouse/core/arena.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
 #include "lighthouse/data/json.h"
@@ -35,11 +34,9 @@ bool is_derived(const std::string& name) {
 }  // namespace
 
 std::vector<TensorSpec> tensor_specs(const ModelConfig& model) {
-  Arena measuring;
   std::vector<TensorSpec> specs;
-  for (const auto& [name, tensor] :
-       hugging_face_views(lay_out_parameters(measuring, MemoryUse::kWeights, model), model)) {
-    specs.push_back({name, tensor.shape(), tensor.dtype()});
+  for (const HuggingFaceTensor& tensor : hugging_face_tensors(model)) {
+    specs.push_back({tensor.name, tensor.shape, DType::kFloat32});
   }
   return specs;
 }

@@ -11,7 +11,7 @@
 namespace lighthouse {
 namespace {
 
-/// Head sizes are multiples of this: 16 bytes of bfloat16, one vector load on a GPU.
+/// A head size is a multiple of this: 16 bytes of bfloat16, one vector load on a GPU.
 constexpr int64_t kHeadGranule = 8;
 
 struct Preset {
@@ -31,15 +31,14 @@ ModelConfig paper_530m() {
   return config;
 }
 
-/// The paper's layers with no more vocabulary than bytes need.
+/// The paper's layers with a vocabulary of bytes.
 ModelConfig paper_268m() {
   ModelConfig config = paper_530m();
   config.vocab_size = 257;
   return config;
 }
 
-// The published shapes of Llama 3; without its scaling of rotary frequencies, which serves models that were trained on
-// shorter sequences.
+// The published shapes of Llama 3, without its RoPE scaling, which is for models trained on shorter sequences.
 ModelConfig llama_3_1_8b() {
   ModelConfig config;
   config.vocab_size = 128256;
@@ -116,8 +115,8 @@ void check_rope(const RopeScaling& rope) {
   if (!(rope.factor >= 1)) throw InputError(fmt::format("rope_scaling: factor is {}; expected 1 or more", rope.factor));
   if (rope.kind == RopeScalingKind::kLlama3 && !(rope.low_freq_factor < rope.high_freq_factor)) {
     throw InputError(
-        fmt::format("rope_scaling: low_freq_factor is {} and high_freq_factor {}; expected the first to be "
-                    "the smaller",
+        fmt::format("rope_scaling: low_freq_factor is {} and high_freq_factor {}; expected low_freq_factor to be "
+                    "smaller",
                     rope.low_freq_factor, rope.high_freq_factor));
   }
 }
@@ -128,7 +127,7 @@ void check_windows(const ModelConfig& config) {
   }
   if (config.sliding_window == 0 && !config.full_attention_layers.empty()) {
     throw InputError(
-        "full_attention_layers names layers without the model's window, but sliding_window, its width, is not set");
+        "full_attention_layers names layers without a sliding window, but sliding_window, its width, is not set");
   }
   for (int64_t layer : config.full_attention_layers) {
     if (layer_index(layer, config.num_hidden_layers) >= 0) continue;
@@ -163,7 +162,11 @@ void ModelConfig::check() const {
   check_windows(*this);
   check_tokens(*this);
   check_rope(rope_scaling);
-  if (hidden_size % num_attention_heads != 0 || head_dim() % kHeadGranule != 0) {
+  if (explicit_head_dim < 0 || explicit_head_dim % kHeadGranule != 0) {
+    throw InputError(fmt::format("head_dim is {}; expected a multiple of {}: {}", explicit_head_dim, kHeadGranule,
+                                 nearest_multiples(std::max<int64_t>(explicit_head_dim, 1), kHeadGranule)));
+  }
+  if (explicit_head_dim == 0 && (hidden_size % num_attention_heads != 0 || head_dim() % kHeadGranule != 0)) {
     throw InputError(fmt::format(
         "hidden_size {} cannot be split into num_attention_heads {}: each head's size must be a multiple of {}; the "
         "nearest hidden_size that works with {} heads is {}",

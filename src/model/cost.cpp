@@ -1,14 +1,18 @@
 #include "lighthouse/model/cost.h"
 
+#include "lighthouse/model/parameters.h"
 #include "lighthouse/ops/cost.h"
 
 namespace lighthouse {
 
 int64_t matrix_parameter_count(const ModelConfig& config) {
-  const int64_t c = config.hidden_size;
-  const int64_t attention = config.qkv_size() * c + c * config.num_attention_heads * config.head_dim();
-  const int64_t mlp = 3 * c * config.intermediate_size;
-  return config.num_hidden_layers * (attention + mlp) + config.vocab_size * c;
+  int64_t count = 0;
+  for (const ParameterSpec& spec : parameter_specs(config)) {
+    const bool looked_up = spec.outside == &Parameters::embed_tokens && !config.tie_word_embeddings;
+    if (!spec.weight_decay || looked_up) continue;
+    for (const HuggingFaceTensor& tensor : spec.tensors) count += tensor.shape.numel();
+  }
+  return count;
 }
 
 double training_flops_per_token(const ModelConfig& config, const AttentionSettings& attention, AttentionKind step,

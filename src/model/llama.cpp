@@ -1,33 +1,20 @@
 #include "lighthouse/model/llama.h"
 
-#include <algorithm>
+#include "token_chunks.h"
 
 namespace lighthouse {
-namespace {
-
-/// Tokens whose feed-forward part is in memory together: enough for products to be fast, few enough for a sequence of a
-/// million.
-constexpr int64_t kMlpTokens = 65536;
-
-/// The size of chunks of at most `most` tokens, a multiple of 128, and about even.
-int64_t tokens_per_chunk(int64_t tokens, int64_t most) {
-  const int64_t fitting = std::max<int64_t>(128, most / 128 * 128);
-  const int64_t chunks = (tokens + fitting - 1) / fitting;
-  const int64_t even = (tokens + chunks - 1) / chunks;
-  return std::min(tokens, (even + 127) / 128 * 128);
-}
-
-}  // namespace
 
 Llama::Llama(const ModelConfig& config, const PassSettings& settings, Backend& backend)
-    : config_(config), settings_(settings), backend_(backend) {
+    : config_(config), settings_(settings), backend_(backend), linear_(backend) {
   config.check();
   const AttentionShape shape{settings.batch, settings.sequence_length, config.num_attention_heads,
                              config.num_key_value_heads, config.head_dim()};
+  const FeedForwardSettings feed_forward{tokens(), config.intermediate_size, settings.backward, keeps(Recompute::kMlp)};
   for (const LayerAttention& attention : attention_of_layers(settings.kind, settings.attention, config)) {
     Layer& layer = layers_.emplace_back();
     layer.attention = make_attention(attention, settings.attention.lighthouse, shape, rope_, backend,
                                      settings.document_end ? &documents_ : nullptr);
+    layer.feed_forward = make_feed_forward(feed_forward, linear_, backend);
   }
 }
 
@@ -52,7 +39,7 @@ void Llama::lay_out(Arena& arena) {
   lay_out_scratch(arena);
   if (settings_.backward) {
     for (Layer& layer : layers_) lay_out_layer(arena, layer);
-  } else {  // nothing is kept: every layer over the one before
+  } else {  // nothing is kept: all layers share the memory
     std::vector<std::function<void()>> layouts;
     for (Layer& layer : layers_) layouts.emplace_back([&] { lay_out_layer(arena, layer); });
     arena.overlay(layouts);
@@ -74,8 +61,7 @@ void Llama::lay_out_layer(Arena& arena, Layer& layer) {
   layer.middle.sum = kept(of_block, shared_middle_.sum);
   layer.middle.normed = kept(keeps(Recompute::kNorms), shared_middle_.normed);
   layer.middle.rstd = kept(of_block, shared_middle_.rstd);
-  if (!keeps(Recompute::kMlp)) return;
-  layer.gate_up = activation(arena, MemoryUse::kActivations, {tokens(), 2 * config_.intermediate_size});
+  layer.feed_forward->lay_out_kept(arena);
 }
 
 void Llama::lay_out_scratch(Arena& arena) {
@@ -83,7 +69,7 @@ void Llama::lay_out_scratch(Arena& arena) {
   const Shape hidden{t, config_.hidden_size};
   const auto scratch = [&](const Shape& shape) { return activation(arena, MemoryUse::kScratch, shape); };
   const auto bytes = [&](int64_t size) { return arena.allocate(MemoryUse::kScratch, {size}, DType::kUInt8); };
-  // Where all is kept these have a shape and no memory.
+  // Where everything is kept, these have a shape and no memory.
   Arena none;
   Arena& of_norms = keeps(Recompute::kNorms) ? none : arena;
   Arena& of_block = keeps(Recompute::kBlock) ? none : arena;
@@ -91,28 +77,30 @@ void Llama::lay_out_scratch(Arena& arena) {
   shared_input_ = {Tensor(), normed, of_block.allocate(MemoryUse::kScratch, {t})};
   shared_middle_ = {activation(of_block, MemoryUse::kScratch, hidden), normed,
                     of_block.allocate(MemoryUse::kScratch, {t})};
-  linear_scratch_ = bytes(backend_.linear_scratch());
+  linear_.lay_out_scratch(arena);
   projected_ = scratch(hidden);
   if (settings_.backward) {
     d_residual_ = scratch(hidden);
     d_normed_ = scratch(hidden);
     norm_scratch_ = bytes(backend_.rmsnorm_backward_scratch(t, config_.hidden_size));
   }
-  // A block that is made again has both halves in use at once; otherwise they take turns.
+  // A recomputed block holds the tensors of its attention while its feed-forward network runs backward.
   if (!keeps(Recompute::kBlock)) {
     lay_out_full_length(arena);
-    overlay_layers(arena, [&](Attention& attention) { attention.lay_out_recomputed(arena); });
-    gate_up_ = scratch({mlp_chunk(), 2 * config_.intermediate_size});
+    overlay_layers(arena, [&](Layer& layer) { layer.attention->lay_out_recomputed(arena); });
   }
   const auto loss = [&] {
     const int64_t v = config_.padded_vocab_size();
-    const int64_t at_most = settings_.logits_bytes > 0 ? settings_.logits_bytes : backend_.logits_bytes();
-    logits_ = scratch({tokens_per_chunk(t, at_most / (v * size_of(backend_.dtype()))), v});
+    const int64_t limit = settings_.logits_bytes > 0 ? settings_.logits_bytes : backend_.logits_bytes();
+    logits_ = scratch({tokens_per_chunk(t, limit / (v * size_of(backend_.dtype()))), v});
   };
   const auto embedding = [&] {
     if (settings_.backward) embedding_scratch_ = bytes(backend_.embedding_backward_scratch(t, config_.hidden_size));
   };
-  arena.overlay({[&] { lay_out_attention_scratch(arena); }, [&] { lay_out_mlp_scratch(arena); }, loss, embedding});
+  const auto feed_forward = [&] {
+    overlay_layers(arena, [&](Layer& layer) { layer.feed_forward->lay_out_scratch(arena); });
+  };
+  arena.overlay({[&] { lay_out_attention_scratch(arena); }, feed_forward, loss, embedding});
 }
 
 void Llama::lay_out_full_length(Arena& arena) {
@@ -127,31 +115,30 @@ void Llama::lay_out_attention_scratch(Arena& arena) {
     d_qkv_ = activation(arena, MemoryUse::kScratch, qkv_.shape());
     d_attended_ = activation(arena, MemoryUse::kScratch, attended_.shape());
   }
-  overlay_layers(arena, [&](Attention& attention) { attention.lay_out_scratch(arena); });
+  overlay_layers(arena, [&](Layer& layer) { layer.attention->lay_out_scratch(arena); });
 }
 
-void Llama::overlay_layers(Arena& arena, const std::function<void(Attention&)>& lay_out) {
+void Llama::overlay_layers(Arena& arena, const std::function<void(Layer&)>& lay_out) {
   std::vector<std::function<void()>> layouts;
-  for (Layer& layer : layers_) layouts.emplace_back([&] { lay_out(*layer.attention); });
+  for (Layer& layer : layers_) layouts.emplace_back([&] { lay_out(layer); });
   arena.overlay(layouts);
-}
-
-int64_t Llama::mlp_chunk() const {
-  return tokens_per_chunk(tokens(), kMlpTokens);
-}
-
-void Llama::lay_out_mlp_scratch(Arena& arena) {
-  const Shape wide{mlp_chunk(), config_.intermediate_size};
-  const Shape both{mlp_chunk(), 2 * config_.intermediate_size};
-  if (keeps(Recompute::kBlock) && !keeps(Recompute::kMlp)) gate_up_ = activation(arena, MemoryUse::kScratch, both);
-  activated_ = activation(arena, MemoryUse::kScratch, wide);
-  if (!settings_.backward) return;
-  d_activated_ = activation(arena, MemoryUse::kScratch, wide);
-  d_gate_up_ = activation(arena, MemoryUse::kScratch, both);
 }
 
 void Llama::prepare(const Stream& stream) {
   backend_.rope_table(stream, rope_.cos, rope_.sin, {settings_.rope_theta, config_.rope_scaling});
+}
+
+// ---- Hooks ----
+
+Llama::HooksHandle Llama::add_hooks(LayerHooks hooks) {
+  hooks_.emplace(next_hooks_, std::move(hooks));
+  return next_hooks_++;
+}
+
+void Llama::call_hooks(LayerHooks::Layer LayerHooks::*hook, int64_t layer) const {
+  for (const auto& [handle, hooks] : hooks_) {
+    if (hooks.*hook) (hooks.*hook)(layer);
+  }
 }
 
 // ---- Forward ----
@@ -165,39 +152,38 @@ void Llama::forward(const Stream& stream, const Parameters& weights, const Tenso
   backend_.rmsnorm_forward(stream, first.normed, first.rstd, first.sum, weights.layers.front().input_layernorm,
                            config_.rms_norm_eps);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    if (layer_hook_) layer_hook_(static_cast<int64_t>(i));
+    const auto index = static_cast<int64_t>(i);
     const bool last = i + 1 == layers_.size();
+    call_hooks(&LayerHooks::weights_needed, index);
     forward_attention(stream, layers_[i], weights.layers[i]);
-    if (qkv_hook_) qkv_hook_(static_cast<int64_t>(i), layers_[i].qkv);
-    forward_mlp(stream, layers_[i], weights.layers[i], last ? output_ : layers_[i + 1].input,
-                last ? weights.norm : weights.layers[i + 1].input_layernorm);
+    for (const auto& [handle, hooks] : hooks_) {
+      if (hooks.qkv_ready) hooks.qkv_ready(index, layers_[i].qkv);
+    }
+    forward_feed_forward(stream, layers_[i], weights.layers[i], last ? output_ : layers_[i + 1].input,
+                         last ? weights.norm : weights.layers[i + 1].input_layernorm);
+    call_hooks(&LayerHooks::weights_done, index);
   }
 }
 
-void Llama::linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& weight) {
-  backend_.linear_forward(stream, out, linear_scratch_, x, weight);
+void Llama::forward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights) {
+  project_qkv(stream, layer, weights);
+  layer.attention->forward(stream, layer.attended, layer.qkv);
+  project_attended(stream, layer, weights);
 }
 
-void Llama::forward_attention(const Stream& stream, Layer& layer, const LayerParameters& weights) {
-  linear(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
-  layer.attention->forward(stream, layer.attended, layer.qkv);
-  linear(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
+void Llama::project_qkv(const Stream& stream, const Layer& layer, const LayerParameters& weights) {
+  linear_.forward(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
+}
+
+void Llama::project_attended(const Stream& stream, const Layer& layer, const LayerParameters& weights) {
+  linear_.forward(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
   add_projected(stream, layer.middle, layer.input, weights.post_attention_layernorm);
 }
 
-void Llama::forward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights, const Residual& output,
-                        const Tensor& next_norm) {
-  for_chunks_of_tokens(mlp_chunk(), [&](int64_t begin, int64_t end) {
-    const Tensor gate_up = gate_up_of(layer, begin, end), activated = activated_.slice(0, 0, end - begin);
-    linear(stream, gate_up, layer.middle.normed.slice(0, begin, end), weights.gate_up);
-    backend_.swiglu_forward(stream, activated, gate_up);
-    linear(stream, projected_.slice(0, begin, end), activated, weights.down_proj);
-  });
+void Llama::forward_feed_forward(const Stream& stream, Layer& layer, const LayerParameters& weights,
+                                 const Residual& output, const Tensor& next_norm) {
+  layer.feed_forward->forward(stream, projected_, layer.middle.normed, weights);
   add_projected(stream, output, layer.middle, next_norm);
-}
-
-Tensor Llama::gate_up_of(const Layer& layer, int64_t begin, int64_t end) const {
-  return keeps(Recompute::kMlp) ? layer.gate_up.slice(0, begin, end) : gate_up_.slice(0, 0, end - begin);
 }
 
 void Llama::add_projected(const Stream& stream, const Residual& to, const Residual& from, const Tensor& norm) {
@@ -207,16 +193,12 @@ void Llama::add_projected(const Stream& stream, const Residual& to, const Residu
 
 // ---- Loss ----
 
-void Llama::for_chunks_of_tokens(int64_t chunk, const std::function<void(int64_t, int64_t)>& body) const {
-  for (int64_t begin = 0; begin < tokens(); begin += chunk) body(begin, std::min(begin + chunk, tokens()));
-}
-
 void Llama::logits(const Stream& stream, const Tensor& out, const Parameters& weights, int64_t first) {
-  linear(stream, out, output_.normed.slice(0, first, first + out.size(0)), weights.lm_head);
+  linear_.forward(stream, out, output_.normed.slice(0, first, first + out.size(0)), weights.lm_head);
 }
 
 void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& targets) {
-  for_chunks_of_tokens(logits_.size(0), [&](int64_t begin, int64_t end) {
+  for_each_chunk(tokens(), logits_.size(0), [&](int64_t begin, int64_t end) {
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward(stream, losses_.slice(0, begin, end), chunk,
@@ -226,17 +208,17 @@ void Llama::loss(const Stream& stream, const Parameters& weights, const Tensor& 
 
 void Llama::loss_backward(const Stream& stream, const Parameters& weights, const Parameters& gradients,
                           const Tensor& targets, double scale) {
-  for_chunks_of_tokens(logits_.size(0), [&](int64_t begin, int64_t end) {
+  for_each_chunk(tokens(), logits_.size(0), [&](int64_t begin, int64_t end) {
     const Tensor chunk = logits_.slice(0, 0, end - begin);
     logits(stream, chunk, weights, begin);
     backend_.cross_entropy_forward_backward(stream, losses_.slice(0, begin, end), chunk,
                                             targets.view({tokens()}).slice(0, begin, end), config_.token_count(),
                                             scale);
     // `chunk` now holds the gradient of the logits.
-    linear_backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
-                    output_.normed.slice(0, begin, end), weights.lm_head);
+    linear_.backward(stream, d_normed_.slice(0, begin, end), gradients.lm_head, chunk,
+                     output_.normed.slice(0, begin, end), weights.lm_head);
   });
-  if (!config_.tie_word_embeddings) notify_gradients_ready(config_.num_hidden_layers);
+  if (!config_.tie_word_embeddings) call_hooks(&LayerHooks::gradients_ready, config_.num_hidden_layers);
 }
 
 // ---- Backward ----
@@ -246,25 +228,21 @@ void Llama::backward(const Stream& stream, const Parameters& weights, const Para
   backend_.fill(stream, d_residual_, 0);
   backward_norm(stream, output_, weights.norm, gradients.norm);
   for (size_t i = layers_.size(); i-- > 0;) {
-    if (layer_hook_) layer_hook_(static_cast<int64_t>(i));
+    const auto index = static_cast<int64_t>(i);
+    call_hooks(&LayerHooks::weights_needed, index);
     if (!keeps(Recompute::kBlock)) recompute_block(stream, layers_[i], weights.layers[i]);
-    backward_mlp(stream, layers_[i], weights.layers[i], gradients.layers[i]);
+    backward_feed_forward(stream, layers_[i], weights.layers[i], gradients.layers[i]);
     backward_attention(stream, layers_[i], weights.layers[i], gradients.layers[i]);
-    notify_gradients_ready(static_cast<int64_t>(i));
+    call_hooks(&LayerHooks::weights_done, index);
+    call_hooks(&LayerHooks::gradients_ready, index);
   }
   backend_.embedding_backward(stream, gradients.embed_tokens, embedding_scratch_, d_residual_,
                               tokens.view({this->tokens()}));
-  notify_gradients_ready(-1);
+  call_hooks(&LayerHooks::gradients_ready, -1);
 }
 
 void Llama::backward_norm(const Stream& stream, const Residual& at, const Tensor& norm, const Tensor& d_norm) {
   backend_.rmsnorm_backward(stream, d_residual_, d_norm, norm_scratch_, d_normed_, at.sum, norm, at.rstd);
-}
-
-void Llama::linear_backward(const Stream& stream, const Tensor& dx, const Tensor& dweight, const Tensor& dout,
-                            const Tensor& x, const Tensor& weight) {
-  backend_.linear_backward_input(stream, dx, linear_scratch_, dout, weight);
-  backend_.linear_backward_weight(stream, dweight, linear_scratch_, dout, x);
 }
 
 void Llama::recompute_norm(const Stream& stream, const Residual& at, const Tensor& norm) {
@@ -274,31 +252,21 @@ void Llama::recompute_norm(const Stream& stream, const Residual& at, const Tenso
 void Llama::recompute_block(const Stream& stream, Layer& layer, const LayerParameters& weights) {
   if (layer.attention->keeps_qkv()) {
     recompute_norm(stream, layer.input, weights.input_layernorm);
-    linear(stream, layer.qkv.view({tokens(), config_.qkv_size()}), layer.input.normed, weights.qkv);
+    project_qkv(stream, layer, weights);
     layer.attention->recompute(stream, layer.attended, layer.qkv);
   } else {
     layer.attention->restore_output(stream, layer.attended);
   }
-  linear(stream, projected_, layer.attended.view({tokens(), weights.o_proj.size(1)}), weights.o_proj);
-  add_projected(stream, layer.middle, layer.input, weights.post_attention_layernorm);
+  project_attended(stream, layer, weights);
 }
 
-void Llama::backward_mlp(const Stream& stream, Layer& layer, const LayerParameters& weights,
-                         const LayerParameters& gradients) {
-  // A block that was just made again has it.
+void Llama::backward_feed_forward(const Stream& stream, Layer& layer, const LayerParameters& weights,
+                                  const LayerParameters& gradients) {
+  // recompute_block() has made this norm already.
   if (keeps(Recompute::kBlock) && !keeps(Recompute::kNorms)) {
     recompute_norm(stream, layer.middle, weights.post_attention_layernorm);
   }
-  for_chunks_of_tokens(mlp_chunk(), [&](int64_t begin, int64_t end) {
-    const Tensor gate_up = gate_up_of(layer, begin, end), normed = layer.middle.normed.slice(0, begin, end);
-    const Tensor d_out = d_residual_.slice(0, begin, end), d_gate_up = d_gate_up_.slice(0, 0, end - begin);
-    const Tensor activated = activated_.slice(0, 0, end - begin), d_activated = d_activated_.slice(0, 0, end - begin);
-    if (!keeps(Recompute::kMlp)) linear(stream, gate_up, normed, weights.gate_up);
-    backend_.linear_backward_input(stream, d_activated, linear_scratch_, d_out, weights.down_proj);
-    backend_.swiglu_backward(stream, d_gate_up, activated, d_activated, gate_up);
-    backend_.linear_backward_weight(stream, gradients.down_proj, linear_scratch_, d_out, activated);
-    linear_backward(stream, d_normed_.slice(0, begin, end), gradients.gate_up, d_gate_up, normed, weights.gate_up);
-  });
+  layer.feed_forward->backward(stream, d_normed_, d_residual_, layer.middle.normed, weights, gradients);
   backward_norm(stream, layer.middle, weights.post_attention_layernorm, gradients.post_attention_layernorm);
 }
 
@@ -306,12 +274,12 @@ void Llama::backward_attention(const Stream& stream, Layer& layer, const LayerPa
                                const LayerParameters& gradients) {
   const Shape rows{tokens(), weights.o_proj.size(1)};
   if (keeps(Recompute::kBlock)) layer.attention->restore_output(stream, layer.attended);
-  linear_backward(stream, d_attended_.view(rows), gradients.o_proj, d_residual_, layer.attended.view(rows),
-                  weights.o_proj);
+  linear_.backward(stream, d_attended_.view(rows), gradients.o_proj, d_residual_, layer.attended.view(rows),
+                   weights.o_proj);
   layer.attention->backward(stream, d_qkv_, d_attended_, layer.attended, layer.qkv);
   if (!keeps(Recompute::kNorms)) recompute_norm(stream, layer.input, weights.input_layernorm);
-  linear_backward(stream, d_normed_, gradients.qkv, d_qkv_.view({tokens(), config_.qkv_size()}), layer.input.normed,
-                  weights.qkv);
+  linear_.backward(stream, d_normed_, gradients.qkv, d_qkv_.view({tokens(), config_.qkv_size()}), layer.input.normed,
+                   weights.qkv);
   backward_norm(stream, layer.input, weights.input_layernorm, gradients.input_layernorm);
 }
 

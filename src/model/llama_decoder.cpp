@@ -7,13 +7,15 @@ LlamaDecoder::LlamaDecoder(const ModelConfig& config, int64_t context, double ro
       context_(context),
       rope_theta_(rope_theta),
       backend_(backend),
+      linear_(backend),
+      feed_forward_(make_feed_forward({1, config.intermediate_size}, linear_, backend)),
       windows_(config.sliding_windows()),
       caches_(static_cast<size_t>(config.num_hidden_layers)) {
   config.check();
 }
 
 void LlamaDecoder::lay_out(Arena& arena) {
-  const int64_t c = config_.hidden_size, f = config_.intermediate_size, d = config_.head_dim();
+  const int64_t c = config_.hidden_size, d = config_.head_dim();
   const auto tensor = [&](MemoryUse use, const Shape& shape) { return arena.allocate(use, shape, backend_.dtype()); };
   rope_.cos = arena.allocate(MemoryUse::kActivations, {context_, d / 2});
   rope_.sin = arena.allocate(MemoryUse::kActivations, {context_, d / 2});
@@ -24,7 +26,7 @@ void LlamaDecoder::lay_out(Arena& arena) {
   residual_ = tensor(MemoryUse::kScratch, {1, c});
   qkv_ = tensor(MemoryUse::kScratch, {1, config_.qkv_size()});
   attended_ = tensor(MemoryUse::kScratch, {config_.num_attention_heads, d});
-  activated_ = tensor(MemoryUse::kScratch, {1, f});
+  feed_forward_->lay_out_decoding(arena);
   logits_ = tensor(MemoryUse::kScratch, {1, config_.padded_vocab_size()});
   const int64_t scratch = backend_.attention_decode_scratch(cache, config_.num_attention_heads);
   attention_scratch_ = arena.allocate(MemoryUse::kScratch, {scratch}, DType::kUInt8);
@@ -54,8 +56,7 @@ void LlamaDecoder::forward(const Stream& stream, const Parameters& weights, cons
     backend_.attention_decode(stream, attended_, caches_[i].keys, caches_[i].values, attention_scratch_, heads,
                               rope_.cos, rope_.sin, position, windows_[i]);
     backend_.token_linear_add(stream, residual_, attended_.view({1, attended_.numel()}), layer.o_proj);
-    backend_.token_norm_swiglu(stream, activated_, residual_, layer.post_attention_layernorm, epsilon, layer.gate_up);
-    backend_.token_linear_add(stream, residual_, activated_, layer.down_proj);
+    feed_forward_->decode(stream, residual_, layer.post_attention_layernorm, epsilon, layer);
   }
   backend_.token_norm_linear(stream, logits_, residual_, weights.norm, epsilon, weights.lm_head);
 }

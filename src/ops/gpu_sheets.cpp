@@ -7,6 +7,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 
 namespace lighthouse {
 namespace {
@@ -18,8 +19,8 @@ struct Named {
   double bfloat16_flops;
 };
 
-// Data-center GPUs whose data sheets reckon with a clock below the highest that the driver names, or cap the rate. The
-// first that fits counts.
+// Data-center GPUs whose data sheets assume a clock below the driver's highest, or cap the rate. The first match
+// counts.
 constexpr Named kHopper[] = {{"H200 NVL", 835 * kTera}, {"H200", 989 * kTera}, {"H20", 148 * kTera},
                              {"H100 NVL", 835 * kTera}, {"PCIe", 756 * kTera}, {"", 989 * kTera}};
 constexpr Named kBlackwell[] = {{"GB200", 2500 * kTera},
@@ -36,7 +37,7 @@ double by_name(const Named (&sheets)[kSize], std::string_view name) {
   return 0;
 }
 
-/// Of one multiprocessor, in bfloat16 on tensor cores.
+/// Of one multiprocessor, in bfloat16 on its tensor cores.
 double tensor_flops_per_clock(const GpuTraits& gpu) {
   if (gpu.major == 8 && gpu.minor == 0) return 2048;
   const bool known = (gpu.major == 8 && (gpu.minor == 6 || gpu.minor == 9)) || gpu.major == 12;
@@ -107,14 +108,14 @@ std::vector<std::string> known_gpus() {
 }
 
 Hardware gpu_by_name(const std::string& name, DType dtype) {
-  constexpr int64_t kTaken = 1638;  // MiB: what the driver and the libraries take
+  constexpr int64_t kReserved = 1638;  // MiB that the driver and the libraries take
   for (const Sheet& sheet : sheets()) {
     if (without_case_and_blanks(sheet.name) != without_case_and_blanks(name)) continue;
-    return {sheet.name, (sheet.mebibytes - kTaken) << 20, peak_flops(sheet.traits, dtype),
+    return {sheet.name, (sheet.mebibytes - kReserved) * kMebibyte, peak_flops(sheet.traits, dtype),
             sheet.terabytes_per_second * kTera};
   }
   throw InputError(
-      fmt::format("no GPU {} is known; known are {} (for another, set hardware.peak_tflops, hardware.memory "
+      fmt::format("no GPU {} is known; known GPUs: {} (for another, set hardware.peak_tflops, hardware.memory "
                   "and hardware.bandwidth)",
                   name, join(known_gpus(), ", ")));
 }

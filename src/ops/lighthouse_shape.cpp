@@ -12,7 +12,7 @@
 namespace lighthouse {
 namespace {
 
-// Entries are numbered by int32, and there are fewer than two a token.
+// Entries are numbered in int32, and there are fewer than two entries a token.
 constexpr int64_t kMaxLength = int64_t{1} << 30;
 
 std::optional<int64_t> power(int64_t base, int64_t exponent) {
@@ -23,12 +23,12 @@ std::optional<int64_t> power(int64_t base, int64_t exponent) {
   return result;
 }
 
-// The rules that are about levels, pooling_factor and tile alone; no sequence_length or top_k could mend these.
+// The first violated rule about levels, pooling_factor and tile; no sequence_length or top_k can fix these.
 std::string broken_pyramid_rule(const LighthouseShape& s) {
   if (s.levels < 2) return fmt::format("levels must be at least 2, but is {}", s.levels);
   if (s.pooling_factor < 2) return fmt::format("pooling_factor must be at least 2, but is {}", s.pooling_factor);
   if (s.tile < 2 || s.tile % 2 != 0) return fmt::format("tile must be even and at least 2, but is {}", s.tile);
-  // The shortest valid sequence has one tile whose share of the coarsest level is `tile` entries.
+  // The shortest valid sequence has one tile with `tile` entries of the coarsest level.
   const std::optional<int64_t> coarsest = power(s.pooling_factor, s.levels - 1);
   if (!coarsest || *coarsest > kMaxLength / s.tile) {
     return fmt::format("tile * pooling_factor^(levels-1) must be at most 2^30, but is {} * {}^{}", s.tile,
@@ -37,7 +37,7 @@ std::string broken_pyramid_rule(const LighthouseShape& s) {
   return "";
 }
 
-// The other rules, in the order of the spec; needs a valid pyramid.
+// The other rules, in the order of the specification. Needs a valid pyramid.
 std::string broken_size_rule(const LighthouseShape& s) {
   if (s.top_k < s.tile || s.top_k % s.tile != 0) {
     return fmt::format("top_k must be a multiple of tile ({}) and at least that, but is {}", s.tile, s.top_k);
@@ -103,8 +103,8 @@ int64_t nearest_top_k(LighthouseShape s) {
   return best * s.tile;
 }
 
-// Valid settings near `s`, for when no single one of them can be mended alone.
-LighthouseShape mended(LighthouseShape s) {
+// Valid settings near `s`, for the case that no single change makes `s` valid.
+LighthouseShape repaired(LighthouseShape s) {
   s.levels = std::clamp<int64_t>(s.levels, 2, 30);
   s.pooling_factor = std::clamp<int64_t>(s.pooling_factor, 2, kMaxLength / 2);
   s.tile = nearest_multiple(s.tile, 2, 2, kMaxLength / 2);
@@ -112,7 +112,7 @@ LighthouseShape mended(LighthouseShape s) {
     const std::optional<int64_t> coarsest = power(s.pooling_factor, s.levels - 1);
     return !coarsest || *coarsest > length / s.tile;
   };
-  // Fewer levels rather than a longer sequence.
+  // Prefers fewer levels to a longer sequence.
   while (s.levels > 2 && too_tall(std::clamp<int64_t>(s.sequence_length, 1, kMaxLength))) --s.levels;
   while (too_tall(kMaxLength)) s.tile = std::max<int64_t>(2, s.tile / 4 * 2);
   const int64_t most_tiles = kMaxLength / (s.span(s.levels - 1) * s.tile);
@@ -131,7 +131,7 @@ std::string nearest_valid(const LighthouseShape& s) {
         s.top_k, length, s.sequence_length, top_k);
   }
   if (length != 0) return fmt::format("With top_k {} the nearest sequence_length that works is {}", s.top_k, length);
-  const LighthouseShape other = mended(s);
+  const LighthouseShape other = repaired(s);
   std::string text =
       fmt::format("Near it, sequence_length {} with top_k {}, levels {}, pooling_factor {}, tile {} works",
                   other.sequence_length, other.top_k, other.levels, other.pooling_factor, other.tile);

@@ -9,7 +9,9 @@
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/core/units.h"
+#include "lighthouse/kernels/planning.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/run_memory.h"
 
 namespace lighthouse {
@@ -83,10 +85,10 @@ ReportTable switches_table(const std::vector<ReportedRun>& runs) {
 /// A backend that reports sizes as the device of the run would.
 std::unique_ptr<Backend> planning_backend(const RunConfig& config) {
   if (config.run.device != DeviceChoice::kCuda) return make_cpu_backend();
-  PlannedCuda planned;
+  CudaOptions planned;
   planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   planned.deterministic = config.run.deterministic;
-  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * 1024.0 * 1024 * 1024);
+  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
   return make_planned_cuda_backend(planned);
 }
 
@@ -121,7 +123,7 @@ std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run) {
   RunConfig config = run.config;
   config.model.tokenizer = "bytes";  // no size depends on the tokenizer, whose file may have moved
   Arena arena;
-  RunMemory memory(config, *backend, Mesh(0, run.ranks));
+  RunMemory memory(with_document_ends(config), *backend, Mesh(0, run.ranks));
   memory.lay_out(arena);
   std::vector<std::pair<std::string, int64_t>> uses;
   for (MemoryUse use : kUses) uses.emplace_back(name_of(use), arena.used(use));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <iterator>
 
 #include "lighthouse/report/plot.h"
 
@@ -93,6 +94,7 @@ Plot step_plot(const std::vector<ReportedRun>& runs, const std::string& id, cons
   plot.x_label = axis.label;
   plot.y_label = y_label;
   plot.log_x = log_x;
+  std::vector<Curve> above;  // drawn over the faint ones
   for (size_t i = 0; i < runs.size(); ++i) {
     const auto& steps = runs[i].history.steps;
     Points points;
@@ -100,11 +102,11 @@ Plot step_plot(const std::vector<ReportedRun>& runs, const std::string& id, cons
     const auto colour = static_cast<int>(i);
     Points smooth = smooth_too ? thinned(smoothed(steps, points), kMostPoints, log_x) : Points{};
     std::erase_if(points, [](const auto& point) { return !std::isfinite(point.second); });
-    plot.curves.push_back(
-        {smooth_too ? "" : runs[i].name, colour, thinned(points, kMostPoints, log_x), false, smooth_too});
-    if (smooth_too) plot.curves.push_back({runs[i].name, colour, std::move(smooth)});
+    (smooth_too ? plot.curves : above)
+        .push_back({smooth_too ? "" : runs[i].name, colour, thinned(points, kMostPoints, log_x), false, smooth_too});
+    if (smooth_too) above.push_back({runs[i].name, colour, std::move(smooth)});
   }
-  std::stable_partition(plot.curves.begin(), plot.curves.end(), [](const Curve& curve) { return curve.faint; });
+  std::ranges::move(above, std::back_inserter(plot.curves));
   plot.marks = switches_of(runs, axis);
   return plot;
 }

@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "lighthouse checkpoint";
-constexpr int kVersion = 1;         // of one process
-constexpr int kVersionOfParts = 2;  // whose optimizer state is in several files
+constexpr int kVersion = 1;         // one file of optimizer state
+constexpr int kVersionSharded = 2;  // a file of optimizer state for each rank
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kOptimizerFile = "optimizer.safetensors";
 constexpr const char* kStateFile = "state.json";
@@ -31,7 +31,7 @@ std::string name_of_step(int64_t step) {
   return fmt::format("step-{:08}", step);
 }
 
-/// The step of a folder's name, or -1 if it is not a checkpoint's.
+/// The step in a checkpoint folder's name; -1 for other names.
 int64_t step_of_name(const std::string& name) {
   if (name.rfind("step-", 0) != 0 || name.size() < 6 || name.size() > 20) return -1;
   if (!std::all_of(name.begin() + 5, name.end(), [](char c) { return c >= '0' && c <= '9'; })) return -1;
@@ -65,7 +65,7 @@ std::map<std::string, DataFingerprint> data_of(const Json& json) {
   return data;
 }
 
-/// `files`: names and checksums.
+/// `files`: by name, an object with the file's checksum.
 Json state_json(const CheckpointState& state, const Json& files) {
   Json loader = Json::object();
   for (const auto& [path, source] : state.loader) loader[path] = {{"tokens", source.tokens}, {"mixed", source.mixed}};
@@ -87,25 +87,25 @@ Json state_json(const CheckpointState& state, const Json& files) {
   return json;
 }
 
-/// The "state" object of a state.json, its checksum verified.
+/// The "state" object of a state.json. Throws InputError if its checksum or its form is wrong.
 Json read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / kStateFile;
   const auto damaged = [&](const std::string& why) {
     return InputError(fmt::format("{} is damaged: {}", path.string(), why));
   };
   const Json json = read_json_file<Json>(path);
-  if (json.is_discarded() || !json.is_object()) throw damaged("not JSON");
-  if (!json.contains("format") || json["format"] != kFormat) throw damaged("not the state of a checkpoint");
-  if (!json.contains("version") || (json["version"] != kVersion && json["version"] != kVersionOfParts)) {
+  if (json.is_discarded() || !json.is_object()) throw damaged("it is not JSON");
+  if (!json.contains("format") || json["format"] != kFormat) throw damaged("it is not the state of a checkpoint");
+  if (!json.contains("version") || (json["version"] != kVersion && json["version"] != kVersionSharded)) {
     throw InputError(fmt::format("{} has format version {}; this program reads versions {} and {}", path.string(),
-                                 json.value("version", Json()).dump(), kVersion, kVersionOfParts));
+                                 json.value("version", Json()).dump(), kVersion, kVersionSharded));
   }
-  if (!json.contains("state") || !json.contains("checksum")) throw damaged("a part is missing");
-  if (json["checksum"] != checksum_of(json["state"].dump())) throw damaged("its checksum does not fit");
+  if (!json.contains("state") || !json.contains("checksum")) throw damaged("its state or its checksum is missing");
+  if (json["checksum"] != checksum_of(json["state"].dump())) throw damaged("its checksum is wrong");
   return json["state"];
 }
 
-/// Names and checksums of a checkpoint's files; those of a damaged list are an InputError.
+/// Names and checksums of a checkpoint's files. Throws InputError if the list is damaged.
 std::vector<std::pair<std::string, std::string>> files_of(const fs::path& checkpoint, const Json& state) {
   std::vector<std::pair<std::string, std::string>> files;
   try {
@@ -116,24 +116,25 @@ std::vector<std::pair<std::string, std::string>> files_of(const fs::path& checkp
   return files;
 }
 
-/// Writes this rank's files and returns their list.
-std::string write_part(const fs::path& folder, const Parameters& weights, const Moments& moments,
-                       const ModelConfig& model, const ProcessGroup& group) {
+/// Writes this rank's files and returns their names and checksums as JSON.
+std::string write_files(const fs::path& folder, const Parameters& weights,
+                        const std::vector<StateTensor>& optimizer_state, const ModelConfig& model,
+                        const ProcessGroup& group) {
   Json files = Json::object();
   const auto write = [&](const std::string& name, const std::vector<NamedTensor>& tensors,
                          const std::map<std::string, std::string>& metadata) {
     write_safetensors(folder / name, tensors, metadata);
     files[name] = {{"checksum", checksum_of_file(folder / name)}};
   };
-  if (group.is_rank0()) write(kModelFile, model_tensors(weights, model), {{"format", "pt"}});
-  write(optimizer_file(group), moment_tensors(moments, model), {});
+  if (group.is_rank0()) write(kModelFile, weight_tensors(weights, model), {{"format", "pt"}});
+  write(optimizer_file(group), optimizer_tensors(optimizer_state, model), {});
   return files.dump();
 }
 
 void begin_folder(const fs::path& partial, const fs::path& final_path) {
   make_directories(partial.parent_path());
   if (fs::exists(final_path)) {
-    throw InputError(fmt::format("{} is there already; nothing is written over", final_path.string()));
+    throw InputError(fmt::format("{} exists already and is not overwritten", final_path.string()));
   }
   std::error_code ignored;
   fs::remove_all(partial, ignored);
@@ -145,7 +146,7 @@ void write_state(const fs::path& folder, const CheckpointState& state, const std
   for (const std::string& list : lists) files.update(Json::parse(list));
   const Json body = state_json(state, files);
   const Json json{{"format", kFormat},
-                  {"version", lists.size() == 1 ? kVersion : kVersionOfParts},
+                  {"version", lists.size() == 1 ? kVersion : kVersionSharded},
                   {"checksum", checksum_of(body.dump())},
                   {"state", body}};
   write_file(folder / kStateFile, json.dump(2) + '\n');
@@ -160,29 +161,24 @@ void finish_folder(const fs::path& partial, const fs::path& final_path, const Ch
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const CheckpointTensors& tensors,
-                         const ModelConfig& model) {
-  const auto alone = make_single_process_group();
-  const Moments moments{tensors.exp_avg.flat, tensors.exp_avg_sq.flat, unsharded(model)};
-  return save_checkpoint(directory, state, tensors.weights, moments, model, *alone);
-}
-
 fs::path save_checkpoint(const fs::path& directory, const CheckpointState& state, const Parameters& weights,
-                         const Moments& moments, const ModelConfig& model, ProcessGroup& group) {
+                         const std::vector<StateTensor>& optimizer_state, const ModelConfig& model,
+                         ProcessGroup& group) {
   fs::path final_path = directory / name_of_step(state.step);
   const fs::path partial = directory / (kPartialPrefix + name_of_step(state.step));
-  const auto leader = [&](const std::string& what, const std::function<void()>& work) {
+  const auto on_rank0 = [&](const std::string& what, const std::function<void()>& work) {
     const auto part = [&] {
       if (group.is_rank0()) work();
       return std::string();
     };
     on_all_ranks(group, what, part, Channel::kCheckpoint);
   };
-  leader("the folder of a checkpoint", [&] { begin_folder(partial, final_path); });
+  on_rank0("the folder of a checkpoint", [&] { begin_folder(partial, final_path); });
   try {
-    const auto part = [&] { return write_part(partial, weights, moments, model, group); };
-    const std::vector<std::string> lists = on_all_ranks(group, "the files of a checkpoint", part, Channel::kCheckpoint);
-    leader("the end of a checkpoint", [&] { finish_folder(partial, final_path, state, lists); });
+    const auto write = [&] { return write_files(partial, weights, optimizer_state, model, group); };
+    const std::vector<std::string> lists =
+        on_all_ranks(group, "the files of a checkpoint", write, Channel::kCheckpoint);
+    on_rank0("the end of a checkpoint", [&] { finish_folder(partial, final_path, state, lists); });
   } catch (const std::exception& error) {
     std::error_code ignored;
     if (group.is_rank0()) fs::remove_all(partial, ignored);
@@ -201,6 +197,10 @@ void save_weights_checkpoint(const fs::path& checkpoint, const CheckpointState& 
   folder.commit();
 }
 
+int64_t checkpoint_bytes(const Optimizer& optimizer, const ModelConfig& model) {
+  return size_of(DType::kFloat32) * parameter_count(model) + optimizer.state_bytes(model);
+}
+
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
   std::vector<CheckpointEntry> entries;
   if (!fs::is_directory(directory)) return entries;
@@ -213,7 +213,7 @@ std::vector<CheckpointEntry> list_checkpoints(const fs::path& directory) {
 }
 
 fs::path find_checkpoint(const fs::path& given) {
-  // Without a slash at its end, so that its parent is the folder of checkpoints.
+  // Without a trailing slash, so that the parent is the folder of checkpoints.
   fs::path path = given.has_filename() ? given : given.parent_path();
   if (fs::exists(path / kStateFile)) return path;
   for (const fs::path& folder : {path / "checkpoints", path}) {
@@ -225,8 +225,8 @@ fs::path find_checkpoint(const fs::path& given) {
                                  path.string()));
   }
   throw InputError(
-      fmt::format("{} is no checkpoint and holds none; expected a folder such as "
-                  "runs/NAME/checkpoints/step-00001000, or runs/NAME for its newest",
+      fmt::format("{} is not a checkpoint and contains none; expected a folder such as "
+                  "runs/NAME/checkpoints/step-00001000, or runs/NAME for its newest checkpoint",
                   path.string()));
 }
 
@@ -262,7 +262,7 @@ int ranks_of_newest(const fs::path& directory) {
     const fs::path& checkpoint = entries.back().path;
     try {
       const auto files = files_of(checkpoint, read_state(checkpoint));
-      return static_cast<int>(std::ssize(files)) - 1;  // each rank writes its moments, and rank 0 the weights
+      return static_cast<int>(std::ssize(files)) - 1;  // one for each rank's optimizer state, one for the weights
     } catch (const InputError&) {
       continue;
     }
@@ -277,7 +277,7 @@ void verify_checkpoint(const fs::path& checkpoint, int part, int parts) {
     const fs::path path = checkpoint / name;
     if (!fs::exists(path)) throw InputError(fmt::format("{} is missing", path.string()));
     if (checksum_of_file(path) != checksum) {
-      throw InputError(fmt::format("{} is damaged: its checksum does not fit", path.string()));
+      throw InputError(fmt::format("{} is damaged: its checksum is wrong", path.string()));
     }
   }
 }
@@ -288,46 +288,41 @@ SafetensorsFile open_weights(const fs::path& checkpoint) {
 
 void load_weights(const fs::path& checkpoint, const Parameters& weights, const ModelConfig& model) {
   const SafetensorsFile file = open_weights(checkpoint);
-  for (const NamedTensor& to : model_tensors(weights, model)) {
+  for (const NamedTensor& to : weight_tensors(weights, model)) {
     copy_elements(to.tensor, file.weight_at(to.name, to.tensor.shape()));
   }
 }
 
-void load_moments(const fs::path& checkpoint, const Moments& moments, const ModelConfig& model) {
+void load_optimizer_state(const fs::path& checkpoint, const std::vector<StateTensor>& tensors,
+                          const ModelConfig& model) {
   std::vector<fs::path> files;
   for (const auto& [name, checksum] : files_of(checkpoint, read_state(checkpoint))) {
     if (name != kModelFile) files.push_back(checkpoint / name);
   }
   if (files.empty()) {
-    throw InputError(fmt::format("{} holds weights alone, no state of an optimizer; run.init_from starts from them",
+    throw InputError(fmt::format("{} holds weights alone, no optimizer state; start from them with run.init_from",
                                  checkpoint.string()));
   }
-  read_moments(files, moments, model);
-}
-
-void load_tensors(const fs::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model) {
-  // First what an import lacks: nothing is loaded then.
-  load_moments(checkpoint, {tensors.exp_avg.flat, tensors.exp_avg_sq.flat, unsharded(model)}, model);
-  load_weights(checkpoint, tensors.weights, model);
+  read_optimizer_tensors(files, tensors, model);
 }
 
 void prune_checkpoints(const fs::path& directory, int64_t keep) {
-  std::vector<CheckpointEntry> passing;  // those that a stage did not end with
+  std::vector<CheckpointEntry> removable;
   for (const CheckpointEntry& entry : list_checkpoints(directory)) {
     try {
       if (load_state(entry.path).end_of_stage) continue;
     } catch (const InputError&) {
-      continue;  // a damaged one is for the user to look at
+      continue;  // damaged: the user may want to look at it
     }
-    passing.push_back(entry);
+    removable.push_back(entry);
   }
-  const auto surplus = static_cast<int64_t>(passing.size()) - keep;
+  const auto surplus = static_cast<int64_t>(removable.size()) - keep;
   for (int64_t i = 0; i < surplus; ++i) {
-    // Renamed first, so that a half-removed checkpoint is never taken for a whole one.
-    const fs::path doomed = directory / (kPartialPrefix + passing[static_cast<size_t>(i)].path.filename().string());
+    // Rename first: a partly removed checkpoint must never pass for a whole one.
+    const fs::path removed = directory / (kPartialPrefix + removable[static_cast<size_t>(i)].path.filename().string());
     std::error_code ignored;
-    fs::rename(passing[static_cast<size_t>(i)].path, doomed, ignored);
-    fs::remove_all(doomed, ignored);
+    fs::rename(removable[static_cast<size_t>(i)].path, removed, ignored);
+    fs::remove_all(removed, ignored);
   }
 }
 

@@ -2,9 +2,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -15,42 +13,32 @@
 namespace lighthouse {
 namespace {
 
-/// Where a parameter lies in the flat vector.
+/// A parameter under its Hugging Face name, and its place in the flat vector.
 struct ParameterPlace {
   std::string name;
   Shape shape;
   int64_t begin = 0;
   int64_t end = 0;
+  int64_t size() const { return end - begin; }
 };
 
 std::vector<ParameterPlace> places_of(const ModelConfig& model) {
-  Arena measuring;
-  lay_out_parameters(measuring, MemoryUse::kWeights, model);
-  // Addresses to count from, that nobody reads at.
-  static std::byte origin{};
-  Arena counting(Memory(&origin, measuring.used(), {}, [](std::byte*) {}));
-  const Parameters parameters = lay_out_parameters(counting, MemoryUse::kWeights, model);
   std::vector<ParameterPlace> places;
-  for (const NamedParameter& named : hugging_face_views(parameters, model)) {
-    const auto bytes = reinterpret_cast<uintptr_t>(named.tensor.raw()) - reinterpret_cast<uintptr_t>(&origin);
-    const auto begin = static_cast<int64_t>(bytes) / size_of(DType::kFloat32);
-    places.push_back({named.name, named.tensor.shape(), begin, begin + named.tensor.numel()});
+  for (const HuggingFaceTensor& tensor : hugging_face_tensors(model)) {
+    places.push_back({tensor.name, tensor.shape, tensor.begin, tensor.begin + tensor.shape.numel()});
   }
   return places;
 }
 
-/// What a parameter and a held range have in common.
-struct Overlap {
-  int64_t begin;  // in the flat vector
-  int64_t end;
-  int64_t at;  // in the shard
-  bool empty() const { return begin >= end; }
-};
+/// A tensor that holds [begin, end) of the flat vector and nothing else.
+OptimizerShard shard_of_stretch(int64_t begin, int64_t end) {
+  return {{{begin, end, 0}}, end - begin, false};
+}
 
-/// Places of the flat vector that were written, each once.
-class Covered {
+/// Which elements of a parameter were read.
+class Coverage {
  public:
-  /// Returns whether none of them was there before.
+  /// Returns false, and adds nothing, if one of them was added before.
   bool add(int64_t begin, int64_t end) {
     if (begin == end) return true;
     const auto after = end_of_.lower_bound(begin);
@@ -67,133 +55,125 @@ class Covered {
   int64_t count_ = 0;
 };
 
-Overlap overlap_of(const ParameterPlace& place, const ShardRange& range) {
-  const int64_t begin = std::max(place.begin, range.begin);
-  return {begin, std::min(place.end, range.end), range.at + begin - range.begin};
-}
-
-struct Stretch {
-  std::string name;  // without what follows "@"
+/// A tensor's name in a file: "exp_avg.NAME" or "exp_avg.NAME@4096".
+struct StretchName {
+  std::string parameter;  // with the prefix
   int64_t first = 0;
   bool whole = true;
 };
 
-std::optional<Stretch> stretch_of(const std::string& tensor) {
+std::optional<StretchName> parse_stretch(const std::string& tensor) {
   const size_t mark = tensor.rfind('@');
-  if (mark == std::string::npos) return Stretch{tensor, 0, true};
-  Stretch stretch{tensor.substr(0, mark), 0, false};
+  if (mark == std::string::npos) return StretchName{tensor, 0, true};
+  StretchName stretch{tensor.substr(0, mark), 0, false};
   const char* end = tensor.data() + tensor.size();
   const auto [stopped, error] = std::from_chars(tensor.data() + mark + 1, end, stretch.first);
   if (error != std::errc() || stopped != end || stretch.first < 0) return std::nullopt;
   return stretch;
 }
 
-/// Reads one of the two moments.
-class MomentReader {
+/// Reads one state tensor from the files of a checkpoint.
+class StateReader {
  public:
-  MomentReader(std::string prefix, const Tensor& to, const OptimizerShard& shard, const ModelConfig& model)
-      : prefix_(std::move(prefix)), to_(to), shard_(shard) {
+  StateReader(const StateTensor& to, const ModelConfig& model) : to_(to), prefix_(to.name + ".") {
     for (const ParameterPlace& place : places_of(model)) {
+      // Other ranks check what this one does not hold.
+      if (overlaps(shard_of_stretch(place.begin, place.end), to.shard).empty()) continue;
       names_.push_back(place.name);
       places_[prefix_ + place.name] = {place, {}};
     }
   }
 
-  void take(const std::filesystem::path& file, const std::string& name, const Tensor& tensor) {
-    const std::optional<Stretch> stretch = stretch_of(name);
-    const auto found = stretch ? places_.find(stretch->name) : places_.end();
+  /// Copies what the shard holds of a file's tensor. Passes over tensors that it does not need.
+  void read(const std::filesystem::path& file, const std::string& name, const Tensor& tensor) {
+    const std::optional<StretchName> stretch = parse_stretch(name);
+    const auto found = stretch ? places_.find(stretch->parameter) : places_.end();
     if (found == places_.end()) return;
     const ParameterPlace& place = found->second.place;
-    const bool fits = stretch->whole ? tensor.shape() == place.shape
-                                     : tensor.rank() == 1 && stretch->first <= place.end - place.begin - tensor.numel();
-    const bool number = tensor.dtype() == DType::kFloat32 || tensor.dtype() == DType::kBFloat16;
-    if (!fits || !number) {
-      throw InputError(fmt::format("{}: {} is {} {}, which does not fit the model: there it has {}", file.string(),
-                                   name, name_of(tensor.dtype()), to_string(tensor.shape()), to_string(place.shape)));
-    }
+    check_fits(file, name, tensor, *stretch, place);
     const int64_t begin = place.begin + stretch->first;
-    if (!found->second.read.add(begin, begin + tensor.numel())) {
-      throw InputError(fmt::format("{}: {} holds elements that another stretch of {} holds too", file.string(), name,
-                                   stretch->name));
+    const int64_t end = begin + tensor.numel();
+    if (!found->second.read.add(begin, end)) {
+      throw InputError(fmt::format("{}: elements of {} are present twice: {} overlaps another stretch", file.string(),
+                                   stretch->parameter, name));
     }
     const Tensor elements = tensor.view({tensor.numel()});
-    const ParameterPlace here{"", {}, begin, begin + tensor.numel()};
-    for (const ShardRange& range : shard_.ranges) {
-      const Overlap common = overlap_of(here, range);
-      if (common.empty()) continue;
-      copy_elements(to_.slice(0, common.at, common.at + common.end - common.begin),
-                    elements.slice(0, common.begin - begin, common.end - begin));
+    for (const ShardOverlap& common : overlaps(shard_of_stretch(begin, end), to_.shard)) {
+      copy_elements(to_.elements.slice(0, common.at_second, common.at_second + common.size()),
+                    elements.slice(0, common.at_first, common.at_first + common.size()));
     }
   }
 
   /// Throws InputError unless all elements were read.
-  void check(const std::string& where) const {
+  void check_complete(const std::string& where) const {
     for (const std::string& name : names_) {
       const Entry& entry = places_.at(prefix_ + name);
-      const int64_t all = entry.place.end - entry.place.begin;
-      if (entry.read.count() == all) continue;
-      throw InputError(fmt::format("{} does not hold all of {}{}: {} elements of {}", where, prefix_, name,
-                                   entry.read.count(), all));
+      if (entry.read.count() == entry.place.size()) continue;
+      throw InputError(fmt::format("{} does not hold all of {}{}: {} of {} elements", where, prefix_, name,
+                                   entry.read.count(), entry.place.size()));
     }
   }
 
  private:
   struct Entry {
     ParameterPlace place;
-    Covered read;
+    Coverage read;
   };
+
+  static void check_fits(const std::filesystem::path& file, const std::string& name, const Tensor& tensor,
+                         const StretchName& stretch, const ParameterPlace& place) {
+    const bool fits = stretch.whole ? tensor.shape() == place.shape
+                                    : tensor.rank() == 1 && stretch.first <= place.size() - tensor.numel();
+    const bool number = tensor.dtype() == DType::kFloat32 || tensor.dtype() == DType::kBFloat16;
+    if (fits && number) return;
+    throw InputError(fmt::format("{}: {} is {} {} and does not fit the model, where the parameter is {}", file.string(),
+                                 name, name_of(tensor.dtype()), to_string(tensor.shape()), to_string(place.shape)));
+  }
+
+  const StateTensor& to_;
   std::string prefix_;
-  Tensor to_;
-  const OptimizerShard& shard_;
-  std::vector<std::string> names_;
+  std::vector<std::string> names_;  // of the parameters that the shard holds some of, in the model's order
   std::map<std::string, Entry> places_;
 };
 
-void add_moments(std::vector<NamedTensor>& tensors, const std::string& prefix, const Tensor& flat,
-                 const OptimizerShard& shard, const ModelConfig& model) {
-  for (const ParameterPlace& place : places_of(model)) {
-    for (const ShardRange& range : shard.ranges) {
-      const Overlap common = overlap_of(place, range);
-      if (common.empty()) continue;
-      const Tensor held = flat.slice(0, common.at, common.at + common.end - common.begin);
-      const bool whole = common.begin == place.begin && common.end == place.end;
-      if (whole) {
-        tensors.push_back({prefix + place.name, held.view(place.shape)});
-      } else {
-        tensors.push_back({fmt::format("{}{}@{}", prefix, place.name, common.begin - place.begin), held});
-      }
-    }
-  }
-}
-
 }  // namespace
 
-std::vector<NamedTensor> model_tensors(const Parameters& weights, const ModelConfig& model) {
+std::vector<NamedTensor> weight_tensors(const Parameters& weights, const ModelConfig& model) {
   std::vector<NamedTensor> tensors;
   for (auto& [name, tensor] : hugging_face_views(weights, model)) tensors.push_back({name, tensor});
   return tensors;
 }
 
-std::vector<NamedTensor> moment_tensors(const Moments& moments, const ModelConfig& model) {
+std::vector<NamedTensor> optimizer_tensors(const std::vector<StateTensor>& state, const ModelConfig& model) {
   std::vector<NamedTensor> tensors;
-  add_moments(tensors, "exp_avg.", moments.exp_avg, moments.shard, model);
-  add_moments(tensors, "exp_avg_sq.", moments.exp_avg_sq, moments.shard, model);
+  for (const StateTensor& from : state) {
+    for (const ParameterPlace& place : places_of(model)) {
+      for (const ShardOverlap& common : overlaps(shard_of_stretch(place.begin, place.end), from.shard)) {
+        const Tensor stretch = from.elements.slice(0, common.at_second, common.at_second + common.size());
+        const std::string name = fmt::format("{}.{}", from.name, place.name);
+        if (common.size() == place.size()) {
+          tensors.push_back({name, stretch.view(place.shape)});
+        } else {
+          tensors.push_back({fmt::format("{}@{}", name, common.begin - place.begin), stretch});
+        }
+      }
+    }
+  }
   return tensors;
 }
 
-void read_moments(const std::vector<std::filesystem::path>& files, const Moments& moments, const ModelConfig& model) {
-  MomentReader first("exp_avg.", moments.exp_avg, moments.shard, model);
-  MomentReader second("exp_avg_sq.", moments.exp_avg_sq, moments.shard, model);
+void read_optimizer_tensors(const std::vector<std::filesystem::path>& files, const std::vector<StateTensor>& state,
+                            const ModelConfig& model) {
+  std::vector<StateReader> readers;
+  for (const StateTensor& to : state) readers.emplace_back(to, model);
   for (const std::filesystem::path& path : files) {
     const SafetensorsFile file(path);
     for (const auto& [name, tensor] : file.tensors()) {
-      first.take(path, name, tensor);
-      second.take(path, name, tensor);
+      for (StateReader& reader : readers) reader.read(path, name, tensor);
     }
   }
   const std::string where = files.size() == 1 ? files.front().string() : files.front().parent_path().string();
-  first.check(where);
-  second.check(where);
+  for (const StateReader& reader : readers) reader.check_complete(where);
 }
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// The tensors of a checkpoint, in its safetensors files.
+// The tensors of a checkpoint in its safetensors files.
 #pragma once
 
 #include <filesystem>
@@ -10,15 +10,16 @@
 
 namespace lighthouse {
 
-/// All weights, under Hugging Face's names.
-std::vector<NamedTensor> model_tensors(const Parameters& weights, const ModelConfig& model);
+/// All weights under Hugging Face's names.
+std::vector<NamedTensor> weight_tensors(const Parameters& weights, const ModelConfig& model);
 
-/// The moments that are held: whole ones as "exp_avg.NAME" in the weight's shape; of one that is not held whole its
-/// stretch from element 4096 on as "exp_avg.NAME@4096", of one dimension.
-std::vector<NamedTensor> moment_tensors(const Moments& moments, const ModelConfig& model);
+/// What the shards hold of each parameter: a whole one as "exp_avg.NAME" in the parameter's shape, a stretch that
+/// begins at its element 4096 as "exp_avg.NAME@4096" of one dimension.
+std::vector<NamedTensor> optimizer_tensors(const std::vector<StateTensor>& state, const ModelConfig& model);
 
-/// Copies what is held from files that have it, whole or in stretches, of either type. Throws InputError if something
-/// is missing or has another shape.
-void read_moments(const std::vector<std::filesystem::path>& files, const Moments& moments, const ModelConfig& model);
+/// Copies what the shards hold from files that have it, whole or in stretches, in float32 or bfloat16. Throws
+/// InputError if an element is missing or present twice, or a tensor has another shape.
+void read_optimizer_tensors(const std::vector<std::filesystem::path>& files, const std::vector<StateTensor>& state,
+                            const ModelConfig& model);
 
 }  // namespace lighthouse

@@ -11,28 +11,23 @@ bool on_host(const Backend& backend) {
   return backend.device().kind == DeviceKind::kCpu;
 }
 
-/// What of the moments a rank writes.
-OptimizerShard written_by(const RunConfig& config, const Mesh& mesh) {
+/// What a rank writes of the optimizer's state.
+OptimizerShard written_shard(const RunConfig& config, const Mesh& mesh) {
   if (mesh.data_size() == 1) return unsharded(config.model);
   if (!config.distributed.shard_optimizer) return contiguous_shard(config.model, mesh.data_size(), mesh.data_rank());
-  constexpr double kMebibyte = 1024.0 * 1024;
-  const auto buckets = plan_buckets(config.model, kMebibyte * config.distributed.bucket, mesh.data_size());
-  return shard_of_buckets(buckets, mesh.data_size(), mesh.data_rank());
+  return shard_of_buckets(buckets_of(config, mesh), mesh.data_size(), mesh.data_rank());
 }
 
-struct Copies {
+struct CheckpointCopy {
   Parameters weights;
-  Moments moments;
+  std::vector<StateTensor> state;
 };
 
-Copies lay_out(Arena& arena, const RunConfig& config, const Mesh& mesh) {
-  Copies copies;
-  if (mesh.rank() == 0) copies.weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
-  copies.moments.shard = written_by(config, mesh);
-  const Shape held{copies.moments.shard.numel};
-  copies.moments.exp_avg = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
-  copies.moments.exp_avg_sq = arena.allocate(MemoryUse::kOptimizer, held, config.optimizer.state_dtype);
-  return copies;
+CheckpointCopy lay_out_copy(Arena& arena, const RunConfig& config, const Optimizer& optimizer, const Mesh& mesh) {
+  CheckpointCopy copy;
+  if (mesh.rank() == 0) copy.weights = lay_out_parameters(arena, MemoryUse::kWeights, config.model);
+  copy.state = optimizer.lay_out_state(arena, config.model, written_shard(config, mesh));
+  return copy;
 }
 
 }  // namespace
@@ -47,24 +42,21 @@ CheckpointWriter::CheckpointWriter(RunMemory& memory, const RunConfig& config, B
       parallel_(parallel) {
   if (!on_host(backend)) {
     pinned_ = Arena(backend.allocate_host(pinned_bytes(config, backend, memory.mesh())));
-    const Copies copies = lay_out(pinned_, config, memory.mesh());
-    weights_ = copies.weights;
-    moments_ = copies.moments;
+    CheckpointCopy copy = lay_out_copy(pinned_, config, memory.optimizer(), memory.mesh());
+    weights_ = copy.weights;
+    state_ = std::move(copy.state);
     return;
   }
   weights_ = memory.master_weights();
-  moments_ = {memory.optimizer().exp_avg().flat, memory.optimizer().exp_avg_sq().flat, memory.shard()};
-  const OptimizerShard written = written_by(config, memory.mesh());
-  if (written.everything == memory.shard().everything) return;
-  const ShardRange piece = written.ranges.empty() ? ShardRange{} : written.ranges.front();
-  moments_ = {moments_.exp_avg.slice(0, piece.begin, piece.end), moments_.exp_avg_sq.slice(0, piece.begin, piece.end),
-              written};
+  state_ = memory.optimizer().state();
+  const OptimizerShard written = written_shard(config, memory.mesh());
+  for (StateTensor& tensor : state_) tensor.shard = common_part(tensor.shard, written);
 }
 
-int64_t CheckpointWriter::pinned_bytes(const RunConfig& config, const Backend& backend, const Mesh& mesh) {
+int64_t CheckpointWriter::pinned_bytes(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   if (on_host(backend)) return 0;
   Arena measuring;
-  lay_out(measuring, config, mesh);
+  lay_out_copy(measuring, config, *make_optimizer(config.optimizer, backend), mesh);
   return measuring.used();
 }
 
@@ -78,18 +70,15 @@ void CheckpointWriter::set_weights(const std::function<void(const Parameters&)>&
   memory_.set_weights(weights.flat);
 }
 
-void CheckpointWriter::set_moments(const std::function<void(const Moments&)>& fill) {
-  const AdamW& optimizer = memory_.optimizer();
-  const Tensor& first = optimizer.exp_avg().flat;
-  const Tensor& second = optimizer.exp_avg_sq().flat;
-  if (on_host(backend_)) return fill({first, second, memory_.shard()});
-  Arena host(2 * (first.bytes() + Arena::kAlignment));
-  const auto moment = [&] { return host.allocate(MemoryUse::kOptimizer, first.shape(), first.dtype()); };
-  const Tensor exp_avg = moment();
-  const Moments moments{exp_avg, moment(), memory_.shard()};
-  fill(moments);
-  upload(backend_, first, moments.exp_avg);
-  upload(backend_, second, moments.exp_avg_sq);
+void CheckpointWriter::set_optimizer_state(const std::function<void(const std::vector<StateTensor>&)>& fill) {
+  const Optimizer& optimizer = memory_.optimizer();
+  if (on_host(backend_)) return fill(optimizer.state());
+  Arena measuring;
+  optimizer.lay_out_state(measuring, config_.model, memory_.shard());
+  Arena host(measuring.used());
+  const std::vector<StateTensor> filled = optimizer.lay_out_state(host, config_.model, memory_.shard());
+  fill(filled);
+  for (size_t i = 0; i < filled.size(); ++i) upload(backend_, optimizer.state()[i].elements, filled[i].elements);
 }
 
 Event CheckpointWriter::begin(const CheckpointState& state) {
@@ -97,34 +86,24 @@ Event CheckpointWriter::begin(const CheckpointState& state) {
   if (!on_host(backend_)) {
     const bool gathered = memory_.master_is_sharded();
     if (gathered) parallel_->gather_master_weights(backend_.compute_stream());
-    const Stream copies = backend_.download_stream();
-    backend_.wait(copies, backend_.record(backend_.compute_stream()));
+    const Stream stream = backend_.download_stream();
+    backend_.wait(stream, backend_.record(backend_.compute_stream()));
     if (group_.is_rank0()) {
-      backend_.copy(copies, weights_.flat, gathered ? memory_.gradients().flat : memory_.master_weights().flat);
+      backend_.copy(stream, weights_.flat, gathered ? memory_.gradients().flat : memory_.master_weights().flat);
     }
-    copy_moments(copies);
-    copied = backend_.record(copies);
+    for (size_t i = 0; i < state_.size(); ++i) {
+      const StateTensor& from = memory_.optimizer().state()[i];
+      copy_shard(backend_, stream, state_[i].elements, state_[i].shard, from.elements, from.shard);
+    }
+    copied = backend_.record(stream);
   }
-  // On the CPU the state itself is written, so it must not change before: finished() writes it.
+  // On the CPU the tensors themselves are written, in finished(), so that they cannot change meanwhile.
   const auto policy = on_host(backend_) ? std::launch::deferred : std::launch::async;
   writing_ = std::async(policy, [this, state, copied] {
     backend_.wait(copied);
-    return save_checkpoint(directory_, state, weights_, moments_, config_.model, group_);
+    return save_checkpoint(directory_, state, weights_, state_, config_.model, group_);
   });
   return copied;
-}
-
-void CheckpointWriter::copy_moments(const Stream& stream) {
-  const AdamW& optimizer = memory_.optimizer();
-  const bool alike = moments_.shard.everything == memory_.shard().everything;
-  const auto copy = [&](const Tensor& to, const Tensor& from) {
-    if (alike) return backend_.copy(stream, to, from);
-    for (const ShardRange& range : moments_.shard.ranges) {
-      backend_.copy(stream, to.slice(0, range.at, range.at + range.size()), from.slice(0, range.begin, range.end));
-    }
-  };
-  copy(moments_.exp_avg, optimizer.exp_avg().flat);
-  copy(moments_.exp_avg_sq, optimizer.exp_avg_sq().flat);
 }
 
 std::optional<std::filesystem::path> CheckpointWriter::finished(bool wait) {

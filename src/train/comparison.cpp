@@ -7,7 +7,7 @@
 namespace lighthouse {
 namespace {
 
-/// Steps that a mean training loss is taken over.
+/// Number of steps of a mean training loss.
 constexpr size_t kWindow = 10;
 
 using Steps = std::vector<StepMetrics>;
@@ -25,7 +25,7 @@ std::optional<double> mean_of_last(const Steps& steps, size_t begin, size_t end)
   return sum / static_cast<double>(count);
 }
 
-/// The value at `where` of a curve given by `points`, sorted by their first coordinate.
+/// The value at `where` of the piecewise linear curve through `points`, which are sorted by their first coordinate.
 std::optional<double> interpolate(const std::vector<std::pair<double, double>>& points, double where) {
   const auto right = std::lower_bound(points.begin(), points.end(), where,
                                       [](const auto& point, double x) { return point.first < x; });
@@ -60,7 +60,7 @@ double seconds_of(const M& metrics) {
   return metrics.seconds;
 }
 
-/// Where each stage begins among the steps, and the end.
+/// The index of each stage's first step, and the number of steps.
 std::vector<size_t> stage_bounds(const Steps& steps) {
   std::vector<size_t> bounds;
   for (size_t i = 0; i < steps.size(); ++i) {

@@ -13,7 +13,7 @@
 namespace lighthouse {
 namespace {
 
-/// The stage that "stages.2.steps" speaks of, or -1.
+/// 2 for "stages.2.steps"; -1 for keys outside the stages.
 int64_t stage_of_key(const std::string& key) {
   if (!key.starts_with("stages.")) return -1;
   int64_t stage = -1;
@@ -25,10 +25,11 @@ void refuse_differences(const RunConfig& before, const RunConfig& now, const std
                         const std::function<bool(const std::string&)>& may_change, const std::string& advice) {
   std::string refused;
   for (const ConfigDifference& d : differences(before, now)) {
-    if (!may_change(d.key)) refused += fmt::format("\n  {}: {} there, {} now", d.key, d.before, d.after);
+    if (!may_change(d.key)) refused += fmt::format("\n  {}: {} in the checkpoint, {} now", d.key, d.before, d.after);
   }
   if (refused.empty()) return;
-  throw InputError(fmt::format("the config does not fit {}; these keys differ:{}\n{}", checkpoint, refused, advice));
+  throw InputError(
+      fmt::format("the config does not fit {}; these keys differ and must not:{}\n{}", checkpoint, refused, advice));
 }
 
 }  // namespace
@@ -37,7 +38,7 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
   const int64_t last = std::min(step, before.total_steps() - 1);
   const StagePosition reached = stage_of_step(before, last);
   const auto may_change = [&](const std::string& key) {
-    // What is said for all stages is resolved in each of them.
+    // Sections that apply to all stages are resolved into each stage, whose keys are checked below.
     for (const char* free : {"run.name", "run.directory", "run.device", "run.dtype", "run.deterministic",
                              "run.init_from", "run.branch_from", "memory.", "distributed.", "checkpoint.",
                              "evaluation.", "hardware.", "train.", "batch.", "data."}) {
@@ -54,10 +55,9 @@ void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step
   };
   refuse_differences(
       before, now, checkpoint, may_change,
-      "May change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
+      "These may change: run.name, run.directory, run.device, run.dtype, run.deterministic, memory.*, "
       "checkpoint.*, evaluation.*, distributed.*, hardware.*, train.*, recompute, validation data, the steps of the "
-      "stage that is under way, and stages after it. To "
-      "change more, start another run with run.branch_from.");
+      "current stage, and later stages. To change more, start another run with run.branch_from.");
 }
 
 void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint) {
@@ -66,7 +66,7 @@ void check_same_model(const RunConfig& before, const RunConfig& now, const std::
            key == "model.sliding_window" || key.starts_with("model.full_attention_layers") ||
            key == "model.tokenizer";  // it may have moved
   };
-  refuse_differences(before, now, checkpoint, may_change, "Everything but the model may change.");
+  refuse_differences(before, now, checkpoint, may_change, "Only the model must stay the same.");
 }
 
 }  // namespace lighthouse

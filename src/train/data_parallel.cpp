@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <stdexcept>
+
 #include "lighthouse/core/error.h"
 #include "lighthouse/train/training_step.h"
 
@@ -10,42 +12,48 @@ namespace lighthouse {
 void check_batch_split(const StageSection& stage, const Mesh& mesh) {
   const BatchSection& batch = stage.batch;
   if (batch.micro_batches() >= mesh.data_size()) return;
-  throw InputError(fmt::format(
-      "stage {} has {} micro-batches of {} sequences a step, which is less than one for each of {} ranks; {}",
-      stage.name, batch.micro_batches(), batch.micro_batch_size, mesh.data_size(),
-      batch.global_batch_size >= mesh.data_size()
-          ? fmt::format("use batch.micro_batch_size={}", batch.global_batch_size / mesh.data_size())
-          : fmt::format("use at most {} ranks, or a batch.global_batch_size of at least {}", batch.global_batch_size,
-                        mesh.data_size())));
+  throw InputError(
+      fmt::format("stage {} has {} micro-batches of {} sequences in a step, fewer than one for each of {} ranks; {}",
+                  stage.name, batch.micro_batches(), batch.micro_batch_size, mesh.data_size(),
+                  batch.global_batch_size >= mesh.data_size()
+                      ? fmt::format("use batch.micro_batch_size={}", batch.global_batch_size / mesh.data_size())
+                      : fmt::format("use at most {} ranks, or a batch.global_batch_size of at least {}",
+                                    batch.global_batch_size, mesh.data_size())));
 }
 
-DataParallel::DataParallel(RunMemory& memory, Communicator& communicator, Backend& backend)
-    : memory_(memory), communicator_(communicator), backend_(backend) {}
+DataParallel::DataParallel(RunMemory& memory, Communicator& data, Backend& backend)
+    : memory_(memory), data_(data), backend_(backend) {
+  const Mesh& mesh = memory.mesh();
+  if (data.size() != mesh.data_size() || data.rank() != mesh.data_rank()) {
+    throw std::logic_error("DataParallel: not the communicator of the data dimension");
+  }
+}
 
 void DataParallel::watch(const Stream& stream, Pass& pass) {
   next_bucket_ = 0;
-  pass.model->set_gradient_hook([this, stream](int64_t layer) { ready(stream, layer); });
+  hooks_ = pass.model->add_hooks(
+      {.gradients_ready = [this, stream](int64_t layer) { reduce_complete_buckets(stream, layer); }});
 }
 
-void DataParallel::ready(const Stream& stream, int64_t layer) {
+void DataParallel::reduce_complete_buckets(const Stream& stream, int64_t layer) {
   const std::vector<Bucket>& buckets = memory_.buckets();
   for (; next_bucket_ < buckets.size() && buckets[next_bucket_].layer >= layer; ++next_bucket_) {
     const Bucket& bucket = buckets[next_bucket_];
     const Tensor gradients = memory_.gradients().flat.slice(0, bucket.begin, bucket.end);
     if (memory_.shard().everything) {
-      communicator_.all_reduce(stream, gradients);
+      data_.all_reduce(stream, gradients);
     } else {
-      communicator_.reduce_scatter(stream, gradients);
+      data_.reduce_scatter(stream, gradients);
     }
   }
 }
 
 void DataParallel::finish_reductions(const Stream& stream, Pass& pass) {
-  pass.model->set_gradient_hook({});
-  ready(stream, -1);
+  pass.model->remove_hooks(hooks_);
+  reduce_complete_buckets(stream, -1);
   static_assert(kStopRequests == kLoss + 1);
-  communicator_.all_reduce(stream, memory_.optimizer().step_scalars().slice(0, kLoss, kStopRequests + 1));
-  communicator_.join(stream);
+  data_.all_reduce(stream, memory_.optimizer().step_scalars().slice(0, kLoss, kStopRequests + 1));
+  data_.join(stream);
 }
 
 void DataParallel::update_weights(const Stream& stream, double learning_rate) {
@@ -53,9 +61,9 @@ void DataParallel::update_weights(const Stream& stream, double learning_rate) {
   sharded_gradient_norm(stream);
   memory_.optimizer().step(stream, memory_.master_weights(), memory_.weights(), memory_.gradients(), learning_rate);
   for (const Bucket& bucket : memory_.buckets()) {
-    communicator_.all_gather(stream, memory_.weights().flat.slice(0, bucket.begin, bucket.end));
+    data_.all_gather(stream, memory_.weights().flat.slice(0, bucket.begin, bucket.end));
   }
-  communicator_.join(stream);
+  data_.join(stream);
 }
 
 void DataParallel::sharded_gradient_norm(const Stream& stream) {
@@ -68,10 +76,10 @@ void DataParallel::sharded_gradient_norm(const Stream& stream) {
     ++i;
   }
   backend_.fill(stream, of_ranks, 0);
-  const int64_t mine = communicator_.rank();
-  backend_.combine_norms(stream, of_ranks.slice(0, mine, mine + 1), of_ranges);
-  communicator_.all_reduce(stream, of_ranks);
-  communicator_.join(stream);
+  const int64_t rank = data_.rank();
+  backend_.combine_norms(stream, of_ranks.slice(0, rank, rank + 1), of_ranges);
+  data_.all_reduce(stream, of_ranks);
+  data_.join(stream);
   backend_.combine_norms(stream, memory_.optimizer().step_scalar(kGradientNorm), of_ranks);
 }
 
@@ -81,9 +89,9 @@ void DataParallel::gather_master_weights(const Stream& stream) {
                   memory_.master_weights().flat.slice(0, range.at, range.at + range.size()));
   }
   for (const Bucket& bucket : memory_.buckets()) {
-    communicator_.all_gather(stream, memory_.gradients().flat.slice(0, bucket.begin, bucket.end));
+    data_.all_gather(stream, memory_.gradients().flat.slice(0, bucket.begin, bucket.end));
   }
-  communicator_.join(stream);
+  data_.join(stream);
 }
 
 }  // namespace lighthouse

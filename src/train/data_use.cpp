@@ -13,7 +13,7 @@
 namespace lighthouse {
 namespace {
 
-/// A file, whatever its names.
+/// Identifies a file independently of its names.
 using FileIdentity = std::pair<dev_t, ino_t>;
 
 FileIdentity identity_of(const std::filesystem::path& path) {
@@ -22,7 +22,7 @@ FileIdentity identity_of(const std::filesystem::path& path) {
   return {status.st_dev, status.st_ino};
 }
 
-/// Under which name a file was found, and by which pattern.
+/// The name under which a pattern matched a file.
 struct Found {
   std::string path, pattern;
 
@@ -52,19 +52,21 @@ void check_stage(const StageSection& stage, const FoundFiles& validated) {
       const Found file{path.string(), source.path};
       if (const auto other = validated.find(identity); other != validated.end()) {
         throw InputError(fmt::format(
-            "stage {} trains on {}, which is validation data too: {} takes it in, and so does {}. Its loss would say "
-            "nothing of unseen text; give training and validation patterns that share no file, such as train-*.bin and "
+            "stage {} trains on {}, which is validation data too: {} matches it, and so does {}. The validation loss "
+            "would not measure unseen text; use training and validation patterns that share no file, such as "
+            "train-*.bin and "
             "val-*.bin",
             stage.name, file.name_beside(other->second.path), file.pattern, other->second.pattern));
       }
       const auto [other, is_new] = trained.emplace(identity, file);
       if (is_new) continue;
       const std::string both = other->second.pattern == file.pattern
-                                   ? fmt::format("{} takes it in under both names", file.pattern)
-                                   : fmt::format("{} takes it in, and so does {}", other->second.pattern, file.pattern);
-      throw InputError(fmt::format(
-          "stage {} trains on {} twice: {}. Use patterns that share no file; a weight draws from one more often",
-          stage.name, file.name_beside(other->second.path), both));
+                                   ? fmt::format("{} matches both names", file.pattern)
+                                   : fmt::format("{} matches it, and so does {}", other->second.pattern, file.pattern);
+      throw InputError(
+          fmt::format("stage {} trains on {} twice: {}. Use patterns that share no file; to draw from one more often, "
+                      "raise its weight",
+                      stage.name, file.name_beside(other->second.path), both));
     }
   }
 }
@@ -80,15 +82,15 @@ WindowUse use_of(const std::string& pattern, int64_t sequence_length) {
 std::string SourceUse::str() const {
   const std::string unused =
       use.unused_tokens == 0
-          ? "all are used"
-          : fmt::format("{} tokens ({:.1f}%) are in none{}", format_count(use.unused_tokens),
+          ? "all tokens are used"
+          : fmt::format("{} tokens ({:.1f}%) are in no window{}", format_count(use.unused_tokens),
                         100 * static_cast<double>(use.unused_tokens) / static_cast<double>(use.tokens),
                         use.unused_files == 0
                             ? ""
-                            : fmt::format(", {} of the files have none", format_count(use.unused_files)));
-  return fmt::format("stage {}: {} has {} tokens in {} files and makes {} windows; {}{}", stage, pattern,
+                            : fmt::format(", {} of the files have no window", format_count(use.unused_files)));
+  return fmt::format("stage {}: {} has {} tokens in {} files, which make {} windows; {}{}", stage, pattern,
                      format_count(use.tokens), format_count(use.files), format_count(use.windows), unused,
-                     passes > 0 ? fmt::format("; the stage passes over them {:.2f} times", passes) : "");
+                     passes > 0 ? fmt::format("; the stage makes {:.2f} passes over them", passes) : "");
 }
 
 std::vector<SourceUse> data_use(const RunConfig& config) {

@@ -18,7 +18,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// JSON knows no NaN: a loss that is none is null.
+/// JSON has no NaN; it is written as null.
 double number(const Json& json, const char* key) {
   const auto it = json.find(key);
   if (it == json.end() || it->is_null()) return std::numeric_limits<double>::quiet_NaN();
@@ -50,7 +50,7 @@ ValidationMetrics read_validation(const Json& json) {
           number(json, "validation_loss_dense")};
 }
 
-/// The complete lines of a file, and what follows the last line break.
+/// The complete lines of a file, and the text after the last line break.
 struct Lines {
   std::vector<std::string_view> complete;
   std::string_view torn;
@@ -76,7 +76,7 @@ int64_t step_of(std::string_view line) {
   return json["step"];
 }
 
-/// Appends to a file without buffering. Returns false, having written nothing that stays, if the disk does not take it.
+/// Appends to a file without buffering. Returns false, with the file as before, if the text cannot be written.
 bool append_to(const std::filesystem::path& path, std::string_view text) {
   const int file = open(path.c_str(), O_CREAT | O_APPEND | O_WRONLY | O_CLOEXEC, 0644);
   if (file < 0) return false;
@@ -88,7 +88,7 @@ bool append_to(const std::filesystem::path& path, std::string_view text) {
     good = written > 0;
     if (good) text.remove_prefix(static_cast<size_t>(written));
   }
-  // No half line stays; if even that fails, readers pass over a torn last line.
+  // Remove what was written of it. If that fails too, readers ignore the incomplete last line.
   if (!good && ftruncate(file, before) != 0) errno = ENOSPC;
   close(file);
   return good;
@@ -110,7 +110,7 @@ RunHistory read_history(const std::filesystem::path& path) {
         history.steps.push_back(read_step(json));
       }
     } catch (const nlohmann::json::exception& error) {
-      throw InputError(fmt::format("{}:{}: not a line of metrics: {}", path.string(), number, error.what()));
+      throw InputError(fmt::format("{}:{}: this is not a line of metrics: {}", path.string(), number, error.what()));
     }
   }
   return history;
@@ -157,7 +157,7 @@ void MetricsLog::flush() {
 
 bool MetricsLog::sync() const {
   const int file = open(path_.c_str(), O_WRONLY | O_CLOEXEC);
-  if (file < 0) return errno == ENOENT;  // nothing was ever written
+  if (file < 0) return errno == ENOENT;  // no line was ever written
   const bool synced = fdatasync(file) == 0 || errno == EINVAL;
   close(file);
   return synced;

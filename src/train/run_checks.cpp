@@ -9,6 +9,8 @@
 #include "lighthouse/train/checkpoint.h"
 #include "lighthouse/train/data_parallel.h"
 #include "lighthouse/train/data_use.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "stage_data.h"
 
 namespace lighthouse {
@@ -30,11 +32,14 @@ void check_on_this_rank(const RunConfig& config, Backend& backend, const Mesh& m
 
 }  // namespace
 
-void check_run(const RunConfig& config, Backend& backend, const Ranks& ranks) {
+RunConfig checked_config(const RunConfig& config, Backend& backend, const Ranks& ranks) {
+  RunConfig resolved;
   on_all_ranks(*ranks.group, "the checks of the config", [&] {
-    check_on_this_rank(config, backend, ranks.mesh);
+    resolved = with_document_ends(config);
+    check_on_this_rank(resolved, backend, ranks.mesh);
     return std::string();
   });
+  return resolved;
 }
 
 RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
@@ -52,14 +57,13 @@ RunDirectory open_directory(const RunConfig& config, const Ranks& ranks) {
   return std::move(*directory);
 }
 
-void check_disk(const RunDirectory& directory, const ModelConfig& model) {
-  const int64_t needed = 3 * size_of(DType::kFloat32) * parameter_count(model);
+void check_disk(const RunDirectory& directory, const Optimizer& optimizer, const ModelConfig& model) {
+  const int64_t needed = checkpoint_bytes(optimizer, model);
   const auto free = static_cast<int64_t>(fs::space(directory.path()).available);
   if (free >= needed) return;
-  throw InputError(
-      fmt::format("a checkpoint takes {} and {} has {} free; free some space or choose another "
-                  "run.directory",
-                  format_bytes(needed), directory.path().string(), format_bytes(free)));
+  throw InputError(fmt::format(
+      "a checkpoint takes {} and the disk of {} has {} free; free some space or choose another run.directory",
+      format_bytes(needed), directory.path().string(), format_bytes(free)));
 }
 
 }  // namespace lighthouse

@@ -47,9 +47,9 @@ std::string RunDirectory::mark() const {
 RunDirectory RunDirectory::locked_by_rank0(std::filesystem::path path, const std::string& mark) {
   const std::filesystem::path lock = path / ".lock";
   if (!std::filesystem::exists(lock) || read_file(lock) != mark) {
-    throw InputError(
-        fmt::format("{} is not the folder that rank 0 has made: run.directory must be on a disk that all hosts share",
-                    path.string()));
+    throw InputError(fmt::format(
+        "{} is not the folder that rank 0 has created; run.directory must be on a disk that all hosts share",
+        path.string()));
   }
   return {std::move(path), Unlocked{}};
 }

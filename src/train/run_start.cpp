@@ -6,7 +6,6 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/data/tokenizer.h"
 #include "lighthouse/dist/ranks.h"
 #include "lighthouse/train/compatibility.h"
 #include "lighthouse/train/metrics.h"
@@ -22,10 +21,10 @@ std::string steps_of(const std::vector<CheckpointEntry>& entries) {
   std::vector<std::string> steps;
   steps.reserve(entries.size());
   for (const CheckpointEntry& entry : entries) steps.push_back(std::to_string(entry.step));
-  return steps.empty() ? "there are none" : "there are: " + join(steps, ", ");
+  return steps.empty() ? "it has none" : "it has those of steps " + join(steps, ", ");
 }
 
-/// Checkpoints that a resumed run will write again stay, under another name.
+/// Renames the checkpoints that a run resumed at `step` will write again.
 void set_aside_checkpoints_after(const fs::path& directory, int64_t step) {
   for (const CheckpointEntry& entry : list_checkpoints(directory)) {
     if (entry.step <= step) continue;
@@ -44,16 +43,15 @@ bool evaluated_at(const fs::path& metrics, int64_t step) {
 
 }  // namespace
 
-RunStart::RunStart(const RunConfig& config, const RunDirectory& directory, ProcessGroup& group, RunMemory& memory,
-                   CheckpointWriter& writer, const std::map<std::string, DataFingerprint>& data,
-                   std::string environment)
+RunStart::RunStart(const RunConfig& config, const RunProvenance& provenance, const RunDirectory& directory,
+                   ProcessGroup& group, RunMemory& memory, CheckpointWriter& writer, RunReporter& reporter)
     : config_(config),
+      provenance_(provenance),
       directory_(directory),
       group_(group),
       memory_(memory),
       writer_(writer),
-      data_(data),
-      environment_(std::move(environment)) {}
+      reporter_(reporter) {}
 
 RunPosition RunStart::start(const StartOptions& options) {
   if (group_.is_rank0() && options.resumes()) warn_of_another_run(options.config);
@@ -61,8 +59,7 @@ RunPosition RunStart::start(const StartOptions& options) {
   const fs::path chosen = on_all_ranks(group_, "the choice of a checkpoint", mine).front();
   if (chosen.empty()) {
     if (options.resumes()) {
-      notes_.push_back(
-          fmt::format("there is no checkpoint in {}: the run starts at step 0", directory_.checkpoints().string()));
+      reporter_.note(fmt::format("{} has no checkpoints; the run starts at step 0", directory_.checkpoints().string()));
     }
     start_afresh();
     return {};
@@ -80,7 +77,7 @@ fs::path RunStart::choose(const StartOptions& options) const {
   if (options.resumes() && !own.empty()) return own.back().path;
   if (!options.resumes() && directory_.holds_a_run()) {
     throw InputError(
-        fmt::format("{} holds a run already; --resume continues it, another run.directory starts a new one",
+        fmt::format("{} contains a run already; --resume continues it, another run.directory starts a new one",
                     directory_.path().string()));
   }
   return config_.run.branch_from.empty() ? fs::path() : find_checkpoint(config_.run.branch_from);
@@ -90,7 +87,7 @@ fs::path RunStart::verified_newest(bool whole) {
   auto entries = list_checkpoints(directory_.checkpoints());
   std::vector<std::string> passed_over;
   while (true) {
-    // Rank 0's list: another host may see a folder later.
+    // Rank 0's choice: another host may not see the newest folder yet.
     fs::path newest = group_.broadcast(entries.empty() ? "" : entries.back().path.string(), "the newest checkpoint");
     if (newest.empty()) break;
     try {
@@ -105,14 +102,12 @@ fs::path RunStart::verified_newest(bool whole) {
             error.what(), steps_of(entries), entries.empty() ? "; another run.directory starts a new run" : ""));
       }
       passed_over.push_back(fmt::format("{}: {}", newest.string(), error.what()));
-      warnings_.push_back(
-          fmt::format("passing over {}. It is kept in the same folder, under a name that begins with discarded-",
-                      passed_over.back()));
+      reporter_.warn(fmt::format("passing over {}. It stays in the folder under a name that begins with discarded-",
+                                 passed_over.back()));
     }
   }
-  throw AllRanksInputError(
-      fmt::format("none of the checkpoints in {} can be used: {}; another run.directory starts a new run",
-                  directory_.checkpoints().string(), join(passed_over, "; ")));
+  throw AllRanksInputError(fmt::format("no checkpoint in {} can be used: {}; another run.directory starts a new run",
+                                       directory_.checkpoints().string(), join(passed_over, "; ")));
 }
 
 fs::path RunStart::checkpoint_of(int64_t step) const {
@@ -126,7 +121,7 @@ fs::path RunStart::checkpoint_of(int64_t step) const {
 
 void RunStart::verify(const fs::path& checkpoint) const {
   on_all_ranks(group_, "the verification of a checkpoint", [&] {
-    load_state(checkpoint);  // its form
+    load_state(checkpoint);  // throws if its form is wrong
     verify_checkpoint(checkpoint, group_.rank(), group_.size());
     return std::string();
   });
@@ -136,7 +131,7 @@ void RunStart::start_afresh() {
   const fs::path checkpoint = config_.run.init_from.empty() ? fs::path() : find_checkpoint(config_.run.init_from);
   if (!checkpoint.empty()) {
     verify(checkpoint);
-    notes_.push_back(fmt::format("starting from the weights of {}", checkpoint.string()));
+    reporter_.note(fmt::format("starting from the weights of {}", checkpoint.string()));
   }
   on_all_ranks(group_, "the first weights", [&] {
     set_first_weights(checkpoint);
@@ -170,15 +165,15 @@ RunPosition RunStart::continue_from(const fs::path& checkpoint, bool accept_chan
   });
   if (is_own(checkpoint)) saved_ = state.step;
   RunPosition position{state.step, state.tokens, state.seconds, state.skipped_in_a_row, false, state.loader};
-  notes_.push_back(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
-                               format_count(position.steps), format_count(position.tokens)));
+  reporter_.note(fmt::format("continuing from {} ({} steps, {} tokens)", checkpoint.string(),
+                             format_count(position.steps), format_count(position.tokens)));
   note_environment(state);
   note_tokenizer(state);
   if (is_own(checkpoint)) warn_of_learning_rate(before, position.steps);
   bool pending = false;
-  if (group_.is_rank0() && !is_own(checkpoint)) take_over_branch(checkpoint, position.steps);
+  if (group_.is_rank0() && !is_own(checkpoint)) copy_metrics_of_branch(checkpoint, position.steps);
   if (group_.is_rank0() && is_own(checkpoint)) {
-    take_over_run(position.steps);
+    set_aside_later_steps(position.steps);
     pending = state.evaluation_pending && !evaluated_at(directory_.metrics(), position.steps);
   }
   position.evaluation_pending = !group_.broadcast(pending ? "pending" : "", "the start of the run").empty();
@@ -192,35 +187,34 @@ void RunStart::check_allowed(const RunConfig& before, const CheckpointState& sta
     check_same_model(before, config_, checkpoint.string());
   }
   if (config_.total_steps() >= state.step) return;
-  throw InputError(fmt::format("{} has {} steps behind it and the stages have only {}; more steps are needed",
+  throw InputError(fmt::format("{} was saved after {} steps and the stages have only {}; add steps to the last stage",
                                checkpoint.string(), state.step, config_.total_steps()));
 }
 
 void RunStart::check_same_data(const CheckpointState& state, const fs::path& checkpoint, bool accept) {
   if (state.data.empty()) {
-    notes_.push_back(
-        "the checkpoint has no fingerprint of its data, as those of older versions: whether the data is still the same "
-        "was not checked");
+    reporter_.note(
+        "the checkpoint is of an older version without a fingerprint of its data; whether the data has changed was not "
+        "checked");
   }
   for (const auto& [pattern, before] : state.data) {
-    const auto now = data_.find(pattern);
-    if (now == data_.end()) continue;
+    const auto now = provenance_.data.find(pattern);
+    if (now == provenance_.data.end()) continue;
     const std::string changes = changes_between(before, now->second);
     if (changes.empty()) continue;
     const auto drawn = state.loader.find(pattern);
     if (drawn == state.loader.end() || drawn->second.tokens == 0) {
-      warnings_.push_back(
-          fmt::format("the data of {} is not what it was at {} ({})", pattern, checkpoint.string(), changes));
+      reporter_.warn(fmt::format("the data of {} has changed since {} ({})", pattern, checkpoint.string(), changes));
       continue;
     }
     if (!accept) {
       throw InputError(fmt::format(
           "the training data of {} is not what {} was trained on ({}). The order of the windows follows from the "
-          "shards: some would be trained on again, others never. Put the shards back, give new ones a pattern of their "
-          "own in a later stage, or go on all the same with --accept-changed-data",
+          "shards: some would be trained on again, others never. Restore the shards, give new ones a pattern of their "
+          "own in a later stage, or continue with --accept-changed-data",
           pattern, checkpoint.string(), changes));
     }
-    warnings_.push_back(
+    reporter_.warn(
         fmt::format("the training data of {} has changed since {} ({}): of its {} tokens drawn so far, some windows "
                     "may come again, "
                     "and others not at all before the next pass",
@@ -230,7 +224,8 @@ void RunStart::check_same_data(const CheckpointState& state, const fs::path& che
 
 void RunStart::load(const fs::path& checkpoint, const CheckpointState& state) {
   writer_.set_weights([&](const Parameters& weights) { load_weights(checkpoint, weights, config_.model); });
-  writer_.set_moments([&](const Moments& moments) { load_moments(checkpoint, moments, config_.model); });
+  writer_.set_optimizer_state(
+      [&](const std::vector<StateTensor>& tensors) { load_optimizer_state(checkpoint, tensors, config_.model); });
   memory_.optimizer().set_updates(state.optimizer_updates);
 }
 
@@ -239,47 +234,48 @@ void RunStart::warn_of_another_run(const fs::path& config) {
   if (config.empty() || !(fs::exists(folder / "checkpoints") || fs::exists(folder / "metrics.jsonl"))) return;
   std::error_code unlike;
   if (fs::equivalent(folder.empty() ? "." : folder, directory_.path(), unlike)) return;
-  warnings_.push_back(
-      fmt::format("{0} lies in the folder of a run, and run.directory is another one, {1}: that one is trained; to "
+  reporter_.warn(
+      fmt::format("{0} lies in the folder of a run, but run.directory is {1}, and that is where the run is; to "
                   "continue the run in {2}, add --set run.directory={2}",
                   config.string(), directory_.path().string(), folder.empty() ? "." : folder.string()));
 }
 
 void RunStart::warn_of_learning_rate(const RunConfig& before, int64_t steps) {
-  constexpr double kSame = 0.01;  // steps that follow each other differ, too
+  constexpr double kSame = 0.01;  // relative; successive steps of one schedule differ too
   if (steps < 1 || steps >= config_.total_steps() || steps > before.total_steps()) return;
   const double last = learning_rate_of_step(before, steps - 1);
   const double last_now = learning_rate_of_step(config_, steps - 1);
   if (std::abs(last_now - last) <= kSame * std::max(last, last_now)) return;
-  warnings_.push_back(
-      fmt::format("the learning rate leaps from {:.4g} at step {} to {:.4g} at step {}: the schedule is now one of {} "
-                  "steps instead of {}",
+  reporter_.warn(
+      fmt::format("the learning rate jumps from {:.4g} at step {} to {:.4g} at step {}: the schedule now has {} steps "
+                  "instead of {}",
                   last, steps, learning_rate_of_step(config_, steps), steps + 1, format_count(config_.total_steps()),
                   format_count(before.total_steps())));
 }
 
 void RunStart::note_environment(const CheckpointState& state) {
-  if (state.environment == environment_) return;
-  notes_.push_back(
-      fmt::format("the checkpoint was made with {}; this is {}: losses may differ in their last "
-                  "digits from those of an uninterrupted run",
-                  state.environment, environment_));
+  if (state.environment == provenance_.environment) return;
+  reporter_.note(
+      fmt::format("the checkpoint was written by {}; this is {}: losses may differ in their last digits from those of "
+                  "an uninterrupted run",
+                  state.environment, provenance_.environment));
 }
 
 void RunStart::note_tokenizer(const CheckpointState& state) {
-  if (state.tokenizer.empty() || state.tokenizer == tokenizer_digest(config_.model.tokenizer)) return;
-  notes_.push_back(fmt::format("the tokenizer {} is not the one that the checkpoint's model was trained with",
-                               config_.model.tokenizer));
+  if (state.tokenizer.empty() || state.tokenizer == provenance_.tokenizer) return;
+  reporter_.note(fmt::format("the tokenizer {} is not the one that the checkpoint's model was trained with",
+                             config_.model.tokenizer));
 }
 
-void RunStart::take_over_branch(const fs::path& checkpoint, int64_t step) const {
+void RunStart::copy_metrics_of_branch(const fs::path& checkpoint, int64_t step) const {
   const fs::path parent = checkpoint.parent_path().parent_path() / "metrics.jsonl";
   discard_after(directory_.metrics(), directory_.discarded_metrics(), step);
   if (fs::exists(parent)) copy_up_to(parent, directory_.metrics(), step);
 }
 
-void RunStart::take_over_run(int64_t step) const {
-  // In this order: killed in between, the next --resume finds this checkpoint the newest and does the rest.
+void RunStart::set_aside_later_steps(int64_t step) const {
+  // Checkpoints first: if the process is killed in between, the next --resume chooses the same checkpoint and
+  // continues.
   set_aside_checkpoints_after(directory_.checkpoints(), step);
   discard_after(directory_.metrics(), directory_.discarded_metrics(), step);
 }

@@ -8,7 +8,7 @@
 namespace lighthouse {
 namespace {
 
-/// The share of the learning rate that is left when `progress` (0 to 1) of the decay is done.
+/// The factor of the learning rate at `progress` (0 to 1) of the decay.
 double decayed(Decay decay, double progress, double min_ratio) {
   switch (decay) {
     case Decay::kConstant:
@@ -21,6 +21,10 @@ double decayed(Decay decay, double progress, double min_ratio) {
   return 1;
 }
 
+bool due(const RunConfig& config, int64_t steps, int64_t every) {
+  return ends_stage(config, steps) || (every > 0 && steps % every == 0);
+}
+
 }  // namespace
 
 StagePosition stage_of_step(const RunConfig& config, int64_t step) {
@@ -30,7 +34,7 @@ StagePosition stage_of_step(const RunConfig& config, int64_t step) {
     position.step_in_stage -= stage.steps;
     ++position.stage;
   }
-  throw std::logic_error("a step after the last stage");
+  throw std::logic_error("there is no stage for this step");
 }
 
 AttentionKind attention_of_step(const StageSection& stage, int64_t step_in_stage) {
@@ -52,6 +56,19 @@ double learning_rate_of_step(const RunConfig& config, int64_t step) {
   if (into_decay <= 0) return peak;
   return peak * decayed(schedule.decay, static_cast<double>(into_decay) / static_cast<double>(decay_steps),
                         schedule.min_ratio);
+}
+
+bool ends_stage(const RunConfig& config, int64_t steps) {
+  const StagePosition last = stage_of_step(config, steps - 1);
+  return last.step_in_stage + 1 == config.stages[static_cast<size_t>(last.stage)].steps;
+}
+
+bool evaluation_due(const RunConfig& config, int64_t steps) {
+  return due(config, steps, config.evaluation.every);
+}
+
+bool checkpoint_due(const RunConfig& config, int64_t steps) {
+  return due(config, steps, config.checkpoint.every);
 }
 
 }  // namespace lighthouse

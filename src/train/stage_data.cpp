@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A source's place in the data is kept under its path, so a stage can draw from a path only once.
+/// Throws InputError if a stage lists a path twice: a checkpoint stores the progress of a source under its path.
 void check_sources(const StageSection& stage) {
   std::set<std::string> paths;
   for (const DataSource& source : stage.data.train) {
@@ -23,7 +23,7 @@ void check_sources(const StageSection& stage) {
   }
 }
 
-/// A line for each file.
+/// One line for each file.
 std::string lines_of(const std::map<std::string, DataFingerprint>& data) {
   std::string text;
   for (const auto& [pattern, fingerprint] : data) {
@@ -35,7 +35,7 @@ std::string lines_of(const std::map<std::string, DataFingerprint>& data) {
   return text;
 }
 
-/// The first line that differs.
+/// Describes the first line that differs: "B instead of A".
 std::string different_line(const std::string& a, const std::string& b) {
   std::istringstream lines_of_a(a), lines_of_b(b);
   for (std::string of_a, of_b; true;) {
@@ -46,6 +46,18 @@ std::string different_line(const std::string& a, const std::string& b) {
     if (!more_there) of_b = "nothing";
     if (of_a != of_b) return fmt::format("{} instead of {}", of_b, of_a);
   }
+}
+
+std::map<std::string, DataFingerprint> fingerprint_on_this_rank(const RunConfig& config) {
+  std::map<std::string, DataFingerprint> data;
+  const auto add = [&](const std::string& pattern) {
+    if (!pattern.empty() && !data.contains(pattern)) data[pattern] = fingerprint_of(pattern);
+  };
+  for (const StageSection& stage : config.stages) {
+    for (const DataSource& source : stage.data.train) add(source.path);
+    add(stage.data.validation);
+  }
+  return data;
 }
 
 }  // namespace
@@ -73,22 +85,10 @@ void check_data(const RunConfig& config, const StageSection& stage) {
   open_validation(config, stage);
 }
 
-std::map<std::string, DataFingerprint> fingerprint_data(const RunConfig& config) {
-  std::map<std::string, DataFingerprint> data;
-  const auto add = [&](const std::string& pattern) {
-    if (!pattern.empty() && !data.contains(pattern)) data[pattern] = fingerprint_of(pattern);
-  };
-  for (const StageSection& stage : config.stages) {
-    for (const DataSource& source : stage.data.train) add(source.path);
-    add(stage.data.validation);
-  }
-  return data;
-}
-
 std::map<std::string, DataFingerprint> fingerprint_data(ProcessGroup& group, const RunConfig& config) {
   std::map<std::string, DataFingerprint> data;
   on_all_ranks(group, "the fingerprint of the data", [&] {
-    data = fingerprint_data(config);
+    data = fingerprint_on_this_rank(config);
     return std::string();
   });
   if (group.size() > 1) check_ranks_agree(group, lines_of(data), "data", different_line);

@@ -85,7 +85,7 @@ void attention_forward(benchmark::State& state) {
   const int64_t n = state.range(0), h = 4, d = 64;
   const Tensor out = bench.tensor({1, n, h, d}), lse = bench.tensor({1, h, n});
   const Tensor q = bench.tensor({1, n, h, d}), k = bench.tensor({1, n, h, d}), v = bench.tensor({1, n, h, d});
-  const Tensor scratch = bench.bytes(bench.backend().attention_forward_scratch(q.shape(), h));
+  const Tensor scratch = bench.bytes(bench.backend().attention_forward_scratch(q.shape(), h, false, 0));
   for (auto _ : state) bench.backend().attention_forward({}, out, lse, scratch, q, k, v);
   count_flops(state, 2.0 * static_cast<double>(n * n * h * d));
 }

@@ -27,7 +27,7 @@ TEST_F(DataOfARun, IsReportedByPlanInspectAndTrain) {
   expect_says(inspected.out, {"tokens in no window", "1 of 2", "2 of 2", "100.0% (!)", "2.02"});
   const Outcome run = train("run");
   expect_done(run);
-  expect_says(run.err, {"1 of the files have none", "the stage passes over them 0.10 times"});
+  expect_says(run.err, {"1 of the files have no window", "the stage makes 0.10 passes over them"});
   EXPECT_EQ(run.err.find("warning"), std::string::npos) << run.err;
 }
 

@@ -108,7 +108,8 @@ TEST_F(FillingDisk, RunGoesOnSaysSoAndFailsWithItsLastSave) {
   if (!disk_.mounted()) GTEST_SKIP() << kNeedsRoot;
   const Outcome outcome = start_and_fill()->wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
-  for (const char* word : {"no checkpoint at step", "No space left on device", "free some space", "Training goes on"}) {
+  for (const char* word :
+       {"no checkpoint at step", "No space left on device", "free some space", "Training continues"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
   // What was saved before is whole, and nothing half-written lies about.

@@ -60,7 +60,7 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_done(further);
   EXPECT_NE(further.err.find("the tokenizer bytes is not the one"), std::string::npos) << further.err;
   std::filesystem::remove(at("tokenizer.json"));
-  const std::vector<std::string> missing{path("tokenizer.json"), "is not there", "--tokenizer"};
+  const std::vector<std::string> missing{path("tokenizer.json"), "does not exist", "--tokenizer"};
   expect_refusal(lighthouse({"export", run, path("out")}), missing);
   expect_refusal(lighthouse({"generate", run}), missing);
   EXPECT_FALSE(std::filesystem::exists(at("out")));

@@ -166,12 +166,13 @@ TEST_F(PrepareHf, NamesWhatIsBrokenAndLeavesItOutIfAsked) {
 }
 
 TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
-  const std::vector<std::pair<std::string, std::string>> lines{
-      {R"({"text": "half a \ud83d character"})", "\\ud83d alone"},
-      {"{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "JSON that cannot be read"},
-      {std::string(100'000, '['), "JSON that cannot be read"},
-      {R"([{"text": "a"}])", "no text under"},
-      {R"({"text": null})", "no text under"}};
+  std::vector<std::pair<std::string, std::string>> lines{{R"({"text": "half a \ud83d character"})", "\\ud83d alone"},
+                                                         {std::string(100'000, '['), "JSON that cannot be read"},
+                                                         {R"([{"text": "a"}])", "no text under"},
+                                                         {R"({"text": null})", "no text under"}};
+  if (python({"-c", "import sys; sys.set_int_max_str_digits(4300)"}).exit_code == 0) {  // older ones have no limit
+    lines.emplace_back("{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "JSON that cannot be read");
+  }
   std::string all = "{\"text\": \"one\"}\n";
   for (const auto& [line, problem] : lines) {
     write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n" + line + "\n");
@@ -182,7 +183,7 @@ TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
   const Outcome outcome =
       prepare({"--out", path("data"), "--validation-share", "0", "--skip-broken", path("pages.jsonl")});
   expect_done(outcome);
-  EXPECT_NE(outcome.err.find("5 broken documents"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find(std::to_string(lines.size()) + " broken documents"), std::string::npos) << outcome.err;
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -147,8 +148,9 @@ class LongRanks : public Ranks {
     return -1;
   }
   static std::string read_if_possible(const std::filesystem::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    return {std::istreambuf_iterator<char>(in), {}};
+    std::ostringstream text;  // operator<< ignores the error of a process that ends while it is read
+    text << std::ifstream(file, std::ios::binary).rdbuf();
+    return text.str();
   }
 
   /// With a million steps the schedule differs, so what is compared is that it loads and goes on.

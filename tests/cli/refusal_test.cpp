@@ -229,7 +229,7 @@ TEST_F(TrainingInput, StartFromNoCheckpoint) {
 TEST_F(TrainingInput, MoreMemoryThanThereIs) {
   write_data();
   const Arguments settings{"model.hidden_size=65536", "model.num_hidden_layers=100"};
-  expect_train_refuses(settings, {"the run needs", "too many", "only a smaller model would fit", "lighthouse plan"});
+  expect_train_refuses(settings, {"the run needs", "more than", "only a smaller model would fit", "lighthouse plan"});
 }
 
 TEST_F(TrainingInput, PlaceThatCannotBeWritten) {

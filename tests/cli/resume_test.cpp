@@ -55,7 +55,7 @@ TEST_F(Resume, AMovedRunIsNotStartedAnewWithoutAWord) {
   const std::string config = (run_folder("new") / "config.yaml").string();
   const Outcome anew = lighthouse({"train", config, "--set", "stages.1.steps=5", "--resume"});
   expect_done(anew);
-  for (const std::string& words : {"there is no checkpoint in " + run_folder("old").string(), std::string("step 0"),
+  for (const std::string& words : {run_folder("old").string(), std::string("has no checkpoints"), std::string("step 0"),
                                    "--set run.directory=" + run_folder("new").string()}) {
     EXPECT_NE(anew.err.find(words), std::string::npos) << words << " in\n" << anew.err;
   }
@@ -106,26 +106,26 @@ TEST_F(Resume, LongerLastStageContinuesAFinishedRun) {
 
 TEST_F(Resume, FolderThatHoldsARunIsNotStartedInAgain) {
   train_whole("run");
-  expect_refused({}, {run_folder("run").string(), "holds a run already", "--resume", "run.directory"});
+  expect_refused({}, {run_folder("run").string(), "contains a run already", "--resume", "run.directory"});
 }
 
 TEST_F(Resume, StepWithoutACheckpoint) {
   train_whole("run");
   expect_refused({"--resume-from", "5"}, {"no checkpoint of step 5", "4, 6, 8, 10"});
   expect_refused({"--resume-from=-1"}, {"no checkpoint of step -1", "4, 6, 8, 10"});
-  expect_refusal(train("none", {"--resume-from", "5"}), {"no checkpoint of step 5", "there are none"});
+  expect_refusal(train("none", {"--resume-from", "5"}), {"no checkpoint of step 5", "it has none"});
 }
 
 TEST_F(Resume, WithAnotherConfigNamesTheKeysThatDiffer) {
   train_whole("run");
   expect_refused(
       {"--resume", "--set", "optimizer.learning_rate=0.5", "--set", "run.seed=4", "--set", "evaluation.every=1"},
-      {"optimizer.learning_rate: 0.01 there, 0.5 now", "run.seed: 3 there, 4 now", "May change:", "evaluation.*",
+      {"optimizer.learning_rate: 0.01 in the checkpoint, 0.5 now", "run.seed: 3 in the checkpoint, 4 now", "These may change:", "evaluation.*",
        "run.branch_from"});
-  expect_refused({"--resume", "--set", "model.hidden_size=32"}, {"model.hidden_size: 16 there, 32 now"});
-  expect_refused({"--resume", "--set", "batch.sequence_length=64"}, {"sequence_length: 128 there, 64 now"});
-  expect_refused({"--resume", "--set", "stages.0.steps=7"}, {"stages.0.steps: 6 there, 7 now"});
-  expect_refused({"--resume", "--set", "attention.lighthouse.top_k=4"}, {"attention.lighthouse.top_k: 8 there, 4 now"});
+  expect_refused({"--resume", "--set", "model.hidden_size=32"}, {"model.hidden_size: 16 in the checkpoint, 32 now"});
+  expect_refused({"--resume", "--set", "batch.sequence_length=64"}, {"sequence_length: 128 in the checkpoint, 64 now"});
+  expect_refused({"--resume", "--set", "stages.0.steps=7"}, {"stages.0.steps: 6 in the checkpoint, 7 now"});
+  expect_refused({"--resume", "--set", "attention.lighthouse.top_k=4"}, {"attention.lighthouse.top_k: 8 in the checkpoint, 4 now"});
 }
 
 TEST_F(Resume, MayChangeWhatTheStepsMadeDoNotDependOn) {

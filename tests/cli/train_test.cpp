@@ -215,7 +215,7 @@ TEST_F(Train, InitFromTakesTheWeightsOnly) {
   EXPECT_LT(steps[0]["loss"], steps_of(metrics("run"))[4]["loss"]);
   expect_refusal(
       train("other", {"--set", "run.init_from=" + run_folder("run").string(), "--set", "model.num_hidden_layers=3"}),
-      {"model.num_hidden_layers: 2 there, 3 now", "Everything but the model may change"});
+      {"model.num_hidden_layers: 2 in the checkpoint, 3 now", "Only the model must stay"});
 }
 
 TEST_F(Train, GenerateRefusesWhatItCannotSample) {

@@ -16,7 +16,7 @@ Environment of(const std::map<std::string, std::string>& variables) {
   };
 }
 
-TEST(LaunchTest, NothingIsOneProcess) {
+TEST(LaunchTest, WithoutVariablesIsOneProcess) {
   const Launch launch = detect_launch(of({}));
   EXPECT_EQ(launch.launcher, Launcher::kNone);
   EXPECT_EQ(launch.size, 1);
@@ -31,13 +31,13 @@ TEST(LaunchTest, OpenMpi) {
   EXPECT_EQ(launch.local_rank, 1);
 }
 
-TEST(LaunchTest, AWorldOfOneIsNoneUnlessAskedFor) {
+TEST(LaunchTest, OneRankIsNoneUnlessAskedFor) {
   const auto environment = of({{"OMPI_COMM_WORLD_SIZE", "1"}, {"OMPI_COMM_WORLD_RANK", "0"}});
   EXPECT_EQ(detect_launch(environment).launcher, Launcher::kNone);
   EXPECT_EQ(detect_launch(environment, true).launcher, Launcher::kMpi);
 }
 
-TEST(LaunchTest, TorchrunKeepsItsOwnPort) {
+TEST(LaunchTest, TorchrunUsesItsPortItself) {
   std::map<std::string, std::string> variables{
       {"RANK", "5"}, {"WORLD_SIZE", "8"}, {"LOCAL_RANK", "1"}, {"MASTER_ADDR", "node1"}, {"MASTER_PORT", "29500"}};
   Launch launch = detect_launch(of(variables));
@@ -49,9 +49,9 @@ TEST(LaunchTest, TorchrunKeepsItsOwnPort) {
   EXPECT_EQ(launch.port, 29501);
 }
 
-TEST(LaunchTest, SrunStepsAndNotItsBatchScripts) {
+TEST(LaunchTest, SrunStepsButNotBatchScripts) {
   std::map<std::string, std::string> variables{{"SLURM_PROCID", "0"}, {"SLURM_NTASKS", "4"}, {"SLURM_JOB_ID", "77"}};
-  EXPECT_EQ(detect_launch(of(variables)).launcher, Launcher::kNone) << "a batch script is no rank";
+  EXPECT_EQ(detect_launch(of(variables)).launcher, Launcher::kNone) << "a batch script is not a rank";
   variables["SLURM_STEP_NUM_TASKS"] = "4";
   variables["SLURM_STEP_NODELIST"] = "node[08-11]";
   variables["SLURM_LOCALID"] = "0";
@@ -114,7 +114,7 @@ TEST(LaunchTest, VariablesThatAreSetButEmptyCountAsNotSet) {
   EXPECT_THROW(launch({{"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_PORT", "1"}}), InputError);
 }
 
-TEST(LaunchTest, LaunchersSayWhetherAllRanksAreOnOneHost) {
+TEST(LaunchTest, OneHostFollowsFromTheVariables) {
   std::map<std::string, std::string> torchrun{
       {"RANK", "0"}, {"WORLD_SIZE", "2"}, {"LOCAL_RANK", "0"}, {"MASTER_ADDR", "a"}, {"MASTER_PORT", "29500"}};
   EXPECT_FALSE(detect_launch(of(torchrun)).one_host);
@@ -152,7 +152,7 @@ TEST(LaunchTest, ContradictionsAreRefused) {
                InputError);
 }
 
-TEST(LaunchTest, AnAddressThatCannotBeIsRefused) {
+TEST(LaunchTest, AnImpossibleAddressIsRefused) {
   const auto launch = [](const std::string& address, const std::string& port, const std::string& agent) {
     return detect_launch(of({{"RANK", "0"},
                              {"WORLD_SIZE", "2"},
@@ -168,7 +168,7 @@ TEST(LaunchTest, AnAddressThatCannotBeIsRefused) {
   EXPECT_THROW(launch("", "29500", "False"), InputError);
 }
 
-TEST(LaunchTest, ABatchScriptsHalfOfTorchrunsVariablesIsNoRank) {
+TEST(LaunchTest, HalfOfTorchrunsVariablesInABatchScriptIsIgnored) {
   const auto launch = detect_launch(of({{"WORLD_SIZE", "16"},
                                         {"SLURM_STEP_NUM_TASKS", "2"},
                                         {"SLURM_PROCID", "1"},

@@ -7,20 +7,20 @@
 namespace lighthouse {
 namespace {
 
-TEST(PartitionTest, SharesFollowTheFormula) {
-  // floor(M r / N), worked out by hand for 7 things.
+TEST(PartitionTest, SplitEvenlyFollowsTheFormula) {
+  // floor(M r / N) by hand, for M = 7.
   const std::vector<std::vector<int64_t>> begins{{0, 7}, {0, 3, 7}, {0, 2, 4, 7}, {0, 1, 3, 5, 7}};
   for (const auto& places : begins) {
     const int size = static_cast<int>(places.size()) - 1;
     for (int rank = 0; rank < size; ++rank) {
-      const IndexRange share = split_evenly(7, size, rank);
-      EXPECT_EQ(share.begin, places[static_cast<size_t>(rank)]) << rank << " of " << size;
-      EXPECT_EQ(share.end, places[static_cast<size_t>(rank) + 1]) << rank << " of " << size;
+      const IndexRange split = split_evenly(7, size, rank);
+      EXPECT_EQ(split.begin, places[static_cast<size_t>(rank)]) << rank << " of " << size;
+      EXPECT_EQ(split.end, places[static_cast<size_t>(rank) + 1]) << rank << " of " << size;
     }
   }
 }
 
-TEST(PartitionTest, PiecesCoverEverythingOnce) {
+TEST(PartitionTest, ShardsCoverEveryElementOnce) {
   for (const int64_t numel : {0, 1, 64, 1000, 4096, 100001}) {
     for (const int size : {1, 2, 3, 7}) {
       int64_t end = 0;

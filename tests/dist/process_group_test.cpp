@@ -15,15 +15,15 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Ranks of one group, each in a thread of this process.
+/// Calls `body` for each rank of a group, each in a thread of this process.
 void as_ranks(int size, const std::function<void(std::unique_ptr<ProcessGroup>& group)>& body, Timeouts timeouts = {}) {
   timeouts.start = 20s;
-  auto place = std::make_unique<RendezvousListener>();
-  const int port = place->port();
+  auto listener = std::make_unique<RendezvousListener>();
+  const int port = listener->port();
   std::vector<std::future<void>> ranks;
   for (int rank = 0; rank < size; ++rank) {
     ranks.push_back(std::async(std::launch::async, [&, rank] {
-      auto group = join_process_group(rank, size, {"127.0.0.1", port, ""}, rank == 0 ? std::move(place) : nullptr,
+      auto group = join_process_group(rank, size, {"127.0.0.1", port, ""}, rank == 0 ? std::move(listener) : nullptr,
                                       "a thread", timeouts);
       body(group);
     }));
@@ -31,21 +31,21 @@ void as_ranks(int size, const std::function<void(std::unique_ptr<ProcessGroup>& 
   for (auto& rank : ranks) rank.get();
 }
 
-/// What PeerError says, or that there was none.
+/// The text of the PeerError that `body` throws; "no error" if it throws none.
 std::string peer_error(const std::function<void()>& body) {
   try {
     body();
   } catch (const PeerError& error) {
     return error.what();
   }
-  return "nobody is gone";
+  return "no error";
 }
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-TEST(GroupTest, OneAgreesWithItself) {
+TEST(GroupTest, OneProcessGathersItsOwnText) {
   const auto group = make_single_process_group();
   EXPECT_EQ(group->gather("x", "a test"), std::vector<std::string>{"x"});
   EXPECT_TRUE(group->is_rank0());
@@ -72,18 +72,18 @@ TEST(GroupTest, ChannelsDoNotMix) {
         for (const std::string& one : group->gather(name, "a test", channel)) ASSERT_EQ(one, name);
       }
     };
-    auto beside = std::async(std::launch::async, [&] { of(Channel::kCheckpoint, "checkpoint"); });
+    auto checkpoint = std::async(std::launch::async, [&] { of(Channel::kCheckpoint, "checkpoint"); });
     of(Channel::kRun, "run");
-    beside.get();
+    checkpoint.get();
     group->finish();
   });
 }
 
-TEST(GroupTest, ALostConnectionNamesTheRankAndWhatWasWaitedFor) {
+TEST(GroupTest, ALostConnectionNamesTheRankAndTheWaitingOperation) {
   for (const int victim : {0, 2}) {
     as_ranks(4, [victim](auto& group) {
       group->barrier("the start");
-      if (group->rank() == victim) return group.reset();  // as its system does for a process that is killed
+      if (group->rank() == victim) return group.reset();  // as when a process is killed
       const auto begin = std::chrono::steady_clock::now();
       const std::string error = peer_error([&] { group->gather("", "the sum of all things"); });
       EXPECT_TRUE(contains(error, "rank " + std::to_string(victim))) << error;
@@ -94,7 +94,7 @@ TEST(GroupTest, ALostConnectionNamesTheRankAndWhatWasWaitedFor) {
   }
 }
 
-TEST(GroupTest, SilenceIsNoticed) {
+TEST(GroupTest, HeartbeatsContinueWhileARankComputes) {
   Timeouts timeouts;
   timeouts.silence = 300ms;
   as_ranks(
@@ -102,55 +102,56 @@ TEST(GroupTest, SilenceIsNoticed) {
       [](auto& group) {
         group->barrier("the start");
         std::this_thread::sleep_for(1s);
-        EXPECT_NO_THROW(group->check("a pause")) << "threads that only think are heard of";
+        EXPECT_NO_THROW(group->check("a pause")) << "heartbeats are sent while a thread computes";
         group->finish();
       },
       timeouts);
 }
 
-TEST(GroupTest, ARankThatDoesNotComeIsNamed) {
+TEST(GroupTest, ARankThatDoesNotJoinIsNamed) {
   Timeouts timeouts;
   timeouts.start = 500ms;
-  auto place = std::make_unique<RendezvousListener>();
-  const int port = place->port();
+  auto listener = std::make_unique<RendezvousListener>();
+  const int port = listener->port();
   const std::string error = peer_error([&] {
-    join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+    join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(listener), "here", timeouts);
   });
-  EXPECT_TRUE(contains(error, "rank 1 has not come")) << error;
+  EXPECT_TRUE(contains(error, "rank 1 did not join")) << error;
 }
 
-TEST(GroupTest, ARankThatHasNoPlaceHearsWhy) {
+TEST(GroupTest, ARankThatIsNotAdmittedGetsTheReason) {
   Timeouts timeouts;
   timeouts.start = 20s;
-  auto place = std::make_unique<RendezvousListener>();
-  const int port = place->port();
-  auto leader = std::async(std::launch::async, [&] {
-    const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+  auto listener = std::make_unique<RendezvousListener>();
+  const int port = listener->port();
+  auto rank0 = std::async(std::launch::async, [&] {
+    const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(listener), "here", timeouts);
     group->finish();
   });
   const auto expect_refused = [&](int size) {
     const std::string error = peer_error([&] {
       join_process_group(1, size, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
     });
-    EXPECT_TRUE(contains(error, "has no place for rank 1") && contains(error, "it has 2 ranks")) << error;
+    EXPECT_TRUE(contains(error, "does not admit rank 1") && contains(error, "it expects 2 ranks")) << error;
   };
   expect_refused(3);
   const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
-  expect_refused(2);  // that place is taken
+  expect_refused(2);  // a rank with this number has joined
   group->finish();
-  leader.get();
+  rank0.get();
 }
 
-TEST(GroupTest, AnAddressThatIsNoneIsTold) {
+TEST(GroupTest, ANameThatDoesNotResolveIsReported) {
   Timeouts timeouts;
   timeouts.start = 200ms;
   const std::string error = peer_error([&] {
     join_process_group(1, 2, {"nowhere.invalid", 29500, ""}, nullptr, "there", timeouts);
   });
-  EXPECT_TRUE(contains(error, "not reached at nowhere.invalid") && contains(error, "cannot be resolved")) << error;
+  EXPECT_TRUE(contains(error, "cannot reach rank 0 at nowhere.invalid") && contains(error, "cannot be resolved"))
+      << error;
 }
 
-/// How long a rank alone waits for a rank 0 that does not exist.
+/// The time until rank 1 gives up on a rank 0 that does not exist.
 std::chrono::steady_clock::duration wait_at(const Rendezvous& rendezvous, std::string& error, std::string& notice) {
   const auto begin = std::chrono::steady_clock::now();
   error = peer_error([&] {
@@ -159,15 +160,15 @@ std::chrono::steady_clock::duration wait_at(const Rendezvous& rendezvous, std::s
   return std::chrono::steady_clock::now() - begin;
 }
 
-TEST(GroupTest, ANameThatDoesNotResolveIsToldAfterSeconds) {
+TEST(GroupTest, ANameThatDoesNotResolveFailsWithinSeconds) {
   std::string error, notice;
   EXPECT_LT(wait_at({"nowhere.invalid", 29500, ""}, error, notice), 20s);
   EXPECT_TRUE(contains(error, "nowhere.invalid")) << error;
   EXPECT_THROW(RendezvousListener(0, "nowhere.invalid"), InputError);
 }
 
-TEST(GroupTest, ARefusedConnectionIsToldAfterSecondsAndTriedForLonger) {
-  const int port = RendezvousListener().port();  // nobody listens there any more
+TEST(GroupTest, ARefusedConnectionIsReportedAndRetried) {
+  const int port = RendezvousListener().port();  // the listener is closed again
   std::string notice;
   auto rank = std::async(std::launch::async, [&] {
     const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", {},
@@ -175,19 +176,19 @@ TEST(GroupTest, ARefusedConnectionIsToldAfterSecondsAndTriedForLonger) {
     group->finish();
   });
   std::this_thread::sleep_for(5s);
-  EXPECT_TRUE(contains(notice, "tried again") && contains(notice, "refused")) << notice;
-  auto place = std::make_unique<RendezvousListener>(port);
-  join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", {})->finish();
+  EXPECT_TRUE(contains(notice, "retrying") && contains(notice, "refused")) << notice;
+  auto listener = std::make_unique<RendezvousListener>(port);
+  join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(listener), "here", {})->finish();
   rank.get();
 }
 
-/// Two ranks by `address`, as rank 0 and rank 1 read it in the launcher's variables.
+/// Two ranks that join at `address`.
 void expect_joined_at(const std::string& address) {
-  auto place = std::make_unique<RendezvousListener>(0, address);
-  const Rendezvous rendezvous{address, place->port(), "secret"};
+  auto listener = std::make_unique<RendezvousListener>(0, address);
+  const Rendezvous rendezvous{address, listener->port(), "secret"};
   auto other =
       std::async(std::launch::async, [&] { join_process_group(1, 2, rendezvous, nullptr, "there", {})->finish(); });
-  join_process_group(0, 2, rendezvous, std::move(place), "here", {})->finish();
+  join_process_group(0, 2, rendezvous, std::move(listener), "here", {})->finish();
   other.get();
 }
 
@@ -201,23 +202,24 @@ bool has_ipv6() {
 
 TEST(GroupTest, RanksJoinByNamesAndNumbersOfBothKinds) {
   for (const char* address : {"127.0.0.1", "localhost", kLoopback}) expect_joined_at(address);
-  if (!has_ipv6()) GTEST_SKIP() << "no IPv6 here";
+  if (!has_ipv6()) GTEST_SKIP() << "this machine has no IPv6";
   for (const char* address : {"::1", "[::1]", "0:0:0:0:0:0:0:1"}) expect_joined_at(address);
 }
 
 TEST(GroupTest, RankZeroListensWhereTheLauncherSays) {
   EXPECT_EQ(RendezvousListener(0, "127.0.0.1").addresses(), "127.0.0.1");
   EXPECT_EQ(RendezvousListener(0, kLoopback).addresses(), "127.0.0.1");
-  EXPECT_EQ(RendezvousListener(0, "192.0.2.1").own_address(), kLoopback) << "another host's address: on all of its own";
+  EXPECT_EQ(RendezvousListener(0, "192.0.2.1").own_address(), kLoopback)
+      << "the address of another host: listen on all interfaces";
   const RendezvousListener everywhere;
   EXPECT_TRUE(contains(everywhere.addresses(), "127.0.0.1"));
 }
 
 TEST(GroupTest, ARankWithAnotherTokenIsNotAdmitted) {
-  auto place = std::make_unique<RendezvousListener>(0, "127.0.0.1");
-  const int port = place->port();
-  auto leader = std::async(std::launch::async, [&] {
-    join_process_group(0, 2, {"127.0.0.1", port, "secret"}, std::move(place), "here", {})->finish();
+  auto listener = std::make_unique<RendezvousListener>(0, "127.0.0.1");
+  const int port = listener->port();
+  auto rank0 = std::async(std::launch::async, [&] {
+    join_process_group(0, 2, {"127.0.0.1", port, "secret"}, std::move(listener), "here", {})->finish();
   });
   for (const char* token : {"", "secre", "secret ", "another"}) {
     const std::string error = peer_error([&] {
@@ -227,15 +229,15 @@ TEST(GroupTest, ARankWithAnotherTokenIsNotAdmitted) {
     EXPECT_FALSE(contains(error, "secret")) << error;
   }
   join_process_group(1, 2, {"127.0.0.1", port, "secret"}, nullptr, "there", {})->finish();
-  leader.get();
+  rank0.get();
 }
 
 TEST(GroupTest, AFailedAcceptIsFollowedByOthers) {
-  auto place = std::make_unique<RendezvousListener>(0, "127.0.0.1");
-  const Rendezvous rendezvous{"127.0.0.1", place->port(), ""};
-  auto leader = std::async(std::launch::async,
-                           [&] { join_process_group(0, 2, rendezvous, std::move(place), "here", {})->finish(); });
-  std::this_thread::sleep_for(500ms);  // it has raised the limit on open files
+  auto listener = std::make_unique<RendezvousListener>(0, "127.0.0.1");
+  const Rendezvous rendezvous{"127.0.0.1", listener->port(), ""};
+  auto rank0 = std::async(std::launch::async,
+                          [&] { join_process_group(0, 2, rendezvous, std::move(listener), "here", {})->finish(); });
+  std::this_thread::sleep_for(500ms);  // rank 0 has raised the limit of open files by now
   const int stranger = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   rlimit limit{};
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -249,11 +251,11 @@ TEST(GroupTest, AFailedAcceptIsFollowedByOthers) {
   std::this_thread::sleep_for(300ms);  // rank 0 could not accept it
   ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &limit), 0);
   join_process_group(1, 2, rendezvous, nullptr, "there", {})->finish();
-  leader.get();
+  rank0.get();
   close(stranger);
 }
 
-TEST(GroupTest, ACollectiveIsNotWaitedForForever) {
+TEST(GroupTest, ACollectiveTimesOut) {
   Timeouts timeouts;
   timeouts.stall = 5s;
   as_ranks(
@@ -261,33 +263,33 @@ TEST(GroupTest, ACollectiveIsNotWaitedForForever) {
       [](auto& group) {
         EXPECT_NO_THROW(group->check("an all-reduce", 4s));
         const std::string error = peer_error([&] { group->check("an all-reduce", 6s); });
-        EXPECT_TRUE(contains(error, "waited 5 s in an all-reduce; the others live")) << error;
+        EXPECT_TRUE(contains(error, "waited 5 s in an all-reduce; the other ranks are alive")) << error;
         group->finish();
       },
       timeouts);
 }
 
-TEST(GroupTest, RanksThatLiveAndDoNotComeAreNotWaitedForForever) {
+TEST(GroupTest, AGatherTimesOutIfALivingRankDoesNotReachIt) {
   Timeouts timeouts;
   timeouts.stall = 100ms;
-  auto place = std::make_unique<RendezvousListener>();
-  const int port = place->port();
+  auto listener = std::make_unique<RendezvousListener>();
+  const int port = listener->port();
   timeouts.start = 2s;
-  std::promise<void> over;
+  std::promise<void> done;
   auto other = std::async(std::launch::async, [&] {
     const auto group = join_process_group(1, 2, {"127.0.0.1", port, ""}, nullptr, "there", timeouts);
-    over.get_future().wait();
+    done.get_future().wait();
   });
-  const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(place), "here", timeouts);
+  const auto group = join_process_group(0, 2, {"127.0.0.1", port, ""}, std::move(listener), "here", timeouts);
   const auto begin = std::chrono::steady_clock::now();
   const std::string error = peer_error([&] { group->barrier("nothing"); });
-  EXPECT_TRUE(contains(error, "the others live")) << error;
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms) << "longer than ranks are waited for at the start";
-  over.set_value();
+  EXPECT_TRUE(contains(error, "the other ranks are alive")) << error;
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 1500ms) << "the timeout for joining was used";
+  done.set_value();
   other.get();
 }
 
-TEST(GroupTest, WhatOneRankRefusesAllRefuse) {
+TEST(GroupTest, AnInputErrorOfOneRankIsThrownByAll) {
   as_ranks(3, [](auto& group) {
     std::string message;
     try {
@@ -304,7 +306,7 @@ TEST(GroupTest, WhatOneRankRefusesAllRefuse) {
   });
 }
 
-TEST(GroupTest, DifferencesAreSaid) {
+TEST(GroupTest, DifferencesAreDescribed) {
   as_ranks(3, [](auto& group) {
     const auto differ = [](const std::string& a, const std::string& b) { return b + " instead of " + a; };
     EXPECT_NO_THROW(check_ranks_agree(*group, "same", "thing", differ));
@@ -319,13 +321,13 @@ TEST(GroupTest, DifferencesAreSaid) {
   });
 }
 
-TEST(GroupTest, GivingUpTellsTheOthersWhy) {
+TEST(GroupTest, AbortSendsTheReasonToAllRanks) {
   as_ranks(3, [](auto& group) {
     group->barrier("the start");
     if (group->rank() == 1) return group->abort("a bad token", true);
     try {
       group->barrier("the end");
-      ADD_FAILURE() << "nobody gave up";
+      ADD_FAILURE() << "no PeerError, although rank 1 aborted";
     } catch (const PeerError& error) {
       EXPECT_TRUE(contains(error.what(), "rank 1 (a thread) stopped: a bad token")) << error.what();
       EXPECT_TRUE(error.refused());
@@ -334,7 +336,7 @@ TEST(GroupTest, GivingUpTellsTheOthersWhy) {
   });
 }
 
-TEST(MeshTest, NeighboursShareTheirData) {
+TEST(MeshTest, ContextIsTheInnerDimension) {
   const Mesh mesh(5, 8, 2);
   EXPECT_EQ(mesh.data_rank(), 2);
   EXPECT_EQ(mesh.data_size(), 4);

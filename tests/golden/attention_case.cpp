@@ -4,7 +4,7 @@
 #include "lighthouse/core/arena.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/model/attention/lighthouse.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/backend.h"
 #include "lighthouse/ops/transfer.h"
 
 namespace lighthouse::golden {
@@ -181,41 +181,40 @@ struct Intermediates {
   std::vector<float> gathered, gathered_out, d_gathered_out, window_out;
 };
 
-/// A device whose intermediate results are kept.
-class Recorder final : public MeteredBackend {
+/// Keeps the intermediate results of a device, as long as it lives.
+class Recorder final : public OperationObserver {
  public:
-  explicit Recorder(Backend& device) : MeteredBackend(device, Mode::kTime), device_(device) {}
+  explicit Recorder(Backend& device) : device_(device) { device.set_observer(this); }
+  ~Recorder() override { device_.set_observer(nullptr); }
   const Intermediates& recorded() const { return recorded_; }
 
-  void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
-                         const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                         const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape);
-    recorded_.gathered = download<float>(device_, gathered);
-  }
-  void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
-    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, mask);
-    (mask.window > 0 ? recorded_.window_out : recorded_.gathered_out) = download<float>(device_, out);
-  }
-  void lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
-                                   const LighthouseSelection& selection, const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_scatter_backward(stream, dgathered, dout, selection, shape);
-    recorded_.d_gathered_out = download<float>(device_, dgathered);
+  void observe(const Stream&, const Operation& operation, const std::function<void()>& run) override {
+    run();
+    std::vector<float>* const kept = place_of(operation.kind);
+    if (kept != nullptr) *kept = download<float>(device_, operation.writes.front());
   }
 
  private:
+  std::vector<float>* place_of(const std::string& kind) {
+    if (kind == "lighthouse gather") return &recorded_.gathered;
+    if (kind == "attention forward") return &recorded_.gathered_out;
+    if (kind == "window attention forward") return &recorded_.window_out;
+    if (kind == "lighthouse scatter backward") return &recorded_.d_gathered_out;
+    return nullptr;
+  }
+
   Backend& device_;
   Intermediates recorded_;
 };
 
-/// The CPU with what it writes rounded to bfloat16 wherever the specification rounds (section 5: every mean and sum
-/// once): what is left of a difference is the arithmetic's. Each operation takes the device's inputs: a mean that two
+/// The CPU with its results rounded to bfloat16 wherever the specification rounds (section 5: every mean and sum once):
+/// the remaining difference is the arithmetic's. Each operation takes the device's inputs, because a mean that two
 /// orders of summation round to neighbours moves single rows of attention, where logits are large, by more than a good
-/// kernel's error. That the device's inputs are right is checked beside it.
-class RoundingCpu final : public MeteredBackend {
+/// kernel's error. The device's inputs are checked separately.
+class RoundingCpu final : public OperationObserver {
  public:
-  explicit RoundingCpu(Backend& cpu) : MeteredBackend(cpu, Mode::kTime) {}
+  explicit RoundingCpu(Backend& cpu) : cpu_(cpu) { cpu.set_observer(this); }
+  ~RoundingCpu() override { cpu_.set_observer(nullptr); }
   /// `device` must outlive the operations that follow.
   void follow(const Intermediates& device, double row_limit) {
     device_ = &device;
@@ -223,43 +222,26 @@ class RoundingCpu final : public MeteredBackend {
   }
   const std::vector<Check>& checks() const { return checks_; }
 
-  void lighthouse_gather(const Stream& stream, const Tensor& gathered, const Tensor& qkv,
-                         const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                         const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_gather(stream, gathered, qkv, selection, cos, sin, shape);
-    round_to_bfloat16(gathered);
-    take("gathered rows", gathered, device_->gathered, kBFloat16Step);
-  }
-  void attention_forward(const Stream& stream, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                         const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
-    MeteredBackend::attention_forward(stream, out, lse, scratch, q, k, v, mask);
-    round_to_bfloat16(out);
-    if (mask.window > 0) return take("attention in the window", out, device_->window_out, row_limit_);
-    take("attention over gathered rows", out, device_->gathered_out, row_limit_);
-  }
-  void lighthouse_scatter(const Stream& stream, const Tensor& out, const Tensor& gathered,
-                          const LighthouseSelection& selection, const LighthouseShape& shape,
-                          const Tensor& window_out) override {
-    MeteredBackend::lighthouse_scatter(stream, out, gathered, selection, shape, window_out);
-    round_to_bfloat16(out);
-  }
-  void lighthouse_scatter_backward(const Stream& stream, const Tensor& dgathered, const Tensor& dout,
-                                   const LighthouseSelection& selection, const LighthouseShape& shape) override {
-    MeteredBackend::lighthouse_scatter_backward(stream, dgathered, dout, selection, shape);
-    round_to_bfloat16(dgathered);
-    take("gradient of attention over gathered rows", dgathered, device_->d_gathered_out, kBFloat16Step);
-  }
-  void attention_backward(const Stream& stream, const Tensor& dq, const Tensor& dk, const Tensor& dv,
-                          const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                          const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) override {
-    MeteredBackend::attention_backward(stream, dq, dk, dv, scratch, dout, out, lse, q, k, v, mask);
-    for (const Tensor* gradient : {&dq, &dk, &dv}) round_to_bfloat16(*gradient);
-  }
-  void lighthouse_gather_backward(const Stream& stream, const Tensor& dqkv, const Tensor& dgathered,
-                                  const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                  const LighthouseShape& shape, const Tensor& window_dqkv) override {
-    MeteredBackend::lighthouse_gather_backward(stream, dqkv, dgathered, selection, cos, sin, shape, window_dqkv);
-    round_to_bfloat16(dqkv);
+  void observe(const Stream&, const Operation& operation, const std::function<void()>& run) override {
+    run();
+    const std::string& kind = operation.kind;
+    const std::vector<Tensor>& results = operation.writes;
+    if (kind.ends_with("attention backward")) {
+      for (const Tensor& gradient : results) round_to_bfloat16(gradient);
+    } else if (kind.ends_with("attention forward") || kind.starts_with("lighthouse gather") ||
+               kind.starts_with("lighthouse scatter")) {
+      round_to_bfloat16(results.front());  // lse is not rounded
+    }
+    if (kind == "lighthouse gather") take("gathered rows", results[0], device_->gathered, kBFloat16Step);
+    if (kind == "window attention forward") {
+      take("attention in the window", results[0], device_->window_out, row_limit_);
+    }
+    if (kind == "attention forward") {
+      take("attention over gathered rows", results[0], device_->gathered_out, row_limit_);
+    }
+    if (kind == "lighthouse scatter backward") {
+      take("gradient of attention over gathered rows", results[0], device_->d_gathered_out, kBFloat16Step);
+    }
   }
 
  private:
@@ -270,6 +252,7 @@ class RoundingCpu final : public MeteredBackend {
     copy_elements(own, other);
   }
 
+  Backend& cpu_;
   const Intermediates* device_ = nullptr;
   double row_limit_ = 0;
   std::vector<Check> checks_;
@@ -310,7 +293,7 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention
   const auto cpu = make_cpu_backend();
   RoundingCpu rounding(*cpu);
   Recorder recorder(backend);
-  Layer reference(attention, shape, settings, inputs, rounding), layer(attention, shape, settings, inputs, recorder);
+  Layer reference(attention, shape, settings, inputs, *cpu), layer(attention, shape, settings, inputs, backend);
   std::vector<Check> checks;
   if (layer.selects()) {
     std::vector<int32_t> indices = reference.select();

@@ -6,6 +6,7 @@
 #include "golden_case.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/ops/transfer.h"
+#include "lighthouse/train/memory_plan.h"
 #include "lighthouse/train/training_step.h"
 
 namespace lighthouse::golden {

@@ -3,6 +3,8 @@
 
 #include "lighthouse/kernels/cuda.h"
 #include "lighthouse/ops/transfer.h"
+#include "lighthouse/train/memory_plan.h"
+#include "lighthouse/train/model_tokenizer.h"
 #include "train/tiny_run.h"
 
 namespace lighthouse {
@@ -127,7 +129,7 @@ inline void expect_same_checkpoint(const RunConfig& a, const RunConfig& b, int64
 /// A run's memory and data on a device, and a step of its first stage at a time.
 struct Steps {
   Steps(const RunConfig& run_config, Backend& on)
-      : config(run_config),
+      : config(with_document_ends(run_config)),
         batch(config.stages[0].batch),
         backend(on),
         memory(config, backend),

@@ -2,12 +2,11 @@
 #include <regex>
 
 #include "gpu_run.h"
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/core/units.h"
+#include "lighthouse/kernels/planning.h"
 
 namespace lighthouse {
 namespace {
-
-constexpr double kGibibyte = 1024.0 * 1024 * 1024;
 
 class GpuMemory : public GpuRunOfType {
  protected:
@@ -35,9 +34,7 @@ TEST_P(GpuMemory, PlanAndRunAreTheSame) {
 }
 
 TEST_P(GpuMemory, APlanWithoutAGpuIsTheSame) {
-  PlannedCuda same;
-  same.dtype = options().dtype;
-  const auto planned = make_planned_cuda_backend(same);
+  const auto planned = make_planned_cuda_backend(options());
   for (const RunConfig& config : {dense_run(folder_), masked_run(folder_), lighthouse_run(folder_),
                                   deep(RecomputeChoice::kNone), deep(RecomputeChoice::kBlock)}) {
     EXPECT_EQ(planned_bytes(config, *gpu_), planned_bytes(config, *planned));
@@ -69,7 +66,7 @@ TEST_P(GpuMemory, RecomputesTheLeastThatFits) {
     EXPECT_LT(needed, before);
     before = needed;
     RunConfig config = deep(RecomputeChoice::kAuto);
-    config.hardware.memory = static_cast<double>(needed) / kGibibyte;
+    config.hardware.memory = static_cast<double>(needed) / static_cast<double>(kGibibyte);
     const int64_t available = available_bytes(config, *gpu_);
     EXPECT_EQ(available, needed);
     const RunConfig resolved = with_recompute(config, *gpu_, available);

@@ -1,6 +1,6 @@
 // With run.deterministic a bfloat16 run gives the same bits again, stopped and resumed or not.
 #include "gpu_run.h"
-#include "lighthouse/ops/cuda_scratch.h"
+#include "lighthouse/kernels/cuda_scratch.h"
 
 namespace lighthouse {
 namespace {

@@ -146,7 +146,8 @@ TEST_F(ImportTest, RefusesOtherModels) {
            {"attention_bias", true, "attention_bias"},
            {"mlp_bias", true, "mlp_bias"},
            {"hidden_act", "gelu", "\"gelu\""},
-           {"head_dim", 16, "head_dim is 16"},
+           {"head_dim", 16, "should be [64, 32]"},
+           {"head_dim", 12, "head_dim is 12"},
            {"quantization_config", {{"bits", 4}}, "quantised"},
            {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
            {"rope_scaling", {{"type", "yarn"}, {"factor", 2.0}}, "\"yarn\""},
@@ -278,7 +279,7 @@ TEST_F(ImportTest, HasNoStateToResumeFrom) {
   Arena measuring;
   const Parameters parameters = lay_out_parameters(measuring, MemoryUse::kWeights, model);
   const std::string message = message_of<InputError>([&] {
-    load_tensors(folder_ / "checkpoint", {parameters, parameters, parameters}, model);
+    load_optimizer_state(folder_ / "checkpoint", {{"exp_avg", parameters.flat, unsharded(model)}}, model);
   });
   EXPECT_TRUE(contains(message, "weights alone"));
   EXPECT_TRUE(contains(message, "init_from"));

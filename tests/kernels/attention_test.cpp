@@ -49,7 +49,7 @@ class AttentionTest : public KernelTest {
                              q.of(x), k.of(x), v.of(x), mask);
     });
     c.expect_close();
-    if (s.length == 1 || s.window == 1) return;  // dq and dk of queries that see one key are zero but for rounding
+    if (s.length == 1 || s.window == 1) return;  // dq and dk of queries that see one key are zero except for rounding
     const Values actual = c.gpu(dqkv), expected = c.cpu(dqkv);
     for (const Heads& heads : {q, k, v}) {
       EXPECT_TRUE(close(heads.of(actual, s.fused()), heads.of(expected, s.fused()), s.head_dim, tolerance_of(type())))
@@ -77,7 +77,7 @@ TEST_P(AttentionTest, DeterministicBackward) {
   }
 }
 
-// The deterministic workspace of each would be larger than the 1 MiB that it may take.
+// The deterministic workspace of each case would exceed the allowed 1 MiB.
 TEST_P(AttentionTest, DeterministicBackwardInChunksOfQueries) {
   start({.dtype = type(), .deterministic = true, .attention_workspace = int64_t{1} << 20});
   for (const AttentionSizes& s :

@@ -37,7 +37,7 @@ class Side {
   std::vector<Tensor> tensors_;
 };
 
-using Operation = std::function<void(const Side&)>;
+using TestedOperation = std::function<void(const Side&)>;
 
 /// The operands of one side in a single piece of its memory, with poison before, between and after them.
 class Block {
@@ -52,8 +52,8 @@ class Block {
     before_.resize((places_.back().end() + kAlignment - 1) / kAlignment * kAlignment + kGuard, kPoison);
   }
 
-  /// Runs the operation on a fresh copy of what was added, and keeps what it leaves.
-  void run(const Operation& operation) {
+  /// Runs the operation on a fresh copy of the operands and keeps the results.
+  void run(const TestedOperation& operation) {
     after_ = before_;
     const Shape size{static_cast<int64_t>(after_.size())};
     const Memory memory = backend_.allocate(size[0]);
@@ -73,7 +73,7 @@ class Block {
   Bytes before(Operand operand) const { return cut(before_, operand); }
   Bytes after(Operand operand) const { return cut(after_, operand); }
 
-  /// Whether the poison around the operands is whole.
+  /// Whether the poison around the operands is unchanged.
   bool kept_within_operands() const {
     size_t begin = 0;
     for (const Place& place : places_) {
@@ -107,8 +107,8 @@ class Block {
   std::vector<Place> places_;
 };
 
-/// Operands are declared first, then operations are run on them. What is bfloat16 on the GPU is float32 on the CPU, of
-/// the same values.
+/// Operands are declared first, then operations run on them. Operands in bfloat16 on the GPU are float32 on the CPU,
+/// with the same values.
 class Comparison {
  public:
   enum class Bits : uint8_t { kRepeat, kMayVary };
@@ -117,7 +117,7 @@ class Comparison {
   Comparison(Backend& gpu, Backend& cpu, const std::string& sizes)
       : trace_(__FILE__, __LINE__, "sizes " + sizes), gpu_backend_(gpu), cpu_backend_(cpu), gpu_(gpu), cpu_(cpu) {}
 
-  /// Must be left as it is. Random unless values are given, as is `updated`.
+  /// An input, which must not change. Random unless values are given, as is `updated`.
   Operand input(DType type, const Shape& shape, const Values& values = {}) {
     return add(Role::kInput, type, shape, values.empty() ? random_for(shape) : values);
   }
@@ -135,13 +135,13 @@ class Comparison {
     return {roles_.size() - 1};
   }
 
-  void run(const Operation& operation) {
+  void run(const TestedOperation& operation) {
     run_on_gpu(operation);
     run_on_cpu(operation);
   }
-  void run_on_cpu(const Operation& operation) { cpu_.run(operation); }
-  /// Runs twice: the bits must be the same, nothing outside of the operands may be written, and inputs must be left.
-  void run_on_gpu(const Operation& operation) {
+  void run_on_cpu(const TestedOperation& operation) { cpu_.run(operation); }
+  /// Runs twice: the bits must be equal, nothing outside the operands may be written, and inputs must not change.
+  void run_on_gpu(const TestedOperation& operation) {
     gpu_.run(operation);
     EXPECT_TRUE(gpu_.kept_within_operands()) << "something was written outside of the operands";
     const Block first = gpu_;
@@ -156,7 +156,7 @@ class Comparison {
     }
   }
 
-  /// What the last runs left.
+  /// The results of the last runs.
   Values gpu(Operand operand) const { return decode(gpu_.after(operand), gpu_.type(operand)); }
   Values cpu(Operand operand) const { return decode(cpu_.after(operand), cpu_.type(operand)); }
   Bytes gpu_bytes(Operand operand) const { return gpu_.after(operand); }

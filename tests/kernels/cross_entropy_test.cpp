@@ -19,7 +19,7 @@ class CrossEntropyTest : public KernelTest {
     return {{1, 128, 127}, {1025, 128, 128},  {129, 384, 257},     {65, 1000, 999},
             {7, 1000, 2},  {9, 50304, 50257}, {9, 128256, 128001}, {1, 128256, 128256}};
   }
-  /// Padding that would not go unnoticed if it took part.
+  /// Padding that changes results if it counts.
   static Values logits(const CrossEntropySizes& s) {
     Values result = random_values(s.rows * s.width, 1, 3.0f);
     for (int64_t i = 0; i < s.rows * s.width; ++i) {

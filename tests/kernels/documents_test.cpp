@@ -47,7 +47,7 @@ Values tokens_with_ends(int64_t count, int64_t every) {
   return tokens;
 }
 
-// Lengths around the 1024 tokens that are walked at a time.
+// Lengths around the 1024 tokens that are processed at a time.
 TEST_P(DocumentsTest, AttentionInDocumentsOfSomeHundredTokens) {
   for (const int64_t length : {int64_t{33}, int64_t{1024}, int64_t{1025}, int64_t{2100}}) {
     expect_close(2, length, tokens_with_ends(2 * length, 97), 4, 2, 64);

@@ -47,7 +47,7 @@ TEST_P(EmbeddingTest, BackwardOfDistinctTokens) {
   }
 }
 
-// A chunk that ends inside of the token's run, at its end, and just after it.
+// A chunk that ends inside the token's run, at its end, and just after it.
 TEST_P(EmbeddingTest, BackwardOfOneTokenAllOver) {
   for (const int64_t count : {1, 63, 64, 65, 127, 128, 129, 5000}) {
     expect_backward_close({count, 53}, [](int64_t) { return kVocabSize - 1; });

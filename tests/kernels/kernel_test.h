@@ -1,4 +1,4 @@
-// What the tests of kernels start from: a backend on the GPU and one on the CPU. Without a GPU they are skipped.
+// The fixture of the kernel tests: a backend on the GPU and one on the CPU. Without a GPU tests are skipped.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -22,7 +22,7 @@ struct Case {
   Shape sizes() const { return {shape.sequence_length, shape.levels, shape.pooling_factor, shape.top_k, shape.tile}; }
 };
 
-constexpr int64_t kManyElements = int64_t{1} << 21;  // the reference takes its time
+constexpr int64_t kManyElements = int64_t{1} << 21;  // limits the reference's time
 
 /// Valid settings of at most 65,536 tokens. Few levels and small tiles are as likely as many and large ones.
 Case random_case(uint32_t seed) {
@@ -103,7 +103,7 @@ TEST_P(LighthouseTest, SelectsWhatTheCpuSelects) {
   }
 }
 
-// More candidates in a tile than keys fit into shared memory, and more rows than a grid had blocks of old.
+// More candidates in a tile than keys fit into shared memory, and more rows than 65,535 blocks.
 TEST_P(LighthouseTest, SelectsFromVeryLargeTiles) {
   Case of;
   of.shape = {.sequence_length = 262144, .levels = 2, .pooling_factor = 2, .top_k = 4, .tile = 4};
@@ -230,7 +230,7 @@ TEST_P(LighthouseTest, ScatterAndItsTranspose) {
   }
 }
 
-// Elements past 2^31 of a fused qkv: what the last tokens come to is what they come to in a short sequence.
+// Elements past 2^31 of a fused qkv: the last tokens' results equal those in a short sequence.
 TEST_P(LighthouseTest, GathersAndSpreadsAMillionTokens) {
   if (type() == DType::kFloat32) GTEST_SKIP() << "one type is enough, and this one takes half the memory";
   Case of;

@@ -9,7 +9,7 @@ struct LinearSizes {
 
 class LinearTest : public KernelTest {
  protected:
-  /// In bfloat16 features come in eights.
+  /// In bfloat16 features are multiples of 8.
   static std::vector<LinearSizes> sizes() {
     std::vector<LinearSizes> result = {{1, 8, 8},       {1, 1027, 1536},   {1, 3072, 1024}, {17, 72, 384},
                                        {128, 1024, 72}, {257, 384, 1024},  {1000, 72, 8},   {1000, 8, 1024},

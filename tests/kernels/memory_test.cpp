@@ -72,7 +72,7 @@ TEST_F(MemoryTest, CopyConverts) {
   }
 }
 
-// Ties go to the even neighbour; what is too large becomes infinite; NaN stays NaN.
+// Ties round to even; values that are too large become infinite; NaN stays NaN.
 TEST_F(MemoryTest, CopyRoundsToBfloat16) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity(), kLargest = std::numeric_limits<float>::max();
   const Values values = {

@@ -1,4 +1,4 @@
-// What happens when NCCL or a rank fails. NCCL is replaced, so that no GPU is needed.
+// Failures of NCCL or of a rank. NCCL is replaced, so that no GPU is needed.
 #ifdef LIGHTHOUSE_HAS_NCCL
 #include "nccl_comm.h"
 
@@ -10,7 +10,7 @@
 namespace lighthouse::cuda {
 namespace {
 
-/// Two ranks, of which the other one is gone when a test says so.
+/// Two ranks; the other one exits when a test says so.
 class StubGroup final : public ProcessGroup {
  public:
   bool other_is_gone = false;

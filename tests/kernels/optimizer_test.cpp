@@ -17,7 +17,7 @@ class OptimizerTest : public KernelTest {
       on->adamw(on.stream, on(weight), rounded_weight, on(m), on(v), on(gradient), on(scalars), AdamSettings());
     }
   };
-  /// Steps so long that an error in one would show in the weights.
+  /// Steps long enough that an error in one changes the weights.
   static Adam adam(Comparison& c, int64_t numel, DType moments, bool apply) {
     const Shape shape{numel};
     const Values scalars = {0.25, 0.1, 0.05, 0.5, apply ? 1.0 : 0.0};

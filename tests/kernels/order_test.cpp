@@ -17,7 +17,7 @@ class OrderTest : public KernelTest {
 TEST_P(OrderTest, CopiesToTheHostWaitForWhatTheyCopy) {
   const Memory device = gpu_->allocate(4 * kNumel), host = gpu_->allocate_host(4 * kNumel * kRounds);
   const Tensor x = floats(device, 0);
-  Event copied;  // one that is reached already
+  Event copied;  // reached
   for (int64_t round = 0; round < kRounds; ++round) {
     gpu_->wait(gpu_->compute_stream(), copied);
     for (int i = 0; i < 20; ++i) gpu_->fill(gpu_->compute_stream(), x, -1);
@@ -70,7 +70,8 @@ TEST_P(OrderTest, GraphLaunchedTwiceDoesWhatTwoRunsDo) {
   const Operand lse = c.output(DType::kFloat32, {1, 2, kTokens});
   const Operand dweight = c.updated(DType::kFloat32, {kHidden, kHidden});
   const Operand linear_scratch = c.scratch([](const Backend& b) { return b.linear_scratch(); });
-  const Operand attention_scratch = c.scratch([&](const Backend& b) { return b.attention_forward_scratch(heads, 2); });
+  const Operand attention_scratch =
+      c.scratch([&](const Backend& b) { return b.attention_forward_scratch(heads, 2, false, 0); });
   const auto work = [&](const Side& on) {
     on->rmsnorm_forward(on.stream, on(normed), on(rstd), on(x), on(norm_weight), 1e-5);
     on->linear_forward(on.stream, on(qkv), on(linear_scratch), on(normed), on(weight));

@@ -21,12 +21,12 @@ TEST_P(RopeTest, Table) {
   expect_table_close(1025, 64, {500000, {RopeScalingKind::kLlama3, 8, 1, 4, 256}});
 }
 
-// Angles that were rounded to float32 would be wrong by 0.03 here.
+// Angles rounded to float32 are wrong by 0.03 here.
 TEST_P(RopeTest, TableIsRightFarOut) {
   expect_table_close(1000000, 2, 500000);
 }
 
-// Of a fused tensor's heads: the others must stay as they are.
+// Some heads of a fused tensor: the others must not change.
 TEST_P(RopeTest, ForwardAndBackwardOnAStridedView) {
   for (const Shape& fused : {Shape{1, 1, 4, 8}, Shape{2, 7, 7, 106}, Shape{1, 64, 5, 32}, Shape{2, 65, 9, 64},
                              Shape{1, 129, 11, 128}, Shape{2, 1025, 6, 72}}) {

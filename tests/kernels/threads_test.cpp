@@ -1,4 +1,4 @@
-// Calls from other threads than the one that made the backend.
+// Calls from threads other than the backend's creator.
 #include <cuda_runtime.h>
 
 #include <functional>

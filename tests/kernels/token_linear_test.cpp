@@ -52,7 +52,7 @@ TEST_P(TokenLinearTest, AddsToASum) {
   }
 }
 
-/// A chain as a layer is one: each is launched before the one ahead has ended, and reads what it writes.
+/// A chain, as in a layer: each kernel is launched before the previous one ends, and reads its results.
 TEST_P(TokenLinearTest, EachWaitsForTheOneBefore) {
   constexpr int64_t kHidden = 512, kWide = 1536;
   Comparison c = compare({kHidden, kWide});

@@ -22,7 +22,7 @@ namespace lighthouse {
 using Values = std::vector<double>;
 using Bytes = std::vector<std::byte>;
 
-/// What outputs and scratch start from, and what lies around every tensor: NaN in any floating-point type, -1 in int32.
+/// Initial value of outputs and scratch, and of the memory around every tensor: NaN in floating point, -1 in int32.
 inline constexpr std::byte kPoison{0xff};
 
 /// Calls function(T{}) with the C++ type of the elements.

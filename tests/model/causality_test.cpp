@@ -1,4 +1,4 @@
-// No value flows back in time.
+// No token influences earlier outputs.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,8 +24,8 @@ TEST(Causality, OfADenseModel) {
   }
 }
 
-/// With windows alone a token is seen for window - 1 positions in each layer, and no further.
-TEST(Causality, WindowsLimitWhatATokenIsSeenBy) {
+/// With windows in all layers a token influences the next window - 1 positions for each layer, and no further.
+TEST(Causality, WindowsLimitTheReachOfAToken) {
   constexpr int64_t kLength = 60;
   for (const int64_t layers : {1, 2, 3}) {
     for (const int64_t window : {1, 2, 7}) {
@@ -91,7 +91,7 @@ struct Layer {
   Tensor qkv, out;
 };
 
-/// cover_prefix, and the width of the window beside.
+/// cover_prefix, and the width of the sliding window.
 class LighthouseCausality : public testing::TestWithParam<std::tuple<bool, int64_t>> {
  protected:
   static bool covers_prefix() { return std::get<0>(GetParam()); }
@@ -103,9 +103,9 @@ class LighthouseCausality : public testing::TestWithParam<std::tuple<bool, int64
   }
 };
 
-TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
+TEST_P(LighthouseCausality, WithAFixedSelection) {
   Layer layer(settings(), 3);
-  // With a window select() rotates q and k, and what attend() reads is as select() left it.
+  // With a window select() applies RoPE to q and k, and attend() reads them after it.
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> before = layer.attend();
   const auto row = static_cast<size_t>(layer.shape.heads * layer.shape.head_dim);
@@ -119,7 +119,7 @@ TEST_P(LighthouseCausality, WithTheSelectionHeldFixed) {
     for (size_t i = 0; i < first; ++i) {
       ASSERT_EQ(after[i], before[i]) << "token " << t << " changed the output at " << i / row;
     }
-    // Every token lies under a gathered entry, so something after it changes, unless that falls off the end.
+    // A gathered entry covers every token, so a later output changes, unless it lies beyond the end.
     if (t < 60 || window() > 0) {
       EXPECT_NE(std::vector<float>(after.begin() + static_cast<int64_t>(first), after.end()),
                 std::vector<float>(before.begin() + static_cast<int64_t>(first), before.end()))
@@ -143,11 +143,11 @@ TEST_P(LighthouseCausality, NoRowIsZeroUnlessThePrefixIsUncovered) {
   if (covers_prefix() || window() > 0) {
     EXPECT_EQ(zero_rows, 0);
   } else {
-    EXPECT_GT(zero_rows, 0) << "the seeds do not show what cover_prefix is for";
+    EXPECT_GT(zero_rows, 0) << "with these seeds cover_prefix makes no difference";
   }
 }
 
-TEST_P(LighthouseCausality, IndicesAreTheCallersToHold) {
+TEST_P(LighthouseCausality, AttendUsesTheCallersIndices) {
   Layer layer(settings(), 3);
   layer.attention.select(layer.stream, layer.qkv);
   const std::vector<float> first = layer.attend();
@@ -159,7 +159,7 @@ TEST_P(LighthouseCausality, IndicesAreTheCallersToHold) {
   EXPECT_EQ(other.attend(), first);
 }
 
-// A window is seen by every query, so that no row is empty and every token has influence.
+// Every query sees its window, so no row is empty and every token has influence.
 INSTANTIATE_TEST_SUITE_P(Settings, LighthouseCausality,
                          testing::Combine(testing::Bool(), testing::Values(0, 1, 9, 64)));
 

@@ -38,8 +38,8 @@ TEST(Cost, OperationsOfLighthouseLayers) {
                    6.0 * kMatrices + layer + 6.0 * 64 * 32);
 }
 
-/// Forward and backward of a layer in a window, for one of so many tokens: 12 operations a pair and dimension, the
-/// pairs of the whole sequence counted one by one.
+/// Operations of forward and backward of a window layer for one of `n` tokens: 12 for each pair and dimension, with the
+/// pairs of the sequence counted one by one.
 double window_flops(int64_t length, int64_t window) {
   double pairs = 0;
   for (int64_t i = 0; i < length; ++i) pairs += static_cast<double>(std::min(i + 1, window));
@@ -55,7 +55,7 @@ TEST(Cost, OperationsOfWindowLayers) {
   };
   EXPECT_DOUBLE_EQ(flops(tiny_config(), AttentionKind::kWindow, 1000), matrices + 2 * window_flops(1000, 100));
   EXPECT_DOUBLE_EQ(flops(tiny_config(), AttentionKind::kWindow, 100), flops(tiny_config(), AttentionKind::kDense, 100))
-      << "a window that hides nothing";
+      << "a window as long as the sequence";
   ModelConfig own = tiny_config();
   own.sliding_window = 30;
   own.full_attention_layers = {0};
@@ -64,7 +64,7 @@ TEST(Cost, OperationsOfWindowLayers) {
                    matrices + window_flops(1000, 100) + window_flops(1000, 30));
 }
 
-TEST(Cost, OperationsOfLighthouseBesideAWindow) {
+TEST(Cost, OperationsOfLighthouseWithAWindow) {
   AttentionSettings settings = lighthouse_pass(1).attention;
   settings.lighthouse.window = 10;
   const double s = 64 / 4 + 2 * 2 * 8;
@@ -97,21 +97,22 @@ TEST(AttentionOfLayers, CountsFromBothEnds) {
   EXPECT_EQ(attention_of_layers(kLighthouseStep, settings, 2), (Layers{L, L}));
 }
 
-TEST(AttentionOfLayers, TheFourArrangementsThatAConfigMustBeAbleToSay) {
+TEST(AttentionOfLayers, TheFourArrangementsOfTheExperiments) {
   const AttentionSettings paper;
   EXPECT_EQ(attention_of_layers(kLighthouseStep, paper, 6), (Layers{D, D, L, L, D, D}));
 
-  AttentionSettings beside;
-  beside.window = 1024;
-  beside.lighthouse.window = 256;
-  beside.lighthouse.dense_layers = {};
-  beside.lighthouse.window_layers = {0, -1};
-  EXPECT_EQ(attention_of_layers(kLighthouseStep, beside, 6), (Layers{W, LW, LW, LW, LW, W}));
-  EXPECT_EQ(attention_of_layers(AttentionKind::kDense, beside, 6), Layers(6, D));
+  AttentionSettings with_window;
+  with_window.window = 1024;
+  with_window.lighthouse.window = 256;
+  with_window.lighthouse.dense_layers = {};
+  with_window.lighthouse.window_layers = {0, -1};
+  EXPECT_EQ(attention_of_layers(kLighthouseStep, with_window, 6), (Layers{W, LW, LW, LW, LW, W}));
+  EXPECT_EQ(attention_of_layers(AttentionKind::kDense, with_window, 6), Layers(6, D));
 
   AttentionSettings control;
   control.window = 1024;
-  EXPECT_EQ(attention_of_layers(AttentionKind::kWindow, control, 6), Layers(6, W)) << "dense_layers do not matter";
+  EXPECT_EQ(attention_of_layers(AttentionKind::kWindow, control, 6), Layers(6, W))
+      << "dense_layers apply to Lighthouse steps only";
 
   AttentionSettings in_turn;
   in_turn.window = 1024;
@@ -133,7 +134,7 @@ TEST(AttentionOfLayers, WindowEveryLeavesDenseLayersAndAddsToWindowLayers) {
   EXPECT_EQ(attention_of_layers(kLighthouseStep, settings, 3), (Layers{W, W, L}));
 }
 
-TEST(AttentionOfLayers, AWindowOfTheModelsOwnHoldsInEveryStep) {
+TEST(AttentionOfLayers, SlidingWindowAppliesToEveryStep) {
   ModelConfig config = tiny_config();
   config.num_hidden_layers = 4;
   config.sliding_window = 30;

@@ -1,4 +1,4 @@
-// A model that stays inside documents, and one with rows of no token.
+// Attention within documents, and unused tokens.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -16,7 +16,7 @@ PassSettings documents_pass(int64_t length) {
   return settings;
 }
 
-TEST(Documents, WhatComesBeforeADocumentDoesNotChangeIt) {
+TEST(Documents, EarlierDocumentsHaveNoInfluence) {
   TinyLlama tiny(tiny_config(), documents_pass(40));
   int32_t* inputs = tiny.inputs.data<int32_t>();
   for (int64_t t = 0; t < 40; ++t) inputs[t] = inputs[t] == kEnd ? kEnd + 1 : inputs[t];
@@ -46,7 +46,7 @@ TEST(Documents, GradientsDoNotReachOtherDocuments) {
     const float* values = gradient.select(0, row).data<float>();
     return std::inner_product(values, values + gradient.size(1), values, 0.0);
   };
-  if (config.tie_word_embeddings) GTEST_SKIP() << "an output row has gradients of its own";
+  if (config.tie_word_embeddings) GTEST_SKIP() << "with tied embeddings the output layer adds gradients";
   EXPECT_EQ(norm_of_row(20), 0);
   EXPECT_EQ(norm_of_row(kEnd), 0);
   EXPECT_GT(norm_of_row(30), 0);

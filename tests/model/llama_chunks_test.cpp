@@ -1,4 +1,4 @@
-// What is not in memory for all tokens together: the logits of a large vocabulary, the feed-forward part of many
+// Tensors that are made for chunks of tokens: the logits of a large vocabulary, the feed-forward network of many
 // tokens.
 #include <gtest/gtest.h>
 
@@ -13,7 +13,7 @@ namespace {
 
 class LargeVocabulary : public testing::TestWithParam<bool> {
  protected:
-  /// 64 MiB hold 239 tokens' logits, rounded down to 128.
+  /// The logits of 239 tokens fit into 64 MiB; rounded down to a multiple of 128.
   static ModelConfig config() {
     ModelConfig config;
     config.vocab_size = 70000;
@@ -27,7 +27,7 @@ class LargeVocabulary : public testing::TestWithParam<bool> {
   }
 };
 
-TEST_P(LargeVocabulary, LogitsOfAFewTokensAreInMemory) {
+TEST_P(LargeVocabulary, LogitsAreMadeInChunks) {
   const PassSettings three = dense_pass(3, 100);
   const auto backend = make_cpu_backend();
   Llama model(config(), three, *backend);
@@ -37,9 +37,9 @@ TEST_P(LargeVocabulary, LogitsOfAFewTokensAreInMemory) {
   EXPECT_LT(measuring.used(), 150 * config().padded_vocab_size() * 4);
 }
 
-TEST_P(LargeVocabulary, AsManyLogitsAreInMemoryAsIsSaid) {
+TEST_P(LargeVocabulary, LogitsBytesSetsTheChunk) {
   PassSettings all = dense_pass(3, 100);
-  all.logits_bytes = 384 * config().padded_vocab_size() * 4;  // whole 128s
+  all.logits_bytes = 384 * config().padded_vocab_size() * 4;  // a multiple of 128 tokens
   Arena measuring;
   const auto backend = make_cpu_backend();
   Llama(config(), all, *backend).lay_out(measuring);
@@ -58,7 +58,7 @@ TEST_P(LargeVocabulary, ChunksMakeNoDifference) {
   chunked.targets.data<int32_t>()[130] = -1;
   chunked.forward_backward();
 
-  TinyLlama single(config(), dense_pass(1, 100));  // one chunk a sequence
+  TinyLlama single(config(), dense_pass(1, 100));  // one chunk for each sequence
   for (int64_t b = 0; b < 3; ++b) {
     const int32_t* inputs = chunked.inputs.data<int32_t>() + b * 100;
     const int32_t* targets = chunked.targets.data<int32_t>() + b * 100;
@@ -77,7 +77,7 @@ TEST_P(LargeVocabulary, ChunksMakeNoDifference) {
   }
 }
 
-TEST_P(LargeVocabulary, LossesAreThoseOfAPlainModel) {
+TEST_P(LargeVocabulary, LossesMatchTheReference) {
   TinyLlama chunked(config(), dense_pass(2, 70));  // 140 tokens: 128 and 12
   const std::vector<float> actual = chunked.evaluate();
   ReferenceLlama reference(chunked.config, 2, 70);
@@ -91,7 +91,7 @@ TEST_P(LargeVocabulary, LossesAreThoseOfAPlainModel) {
   for (size_t t = 0; t < expected.size(); ++t) EXPECT_NEAR(actual[t], expected[t], 1e-4) << t;
 }
 
-// 70,400 tokens go through the feed-forward part in two chunks, halves of them in one.
+// 70,400 tokens go through the feed-forward network in two chunks, half of them in one.
 TEST(ManyTokens, ChunksOfTheFeedForwardPartMakeNoDifference) {
   ModelConfig config = tiny_config();
   config.num_hidden_layers = 1;

@@ -1,5 +1,4 @@
-// What a pass promises besides its numbers: the same bits in evaluation, with any number of threads, after a pass that
-// was given up, and over memory that it shares.
+// Passes give the same bits in evaluation, with any number of threads, after an abandoned pass, and over shared memory.
 #include <gtest/gtest.h>
 #include <omp.h>
 
@@ -20,14 +19,14 @@ PassSettings window_pass(int64_t batch) {
   return settings;
 }
 
-PassSettings lighthouse_beside_window(int64_t batch) {
+PassSettings lighthouse_with_window(int64_t batch) {
   PassSettings settings = lighthouse_pass(batch);
   settings.attention.lighthouse.window = 5;
   return settings;
 }
 
 PassSettings window_then_lighthouse(int64_t batch) {
-  PassSettings settings = lighthouse_beside_window(batch);
+  PassSettings settings = lighthouse_with_window(batch);
   settings.attention.window = 11;
   settings.attention.lighthouse.window_layers = {0};
   return settings;
@@ -78,24 +77,24 @@ TEST_P(LlamaPass, NumberOfThreadsChangesNoBit) {
   EXPECT_EQ(gradients[0], gradients[2]);
 }
 
-TEST_P(LlamaPass, APassThatWasGivenUpLeavesNoTrace) {
+TEST_P(LlamaPass, AnAbandonedPassChangesNothing) {
   TinyLlama untouched(tiny_config(), pass());
   untouched.forward_backward();
-  // Layers are announced 0, 1 in forward and 1, 0 in backward.
-  for (int give_up_at = 0; give_up_at < 4; ++give_up_at) {
+  // Layers 0, 1 in forward and 1, 0 in backward.
+  for (int abandon_at = 0; abandon_at < 4; ++abandon_at) {
     TinyLlama tiny(tiny_config(), pass());
-    std::vector<int64_t> announced;
-    tiny.model.set_layer_hook([&](int64_t layer) {
-      announced.push_back(layer);
-      if (static_cast<int>(announced.size()) == give_up_at + 1) throw Interrupted(15);
-    });
+    std::vector<int64_t> layers;
+    tiny.model.add_hooks({.weights_needed = [&](int64_t layer) {
+      layers.push_back(layer);
+      if (static_cast<int>(layers.size()) == abandon_at + 1) throw Interrupted(15);
+    }});
     const std::vector<float> weights = floats_of(tiny.weights.flat);
     EXPECT_THROW(tiny.forward_backward(), Interrupted);
     EXPECT_EQ(floats_of(tiny.weights.flat), weights);
     tiny.forward_backward();
     const std::vector<int64_t> whole{0, 1, 1, 0};
-    ASSERT_EQ(announced.size(), static_cast<size_t>(give_up_at + 1 + 4));
-    EXPECT_EQ(std::vector<int64_t>(announced.end() - 4, announced.end()), whole);
+    ASSERT_EQ(layers.size(), static_cast<size_t>(abandon_at + 1 + 4));
+    EXPECT_EQ(std::vector<int64_t>(layers.end() - 4, layers.end()), whole);
     EXPECT_EQ(tiny.losses(), untouched.losses());
     EXPECT_EQ(floats_of(tiny.gradients.flat), floats_of(untouched.gradients.flat));
   }
@@ -112,7 +111,7 @@ TEST_P(LlamaPass, PaddingOfTheVocabularyGetsNoGradient) {
   }
 }
 
-TEST_P(LlamaPass, LogitsAreThoseThatLossesAreMadeOf) {
+TEST_P(LlamaPass, LogitsMatchTheLosses) {
   TinyLlama tiny(tiny_config(), pass());
   const std::vector<float> losses = tiny.evaluate();
   const int64_t padded = tiny.config.padded_vocab_size();
@@ -131,11 +130,11 @@ INSTANTIATE_TEST_SUITE_P(Kinds, LlamaPass,
                          testing::Values(PassKind{"dense", [](int64_t batch) { return dense_pass(batch, 64); }},
                                          PassKind{"window", window_pass},
                                          PassKind{"lighthouse", [](int64_t batch) { return lighthouse_pass(batch); }},
-                                         PassKind{"lighthouse_beside_window", lighthouse_beside_window},
+                                         PassKind{"lighthouse_with_window", lighthouse_with_window},
                                          PassKind{"window_then_lighthouse", window_then_lighthouse}),
                          [](const auto& kind) { return std::string(kind.param.name); });
 
-/// Two passes laid out over the same memory, the weights beside it.
+/// Two passes laid out over the same memory, with weights of their own.
 struct SharedMemory {
   SharedMemory(const PassSettings& a, const PassSettings& b)
       : config(tiny_config()), backend(make_cpu_backend()), first(config, a, *backend), second(config, b, *backend) {
@@ -165,7 +164,7 @@ struct SharedMemory {
 TEST(LlamaOverlay, PassesOverTheSameMemoryDoNotDisturbEachOther) {
   PassSettings dense = dense_pass(2, 64);
   dense.backward = false;
-  dense.rope_theta = 500;  // other tables than the Lighthouse pass has
+  dense.rope_theta = 500;  // another RoPE table than the Lighthouse pass
   TinyLlama lighthouse_alone(tiny_config(), lighthouse_pass(2));
   TinyLlama dense_alone(tiny_config(), dense);
   lighthouse_alone.forward_backward();
@@ -192,7 +191,7 @@ TEST(LlamaOverlay, PassesOverTheSameMemoryDoNotDisturbEachOther) {
   }
 }
 
-TEST(LlamaWindows, OneThatHidesNothingHasTheBitsOfDense) {
+TEST(LlamaWindows, AWindowAsLongAsTheSequenceHasTheBitsOfDense) {
   TinyLlama dense(tiny_config(), dense_pass(2, 64));
   PassSettings wide = window_pass(2);
   wide.attention.window = 64;
@@ -207,7 +206,7 @@ TEST(LlamaWindows, OneThatHidesNothingHasTheBitsOfDense) {
   }
 }
 
-TEST(LlamaWindows, AModelsOwnHasTheBitsOfAWindowStage) {
+TEST(LlamaWindows, SlidingWindowHasTheBitsOfAWindowStep) {
   TinyLlama stage(tiny_config(), window_pass(2));
   ModelConfig config = tiny_config();
   config.sliding_window = 11;

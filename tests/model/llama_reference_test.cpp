@@ -1,4 +1,4 @@
-// The whole model against a plain double-precision one: losses, and gradients by finite differences.
+// The model against ReferenceLlama: losses, and gradients by finite differences.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -69,7 +69,7 @@ void expect_reference_gradients(TinyLlama& tiny, ReferenceLlama& reference) {
     const auto largest = static_cast<size_t>(
         std::max_element(g.begin(), g.end(), [](float a, float b) { return std::abs(a) < std::abs(b); }) - g.begin());
     const double scale = std::abs(g[largest]);
-    EXPECT_GT(scale, 1e-6) << gradient.name << " has no gradient to speak of";
+    EXPECT_GT(scale, 1e-6) << gradient.name << " has no gradient";
     for (size_t place : {largest, random() % g.size(), random() % g.size()}) {
       Values direction(g.size());
       direction[place] = 1;
@@ -115,6 +115,17 @@ TEST(LlamaReference, OneKeyValueHeadForEachQueryHead) {
   config.num_key_value_heads = config.num_attention_heads;
   TinyLlama tiny(config, dense_pass(1, 16));
   expect_reference(tiny);
+}
+
+TEST(LlamaReference, HeadsOfAnExplicitSize) {
+  ModelConfig config = tiny_config();
+  for (const int64_t head_dim : {16, 24}) {
+    config.explicit_head_dim = head_dim;
+    TinyLlama dense(config, dense_pass(2, 16));
+    expect_reference(dense);
+    TinyLlama lighthouse(config, lighthouse_pass(1));
+    expect_reference(lighthouse);
+  }
 }
 
 TEST(LlamaReference, Lighthouse) {
@@ -185,7 +196,7 @@ TEST(LlamaReference, EveryKindOfLayer) {
   EXPECT_EQ(reference_of(tiny).windows, (std::map<int64_t, int64_t>{{0, 9}, {2, 5}, {3, 9}}));
 }
 
-TEST(LlamaReference, AWindowOfTheModelsOwn) {
+TEST(LlamaReference, SlidingWindow) {
   ModelConfig config = tiny_config();
   config.num_hidden_layers = 3;
   config.sliding_window = 6;
@@ -216,8 +227,8 @@ TEST(LlamaReference, GradientsAddUpOverMicroBatches) {
   }
   const std::vector<float> expected = floats_of(both.gradients.flat);
   const std::vector<float> actual = floats_of(one.gradients.flat);
-  // By norm: a small gradient has the rounding error of the large terms that it is the sum of. Products of another size
-  // are added up in another order, which order depends on the processor.
+  // Compared by norm: a small gradient has the rounding error of the large terms of its sum. The order of a sum depends
+  // on the size of the product and on the processor.
   double difference = 0, norm = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
     difference += std::pow(static_cast<double>(actual[i]) - expected[i], 2);

@@ -1,5 +1,5 @@
-// Models this small are computed by one thread: several would mostly wait for one another, the more so on a busy
-// machine. Their number changes no bit (llama_pass_test.cpp).
+// Tests of small models run in one thread: several threads would mostly wait for each other. The number of threads
+// changes no bit (llama_pass_test.cpp).
 #pragma once
 
 #include <gtest/gtest.h>

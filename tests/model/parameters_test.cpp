@@ -11,7 +11,7 @@
 namespace lighthouse {
 namespace {
 
-/// A set of tensors with its memory.
+/// Parameters with their memory.
 struct Set {
   explicit Set(const ModelConfig& model_config) : config(model_config) {
     Arena measuring;
@@ -194,7 +194,7 @@ TEST(Initialize, DependsOnSeedAndNameAlone) {
   other.vocab_size = 300;
   const auto others = initial(other, 42);
   EXPECT_EQ(others.at(kQ), weights.at(kQ));
-  // Twice the residual scale's square root; a longer tensor begins with the same numbers.
+  // The residual scale is 1 / sqrt(2 layers); a longer tensor begins with the same numbers.
   for (size_t i = 0; i < weights.at(kO).size(); ++i) {
     ASSERT_NEAR(2 * others.at(kO)[i], weights.at(kO)[i], 1e-8);
   }

@@ -1,4 +1,4 @@
-// What is computed again is what was computed before, to the last bit.
+// Recomputed activations have the same bits.
 #include "lighthouse/model/recompute.h"
 
 #include <gtest/gtest.h>
@@ -8,20 +8,20 @@
 namespace lighthouse {
 namespace {
 
-/// Every arrangement of layers that keeps other things: each kind alone, and all of them in one model.
+/// Each kind of layer alone, and all kinds in one model.
 std::vector<PassSettings> arrangements() {
   PassSettings window = dense_pass(2, 40);
   window.kind = AttentionKind::kWindow;
   window.attention.window = 11;
   PassSettings documents = window;
   documents.document_end = 7;
-  PassSettings beside = lighthouse_pass(2);
-  beside.attention.lighthouse.window = 5;
-  PassSettings mixed = beside;
+  PassSettings with_window = lighthouse_pass(2);
+  with_window.attention.lighthouse.window = 5;
+  PassSettings mixed = with_window;
   mixed.attention.window = 11;
   mixed.attention.lighthouse.window_layers = {0};
   mixed.attention.lighthouse.dense_layers = {2};
-  return {dense_pass(2, 40), window, documents, lighthouse_pass(2), beside, mixed};
+  return {dense_pass(2, 40), window, documents, lighthouse_pass(2), with_window, mixed};
 }
 
 ModelConfig four_layers() {
@@ -41,7 +41,7 @@ TEST_P(RecomputeTest, GivesTheSameGradients) {
     recomputing.forward_backward();
     EXPECT_EQ(recomputing.losses(), all_kept.losses());
     EXPECT_EQ(floats_of(recomputing.gradients.flat), floats_of(all_kept.gradients.flat))
-        << name_of(settings.kind) << ", window beside " << settings.attention.lighthouse.window << ", "
+        << name_of(settings.kind) << ", Lighthouse window " << settings.attention.lighthouse.window << ", "
         << name_of(GetParam());
   }
 }
@@ -56,9 +56,9 @@ int64_t memory_of(const ModelConfig& config, const PassSettings& settings) {
   return arena.used();
 }
 
-// What a window beside Lighthouse adds to each layer: q, k, v and the window's output where blocks are kept, the sums
-// of exponentials alone where they are made again.
-TEST(Recompute, WhatAWindowKeepsFollowsTheLevel) {
+// What the window of a Lighthouse layer adds: q, k, v and the window's output where blocks are kept, the log-sum-exp
+// alone where they are recomputed.
+TEST(Recompute, MemoryOfALighthouseWindow) {
   const auto of_a_layer = [](PassSettings settings, Recompute recompute) {
     settings.recompute = recompute;
     ModelConfig config = tiny_config();
@@ -76,7 +76,7 @@ TEST(Recompute, WhatAWindowKeepsFollowsTheLevel) {
   EXPECT_EQ(of_a_layer(with, Recompute::kBlock) - of_a_layer(without, Recompute::kBlock), lse);
 }
 
-TEST(Recompute, EachKindKeepsLess) {
+TEST(Recompute, EachLevelKeepsLess) {
   ModelConfig config = tiny_config();
   config.num_hidden_layers = 12;
   for (PassSettings settings : arrangements()) {

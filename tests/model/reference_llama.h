@@ -1,6 +1,6 @@
-// A Llama in plain loops and double precision, written from the published formulas alone: what the model's forward and,
-// by finite differences, its backward are held to. Lighthouse layers take their selection from outside, so that it
-// stays fixed while weights are varied.
+// A Llama in plain loops and double precision, written from the published formulas. Tests compare the model's forward
+// with it, and its backward with finite differences of it. Lighthouse layers take their selection from the test, so
+// that it stays fixed while weights vary.
 #pragma once
 
 #include <cmath>
@@ -30,7 +30,7 @@ class ReferenceLlama {
 
   std::map<std::string, Values> weights;             // under Hugging Face's names
   std::map<int64_t, ReferenceSelection> selections;  // of the Lighthouse layers
-  std::map<int64_t, int64_t> windows;                // widths, of layers with a window, alone or beside Lighthouse
+  std::map<int64_t, int64_t> windows;                // widths, of window layers and of Lighthouse layers with one
 
   /// [B N, V], V without padding.
   Values logits(const std::vector<int32_t>& tokens) const {
@@ -48,7 +48,8 @@ class ReferenceLlama {
       const Values v = linear(normed, at(name + "self_attn.v_proj"), c);
       rotate(q, config_.num_attention_heads);
       rotate(k, config_.num_key_value_heads);
-      add(x, linear(attend(layer, q, k, v), at(name + "self_attn.o_proj"), c));
+      add(x, linear(attend(layer, q, k, v), at(name + "self_attn.o_proj"),
+                    config_.num_attention_heads * config_.head_dim()));
       const Values middle = rmsnorm(x, at(name + "post_attention_layernorm"));
       Values gate = linear(middle, at(name + "mlp.gate_proj"), c);
       const Values up = linear(middle, at(name + "mlp.up_proj"), c);
@@ -59,7 +60,7 @@ class ReferenceLlama {
     return linear(last, at(config_.tie_word_embeddings ? "model.embed_tokens" : "lm_head"), c);
   }
 
-  /// Of each token, in nats. A negative target has none.
+  /// -log p(target) of each token, in nats; 0 for a negative target.
   Values losses(const std::vector<int32_t>& tokens, const std::vector<int32_t>& targets) const {
     const Values all = logits(tokens);
     const auto v = static_cast<size_t>(config_.vocab_size);
@@ -112,7 +113,7 @@ class ReferenceLlama {
     return result;
   }
 
-  /// x [B, N, X, D]: dimension i turns with dimension i + D/2.
+  /// RoPE of x [B, N, X, D]: rotates dimension i with dimension i + D/2.
   void rotate(Values& x, int64_t heads) const {
     const int64_t d = config_.head_dim();
     for (int64_t row = 0; row < batch_ * length_ * heads; ++row) {
@@ -140,7 +141,7 @@ class ReferenceLlama {
     return result;
   }
 
-  /// One head: rows of q, k, v [R, D], each row sees itself and the `window` - 1 before it.
+  /// One head: q, k, v [R, D]; a row sees itself and the `window` - 1 rows before it.
   static Values one_head(const Values& q, const Values& k, const Values& v, int64_t head_dim, int64_t window) {
     const auto d = static_cast<size_t>(head_dim);
     const size_t rows = q.size() / d;
@@ -211,7 +212,7 @@ class ReferenceLlama {
     });
   }
 
-  /// The tokens that an entry covers, found by counting levels off.
+  /// The tokens that an entry covers.
   static std::pair<int64_t, int64_t> span_of(int64_t entry, const LighthouseShape& shape) {
     int64_t tokens = 1;
     while (entry >= shape.sequence_length / tokens) {

@@ -1,4 +1,4 @@
-// Settings of the model and of Lighthouse Attention that cannot be.
+// Settings of the model and of attention that are refused.
 #include "lighthouse/model/attention/settings.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +31,7 @@ std::string refusal(const std::function<void(LighthouseSettings&)>& change, int6
   return refusal([&] { settings.check(AttentionKind::kLighthouse, length, 4); });
 }
 
-/// Of a step of a model of four layers, whose windows are 16 wide unless `change` says otherwise.
+/// The error for a step of a model of four layers, with windows of 16 unless `change` changes them.
 std::string refusal_of_step(AttentionKind step, const std::function<void(AttentionSettings&)>& change) {
   AttentionSettings settings = lighthouse_pass(1).attention;
   settings.window = 16;
@@ -42,10 +42,10 @@ std::string refusal_of_step(AttentionKind step, const std::function<void(Attenti
 TEST(LighthouseSettings, ValidOnesPass) {
   EXPECT_EQ(refusal([](LighthouseSettings&) {}), "");
   EXPECT_EQ(refusal([](LighthouseSettings& s) { s.dense_layers = {-4, 3}; }), "");
-  EXPECT_EQ(refusal([](LighthouseSettings& s) { s.dilation = 5; }), "") << "the norm scorer has no use for it";
+  EXPECT_EQ(refusal([](LighthouseSettings& s) { s.dilation = 5; }), "") << "the norm scorer does not use it";
 }
 
-TEST(LighthouseSettings, EachRuleIsHeld) {
+TEST(LighthouseSettings, EachRuleIsChecked) {
   EXPECT_NE(refusal([](LighthouseSettings& s) { s.levels = 1; }), "");
   EXPECT_NE(refusal([](LighthouseSettings& s) { s.pooling_factor = 1; }), "");
   EXPECT_NE(refusal([](LighthouseSettings& s) { s.tile = 3; }), "");
@@ -74,11 +74,11 @@ TEST(LighthouseSettings, DenseLayersMustExist) {
   EXPECT_TRUE(contains(refusal([](LighthouseSettings& s) { s.dense_layers = {-5}; }), "layer -5"));
 }
 
-TEST(AttentionSettings, ALayerInAWindowAloneNeedsAWidth) {
+TEST(AttentionSettings, WindowLayersNeedAWidth) {
   constexpr auto kW = AttentionKind::kWindow, kL = AttentionKind::kLighthouse, kD = AttentionKind::kDense;
   EXPECT_EQ(refusal_of_step(kW, [](AttentionSettings&) {}), "");
   EXPECT_TRUE(contains(refusal_of_step(kW, [](AttentionSettings& s) { s.window = 0; }), "attention.window"));
-  EXPECT_EQ(refusal_of_step(kL, [](AttentionSettings& s) { s.window = 0; }), "") << "no layer has a window alone";
+  EXPECT_EQ(refusal_of_step(kL, [](AttentionSettings& s) { s.window = 0; }), "") << "no layer is of kind window";
   const auto with_layers = [](AttentionSettings& s) {
     s.window = 0;
     s.lighthouse.window_layers = {1};
@@ -89,14 +89,14 @@ TEST(AttentionSettings, ALayerInAWindowAloneNeedsAWidth) {
   };
   EXPECT_TRUE(contains(refusal_of_step(kL, with_layers), "attention.window"));
   EXPECT_TRUE(contains(refusal_of_step(kL, with_every), "attention.window"));
-  EXPECT_EQ(refusal_of_step(kD, with_layers), "") << "a dense step has no use for it";
+  EXPECT_EQ(refusal_of_step(kD, with_layers), "") << "a dense step does not use it";
   EXPECT_EQ(refusal_of_step(kL,
                             [](AttentionSettings& s) {
                               s.window = 0;
                               s.lighthouse.window = 8;
                             }),
             "")
-      << "a window beside Lighthouse has a width of its own";
+      << "the window of a Lighthouse layer has its own width";
 }
 
 TEST(AttentionSettings, WindowLayersMustExist) {
@@ -109,7 +109,7 @@ TEST(AttentionSettings, WindowLayersMustExist) {
   EXPECT_TRUE(contains(layers({-5}), "layer -5"));
 }
 
-TEST(AttentionSettings, ALayerIsOfOneKind) {
+TEST(AttentionSettings, ALayerHasOneKind) {
   const auto both = [](std::vector<int64_t> dense, std::vector<int64_t> window) {
     return refusal_of_step(AttentionKind::kLighthouse, [&](AttentionSettings& s) {
       s.lighthouse.dense_layers = dense;
@@ -138,7 +138,7 @@ TEST(AttentionSettings, SomeLayerIsLighthouse) {
   EXPECT_EQ(refused([](LighthouseSettings& s) { s.window_every = 2; }), "");
 }
 
-TEST(AttentionSettings, LighthouseIsCheckedWhereItIsUsedAlone) {
+TEST(AttentionSettings, LighthouseIsCheckedInLighthouseStepsOnly) {
   const auto broken = [](AttentionSettings& s) { s.lighthouse.top_k = 2; };
   EXPECT_NE(refusal_of_step(AttentionKind::kLighthouse, broken), "");
   EXPECT_EQ(refusal_of_step(AttentionKind::kWindow, broken), "");
@@ -157,7 +157,7 @@ TEST(AttentionSettings, NamesAreReadAndWritten) {
   EXPECT_EQ(describe({AttentionKind::kLighthouse, 256}), "lighthouse + window 256");
 }
 
-TEST(ModelConfig, WindowsOfItsOwnMustBePossible) {
+TEST(ModelConfig, SlidingWindowsMustBePossible) {
   const auto refused = [](int64_t window, const std::vector<int64_t>& full) {
     ModelConfig config = tiny_config();
     config.num_hidden_layers = 4;
@@ -182,6 +182,7 @@ TEST(ModelConfig, SizesMustFitTogether) {
   };
   EXPECT_EQ(refused([](ModelConfig&) {}), "");
   EXPECT_TRUE(contains(refused([](ModelConfig& c) { c.hidden_size = 40; }), "hidden_size 40")) << "heads of 10";
+  EXPECT_TRUE(contains(refused([](ModelConfig& c) { c.explicit_head_dim = 12; }), "head_dim is 12"));
   EXPECT_TRUE(contains(refused([](ModelConfig& c) { c.num_attention_heads = 3; }), "num_attention_heads 3"));
   EXPECT_TRUE(contains(refused([](ModelConfig& c) { c.num_key_value_heads = 3; }), "num_key_value_heads 3"));
   EXPECT_TRUE(contains(refused([](ModelConfig& c) { c.num_hidden_layers = 0; }), "num_hidden_layers"));

@@ -1,4 +1,4 @@
-// A small Llama with memory of its own, random weights and a random batch.
+// A small Llama with its memory, random weights and a random batch.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ inline ModelConfig tiny_config() {
   return config;
 }
 
-// Not inlined, or g++ 12 warns, falsely, of uninitialized settings.
+// noinline avoids a false warning of g++ 12 about uninitialized settings.
 [[gnu::noinline]] inline PassSettings dense_pass(int64_t batch, int64_t length) {
   PassSettings settings;
   settings.batch = batch;
@@ -32,7 +32,7 @@ inline ModelConfig tiny_config() {
   return settings;
 }
 
-/// Three levels of pairs: 64 tokens, two tiles of four, 48 rows.
+/// 64 tokens, three levels with pooling factor 2, top_k 8 in tiles of 4: 48 gathered rows.
 [[gnu::noinline]] inline PassSettings lighthouse_pass(int64_t batch, bool cover_prefix = true) {
   PassSettings settings = dense_pass(batch, 64);
   settings.kind = AttentionKind::kLighthouse;

@@ -11,7 +11,7 @@ struct DecodeSizes {
   int64_t window = 0;
 };
 
-/// Token after token against caches, compared with attention over the whole sequence at once.
+/// Token after token against caches, compared with attention over the whole sequence.
 class AttentionDecodeTest : public OpTest, public testing::WithParamInterface<DecodeSizes> {};
 
 TEST_P(AttentionDecodeTest, EqualsAttentionOverTheWholeSequence) {
@@ -25,13 +25,13 @@ TEST_P(AttentionDecodeTest, EqualsAttentionOverTheWholeSequence) {
   backend_->copy(stream_, rotated, fused);
   backend_->rope_forward(stream_, rotated.tensor.slice(2, 0, heads + kv_heads), cos.tensor.slice(0, 0, length),
                          sin.tensor.slice(0, 0, length));
-  const auto more = scratch_of(backend_->attention_forward_scratch(whole.tensor.shape(), kv_heads));
+  const auto more = scratch_of(backend_->attention_forward_scratch(whole.tensor.shape(), kv_heads, false, 0));
   const Tensor k = rotated.tensor.slice(2, heads, heads + kv_heads);
   const Tensor v = rotated.tensor.slice(2, heads + kv_heads, rows);
   backend_->attention_forward(stream_, whole, lse, more, rotated.tensor.slice(2, 0, heads), k, v, {window, {}});
 
-  // The first tokens as a prompt, the rest one by one; what lies beyond in the caches stays poisoned, and what lies
-  // before the window is poisoned.
+  // The first tokens are a prompt, the rest come one by one. Later rows of the caches stay poisoned, and rows before
+  // the window become poisoned.
   const int64_t prompt = length / 2;
   Floats k_cache({context, kv_heads, head_dim}), v_cache({context, kv_heads, head_dim});
   backend_->cache_rows(stream_, k_cache, k.select(0, 0).slice(0, 0, prompt));

@@ -1,4 +1,4 @@
-// Causal attention as its definition says: double precision, one row at a time.
+// Causal attention by its definition: double precision, one row at a time.
 #pragma once
 
 #include <algorithm>

@@ -26,13 +26,13 @@ TEST_P(AttentionTest, ForwardAndBackwardOnAFusedTensor) {
   const AttentionReference expected = reference_attention(s, values_of(q), values_of(k), values_of(v), values_of(dout));
 
   Floats out(shape), lse({s.batch, s.heads, s.length}), dqkv(fused);
-  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, s.kv_heads));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, s.kv_heads, false, 0));
   backend_->attention_forward(stream_, out, lse, scratch, q, k, v);
   EXPECT_TRUE(close(out, expected.out, 1e-5));
   EXPECT_TRUE(close(lse, expected.lse, 1e-5));
 
   const auto [dq, dk, dv] = parts(dqkv, s);
-  const auto more = scratch_of(backend_->attention_backward_scratch(shape, s.kv_heads));
+  const auto more = scratch_of(backend_->attention_backward_scratch(shape, s.kv_heads, false, 0));
   backend_->attention_backward(stream_, dq, dk, dv, more, dout, out, lse, q, k, v);
   EXPECT_TRUE(close(dq, expected.dq, 3e-5));
   EXPECT_TRUE(close(dk, expected.dk, 3e-5));
@@ -48,7 +48,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, AttentionTest,
 
 class AttentionDetailTest : public OpTest {};
 
-// The plain gradients that the others are compared with, against finite differences of the plain forward.
+// The reference gradients against finite differences of the reference forward.
 TEST_F(AttentionDetailTest, ReferenceGradientsAreNumericalGradients) {
   const AttentionSizes s{1, 6, 4, 2, 8};
   const auto q = values_of(random_floats({1, 6, 4, 8}, 1)), k = values_of(random_floats({1, 6, 2, 8}, 2));
@@ -62,13 +62,13 @@ TEST_F(AttentionDetailTest, ReferenceGradientsAreNumericalGradients) {
   EXPECT_TRUE(close(r.dv, numerical_gradient([&](const auto& x) { return loss(q, k, x); }, v), 1e-7));
 }
 
-// Scores of some hundreds: a softmax that did not subtract the largest would overflow.
+// Scores of some hundreds: a softmax overflows unless it subtracts the largest score.
 TEST_F(AttentionDetailTest, LargeScoresStayFinite) {
   const AttentionSizes s{1, 300, 1, 1, 8};
   const Shape shape{1, 300, 1, 8};
   const Floats q = random_floats(shape, 1, 15.0f), k = random_floats(shape, 2, 15.0f), v = random_floats(shape, 3);
   Floats out(shape), lse({1, 1, 300});
-  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1, false, 0));
   backend_->attention_forward(stream_, out, lse, scratch, q, k, v);
   const AttentionReference expected = reference_attention(s, values_of(q), values_of(k), values_of(v), {});
   EXPECT_TRUE(close(out, expected.out, 5e-4));
@@ -76,17 +76,17 @@ TEST_F(AttentionDetailTest, LargeScoresStayFinite) {
 }
 
 TEST_F(AttentionDetailTest, ScratchGrowsNoFasterThanTheSequence) {
-  const int64_t shorter = backend_->attention_backward_scratch({1, 100000, 4, 64}, 4);
-  const int64_t longer = backend_->attention_backward_scratch({1, 200000, 4, 64}, 4);
+  const int64_t shorter = backend_->attention_backward_scratch({1, 100000, 4, 64}, 4, false, 0);
+  const int64_t longer = backend_->attention_backward_scratch({1, 200000, 4, 64}, 4, false, 0);
   EXPECT_LE(longer - shorter, 100000 * 4 * 4 + 64);
-  EXPECT_EQ(backend_->attention_forward_scratch({1, 100000, 4, 64}, 4),
-            backend_->attention_forward_scratch({1, 200000, 4, 64}, 4));
+  EXPECT_EQ(backend_->attention_forward_scratch({1, 100000, 4, 64}, 4, false, 0),
+            backend_->attention_forward_scratch({1, 200000, 4, 64}, 4, false, 0));
 }
 
 TEST_F(AttentionDetailTest, RefusesShapesThatDoNotFit) {
   const Floats q = random_floats({1, 8, 4, 8}, 1), k = random_floats({1, 8, 3, 8}, 2);
   Floats out({1, 8, 4, 8}), lse({1, 4, 8});
-  const auto scratch = scratch_of(backend_->attention_forward_scratch({1, 8, 4, 8}, 3));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch({1, 8, 4, 8}, 3, false, 0));
   try {
     backend_->attention_forward(stream_, out, lse, scratch, q, k, k);
     FAIL() << "4 query heads cannot share 3 key heads";

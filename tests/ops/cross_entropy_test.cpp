@@ -27,7 +27,7 @@ TEST_F(CrossEntropyTest, LossesAndGradient) {
     const int64_t rows = 9, width = vocab_size + 27;
     const double scale = 0.125;
     Floats logits = random_floats({rows, width}, 1, 5.0f);
-    for (int64_t t = 0; t < rows; ++t) logits[t * width + vocab_size] = 1000.0f;  // padding must take no part
+    for (int64_t t = 0; t < rows; ++t) logits[t * width + vocab_size] = 1000.0f;  // padding must not count
     const std::vector<double> before = values_of(logits);
     const Ints target = targets(rows, vocab_size);
 

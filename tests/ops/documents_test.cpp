@@ -1,4 +1,4 @@
-// Attention that stays inside documents: each must come out as if it were alone.
+// Attention inside documents: each document's result must be that of the document alone.
 #include <algorithm>
 #include <stdexcept>
 
@@ -41,8 +41,8 @@ TEST_F(DocumentsTest, AttendAsIfEachWereAlone) {
   const Floats dout = random_floats(q_shape, 4);
   std::vector<int32_t> starts = starts_of(lengths);
   const Documents documents{{starts.data(), {1, n}, DType::kInt32}, {}};
-  const auto scratch = scratch_of(std::max(backend_->attention_forward_scratch(q_shape, kv_heads),
-                                           backend_->attention_backward_scratch(q_shape, kv_heads)));
+  const auto scratch = scratch_of(std::max(backend_->attention_forward_scratch(q_shape, kv_heads, false, 0),
+                                           backend_->attention_backward_scratch(q_shape, kv_heads, true, 0)));
   Floats out(q_shape), lse({1, heads, n}), dq(q_shape), dk(kv_shape), dv(kv_shape);
   backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {0, documents});
   backend_->attention_backward(stream_, dq, dk, dv, scratch, dout, out, lse, q, k, v, {0, documents});
@@ -57,7 +57,7 @@ TEST_F(DocumentsTest, AttendAsIfEachWereAlone) {
     EXPECT_TRUE(close(alone(out), values_of(out1), 1e-6)) << begin;
     EXPECT_TRUE(close(alone(dk), values_of(dk1), 1e-5)) << begin;
     EXPECT_TRUE(close(alone(dv), values_of(dv1), 1e-5)) << begin;
-    // The gradient of the queries of a document of one token is zero but for rounding.
+    // The gradient of the queries of a one-token document is zero except for rounding.
     if (length > 1) {
       EXPECT_TRUE(close(alone(dq), values_of(dq1), 1e-5)) << begin;
     }
@@ -69,7 +69,7 @@ TEST_F(DocumentsTest, OneDocumentIsAllOfIt) {
   const Shape shape{2, 300, 2, 8};
   const Floats q = random_floats(shape, 1), k = random_floats(shape, 2), v = random_floats(shape, 3);
   std::vector<int32_t> zeros(600, 0);
-  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2, false, 0));
   Floats out(shape), lse({2, 2, 300}), plain(shape), plain_lse({2, 2, 300});
   backend_->attention_forward(stream_, out, lse, scratch, q, k, v, {0, {{zeros.data(), {2, 300}, DType::kInt32}, {}}});
   backend_->attention_forward(stream_, plain, plain_lse, scratch, q, k, v);
@@ -80,7 +80,7 @@ TEST_F(DocumentsTest, RefusesStartsThatAreNone) {
   const Shape shape{1, 4, 1, 8};
   const Floats x = random_floats(shape, 1);
   Floats out(shape), lse({1, 1, 4});
-  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 1, false, 0));
   for (std::vector<int32_t> starts :
        {std::vector<int32_t>{0, 2, 2, 2}, std::vector<int32_t>{0, 1, 0, 0}, std::vector<int32_t>{-1, 0, 0, 0}}) {
     EXPECT_THROW(backend_->attention_forward(stream_, out, lse, scratch, x, x, x,

@@ -12,7 +12,7 @@ double bfloat16_teraflops(const std::string& name) {
 }
 
 TEST(GpuSheets, BFloat16WithFloat32AccumulationAsTheDataSheetsHaveIt) {
-  // GeForce: half of what the same chip does on a workstation card.
+  // GeForce: half the rate of the same chip on a workstation card.
   EXPECT_NEAR(bfloat16_teraflops("RTX 3090"), 71, 1);
   EXPECT_NEAR(bfloat16_teraflops("RTX 4090"), 165.2, 1);
   EXPECT_NEAR(bfloat16_teraflops("RTX 5090"), 209.5, 1);

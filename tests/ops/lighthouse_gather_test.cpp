@@ -104,7 +104,7 @@ TEST_F(LighthouseGatherTest, ScatterAndItsTransposeAgainstTheirDefinition) {
   }
 }
 
-// Rotating on the way is rotating first; of the transpose, rotating back last.
+// A gather with rotation equals rotation, then gather; its transpose equals the transpose, then rotation back.
 TEST_F(LighthouseGatherTest, RotatesQueriesAndKeysOnTheWay) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
     const LighthouseCase c = random_lighthouse_case(seed);
@@ -126,7 +126,7 @@ TEST_F(LighthouseGatherTest, RotatesQueriesAndKeysOnTheWay) {
   }
 }
 
-// Beside a window: half of the branches' sum, whether the window's branch lies in the output or apart.
+// With a window branch: half of the branches' sum, with the window's result in the output or elsewhere.
 TEST_F(LighthouseGatherTest, ScatterBesideAWindowIsTheMeanOfBoth) {
   for (uint32_t seed = 0; seed < 20; ++seed) {
     const LighthouseCase c = random_lighthouse_case(seed);
@@ -180,7 +180,7 @@ TEST_F(LighthouseGatherTest, GatherBackwardBesideAWindowHalvesTheSumAndRotatesIt
   }
 }
 
-// With the selection held fixed, no value flows back in time: through gather, attention and scatter.
+// With a fixed selection, gather, attention and scatter are causal.
 TEST_F(LighthouseGatherTest, ChangingATokenChangesNothingBeforeIt) {
   for (uint32_t seed = 0; seed < 20; ++seed) {
     const LighthouseCase c = random_lighthouse_case(seed);
@@ -191,7 +191,7 @@ TEST_F(LighthouseGatherTest, ChangingATokenChangesNothingBeforeIt) {
       const Floats qkv({c.batch, rows, 3 * g, kHeadDim}), ys({c.batch, rows, g, kHeadDim}), lse({c.batch, g, rows});
       Floats out({c.batch, length, g, kHeadDim});
       backend_->lighthouse_gather(stream_, qkv, x, selected, {}, {}, c.shape);
-      const auto scratch = scratch_of(backend_->attention_forward_scratch(ys.tensor.shape(), g));
+      const auto scratch = scratch_of(backend_->attention_forward_scratch(ys.tensor.shape(), g, false, 0));
       const auto heads = [&](int64_t begin) { return qkv.tensor.slice(2, begin, begin + g); };
       backend_->attention_forward(stream_, ys, lse, scratch, heads(0), heads(g), heads(2 * g));
       backend_->lighthouse_scatter(stream_, out, ys, selected, c.shape);

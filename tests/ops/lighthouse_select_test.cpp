@@ -19,7 +19,7 @@ int32_t number_of(const LighthouseShape& s, const Entry& e) {
   return static_cast<int32_t>(s.offset(e.level) + e.index);
 }
 
-// The specification, word by word, for one (batch, group): full sorts, sets, no sharing of anything with the backend.
+// The specification, literally, for one (batch, group): full sorts and sets, no code of the backend.
 class BruteForce {
  public:
   BruteForce(const LighthouseShape& shape, const float* s_q, const float* s_k) : s_(shape), q_(s_q), k_(s_k) {}

@@ -85,7 +85,7 @@ TEST(LighthouseShape, NamesTheNearestThatWork) {
   EXPECT_TRUE(mentions(s, "nearest top_k that works is 1280")) << message_of(s);
 }
 
-// Exhaustively: no valid value lies nearer than the one that the message names.
+// Exhaustively: no valid value is nearer than the one in the message.
 TEST(LighthouseShape, NearestIsNearest) {
   std::mt19937 random(3);
   const auto draw = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % (high - low + 1)); };

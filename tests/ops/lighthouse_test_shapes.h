@@ -32,7 +32,7 @@ inline LighthouseCase random_lighthouse_case(uint32_t seed) {
   return result;
 }
 
-/// A selection with memory of its own.
+/// A selection with its own memory.
 struct Selected {
   explicit Selected(const LighthouseCase& c) : Selected(c.shape, c.batch, c.groups) {}
   Selected(const LighthouseShape& shape, int64_t batch, int64_t groups)

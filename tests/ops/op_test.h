@@ -1,4 +1,4 @@
-// What the tests of operations share: arrays, random numbers, comparisons, numerical gradients.
+// Shared by the tests of operations: arrays, random numbers, comparisons, numerical gradients.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,8 +18,8 @@
 
 namespace lighthouse {
 
-/// A tensor with memory of its own. Starts poisoned: NaN, or a number that is no valid index, so that an output that an
-/// operation fails to write is noticed.
+/// A tensor with its own memory. Initially poisoned with NaN or an invalid index, which reveals an output that an
+/// operation does not write.
 template <typename T>
 struct Array {
   explicit Array(const Shape& shape) : values(static_cast<size_t>(shape.numel()), poison()) {

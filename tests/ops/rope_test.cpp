@@ -37,7 +37,7 @@ TEST_F(RopeTest, RotatesAStridedViewAndBack) {
   EXPECT_TRUE(close(fused, values_of(original), 1e-6));
 }
 
-// A table that rounded its angles to float32 would be wrong by 0.03 here.
+// A table with angles rounded to float32 is wrong by 0.03 here.
 TEST_F(RopeTest, TableIsRightFarOut) {
   const int64_t length = 1000000;
   Floats cos({length, 1}), sin({length, 1});

@@ -1,4 +1,4 @@
-// Results must be the same bits whatever the number of threads.
+// Results have the same bits for any number of threads.
 #include <omp.h>
 
 #include <algorithm>
@@ -86,14 +86,14 @@ TEST_F(ThreadsTest, Attention) {
   const Floats dout = random_floats(q_shape, 4);
   Floats out(q_shape), lse({1, 4, 900});
   const auto forward = [&](const Tensor& to) {
-    const auto scratch = scratch_of(backend_->attention_forward_scratch(q_shape, 2));
+    const auto scratch = scratch_of(backend_->attention_forward_scratch(q_shape, 2, false, 0));
     backend_->attention_forward(stream_, to, lse, scratch, q, k, v);
   };
   expect_same_bits("attention_forward", q_shape, forward);
   forward(out);
   Floats dq(q_shape), dk(kv_shape), dv(kv_shape);
   const auto backward = [&](const Tensor& to_q, const Tensor& to_k, const Tensor& to_v) {
-    const auto scratch = scratch_of(backend_->attention_backward_scratch(q_shape, 2));
+    const auto scratch = scratch_of(backend_->attention_backward_scratch(q_shape, 2, false, 0));
     backend_->attention_backward(stream_, to_q, to_k, to_v, scratch, dout, out, lse, q, k, v);
   };
   expect_same_bits("dq", q_shape, [&](const Tensor& to) { backward(to, dk, dv); });
@@ -129,7 +129,7 @@ TEST_F(ThreadsTest, ScratchPlannedForFewerThreadsIsEnough) {
   const Floats q = random_floats(shape, 1);
   Floats out(shape), lse({1, 2, 700}), again(shape);
   omp_set_num_threads(1);
-  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2));
+  const auto scratch = scratch_of(backend_->attention_forward_scratch(shape, 2, false, 0));
   backend_->attention_forward(stream_, out, lse, scratch, q, q, q);
   omp_set_num_threads(3);
   backend_->attention_forward(stream_, again, lse, scratch, q, q, q);

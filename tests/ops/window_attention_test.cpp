@@ -1,4 +1,4 @@
-// Attention in a local window: against its definition, and against dense attention where the window hides nothing.
+// Attention in a local window: against its definition, and against dense attention if the window hides no key.
 #include <numeric>
 #include <utility>
 
@@ -8,7 +8,7 @@
 namespace lighthouse {
 namespace {
 
-/// One layer's q, k, v in a fused tensor, and all that forward and backward make of them.
+/// One layer's q, k, v in a fused tensor, and the results of forward and backward.
 struct Layer {
   explicit Layer(const AttentionSizes& s, uint32_t seed = 1)
       : sizes(s),

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "lighthouse/report/gnuplot.h"
+#include "lighthouse/train/memory_plan.h"
 #include "train/tiny_run.h"
 
 namespace lighthouse {

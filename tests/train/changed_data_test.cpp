@@ -120,7 +120,7 @@ TEST_F(ChangedData, CheckpointWithoutAFingerprintStillResumes) {
   write_file(path, json.dump(2) + '\n');
   Recorder recorder;
   train(config_, recorder, resuming());
-  const auto says = [](const std::string& note) { return note.find("no fingerprint") != std::string::npos; };
+  const auto says = [](const std::string& note) { return note.find("without a fingerprint") != std::string::npos; };
   EXPECT_TRUE(std::ranges::any_of(recorder.notes, says));
 }
 

@@ -12,7 +12,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A set of tensors like a checkpoint's.
+/// Weights and AdamW's state in host memory.
 struct Tensors {
   explicit Tensors(const ModelConfig& model_config) : config(model_config) {
     Arena measuring;
@@ -21,22 +21,35 @@ struct Tensors {
     lay_out(arena);
   }
   void lay_out(Arena& in) {
-    all.weights = lay_out_parameters(in, MemoryUse::kWeights, config);
-    all.exp_avg = lay_out_parameters(in, MemoryUse::kOptimizer, config);
-    all.exp_avg_sq = lay_out_parameters(in, MemoryUse::kOptimizer, config);
+    weights = lay_out_parameters(in, MemoryUse::kWeights, config);
+    exp_avg = lay_out_parameters(in, MemoryUse::kOptimizer, config);
+    exp_avg_sq = lay_out_parameters(in, MemoryUse::kOptimizer, config);
   }
   void fill(uint32_t seed) {
-    randomize(all.weights, config, seed);
-    randomize(all.exp_avg, config, seed + 1);
-    randomize(all.exp_avg_sq, config, seed + 2);
+    randomize(weights, config, seed);
+    randomize(exp_avg, config, seed + 1);
+    randomize(exp_avg_sq, config, seed + 2);
+  }
+  std::vector<StateTensor> state() const {
+    return {{"exp_avg", exp_avg.flat, unsharded(config)}, {"exp_avg_sq", exp_avg_sq.flat, unsharded(config)}};
   }
   std::vector<std::vector<float>> values() const {
-    return {floats_of(all.weights.flat), floats_of(all.exp_avg.flat), floats_of(all.exp_avg_sq.flat)};
+    return {floats_of(weights.flat), floats_of(exp_avg.flat), floats_of(exp_avg_sq.flat)};
   }
   ModelConfig config;
   Arena arena;
-  CheckpointTensors all;
+  Parameters weights, exp_avg, exp_avg_sq;
 };
+
+fs::path save_tensors(const fs::path& directory, const CheckpointState& state, const Tensors& tensors) {
+  const auto alone = make_single_process_group();
+  return save_checkpoint(directory, state, tensors.weights, tensors.state(), tensors.config, *alone);
+}
+
+void load_tensors(const fs::path& checkpoint, const Tensors& tensors) {
+  load_optimizer_state(checkpoint, tensors.state(), tensors.config);
+  load_weights(checkpoint, tensors.weights, tensors.config);
+}
 
 class CheckpointTest : public testing::Test {
  protected:
@@ -51,7 +64,7 @@ class CheckpointTest : public testing::Test {
     return result;
   }
   fs::path save(int64_t step, bool end_of_stage = false) {
-    return save_checkpoint(directory_, state(step, end_of_stage), tensors_.all, tensors_.config);
+    return save_tensors(directory_, state(step, end_of_stage), tensors_);
   }
   std::vector<int64_t> steps() const { return steps_of(list_checkpoints(directory_)); }
 
@@ -70,7 +83,7 @@ TEST_F(CheckpointTest, EverythingComesBack) {
   saved.loader = {{"data/a-*.bin", {5, 3}}, {"data/b.bin", {int64_t{1} << 50, 0}}};
   saved.stage = "recovery";
   saved.seed = 7;
-  const fs::path path = save_checkpoint(directory_, saved, tensors_.all, tensors_.config);
+  const fs::path path = save_tensors(directory_, saved, tensors_);
   EXPECT_EQ(path, directory_ / "step-00000012");
   EXPECT_NO_THROW(verify_checkpoint(path));
 
@@ -89,10 +102,10 @@ TEST_F(CheckpointTest, EverythingComesBack) {
   EXPECT_EQ(read.environment, saved.environment);
 
   Tensors loaded(tensors_.config);
-  load_tensors(path, loaded.all, loaded.config);
+  load_tensors(path, loaded);
   EXPECT_EQ(loaded.values(), tensors_.values());
   Tensors weights(tensors_.config);
-  load_weights(path, weights.all.weights, weights.config);
+  load_weights(path, weights.weights, weights.config);
   EXPECT_EQ(weights.values()[0], tensors_.values()[0]);
   EXPECT_NE(weights.values()[1], tensors_.values()[1]);
 }
@@ -102,12 +115,12 @@ TEST_F(CheckpointTest, TiedEmbeddingsComeBack) {
   config.tie_word_embeddings = true;
   Tensors tied(config);
   tied.fill(3);
-  const fs::path path = save_checkpoint(directory_, state(1), tied.all, config);
+  const fs::path path = save_tensors(directory_, state(1), tied);
   Tensors loaded(config);
-  load_tensors(path, loaded.all, config);
+  load_tensors(path, loaded);
   EXPECT_EQ(loaded.values(), tied.values());
   Tensors untied(tiny_config());
-  EXPECT_TRUE(contains(refusal([&] { load_weights(path, untied.all.weights, untied.config); }), "lm_head.weight"));
+  EXPECT_TRUE(contains(refusal([&] { load_weights(path, untied.weights, untied.config); }), "lm_head.weight"));
 }
 
 TEST_F(CheckpointTest, WeightsOfAnotherShapeAreRefused) {
@@ -115,10 +128,10 @@ TEST_F(CheckpointTest, WeightsOfAnotherShapeAreRefused) {
   ModelConfig config = tiny_config();
   config.intermediate_size = 32;
   const Tensors other(config);
-  EXPECT_TRUE(contains(refusal([&] { load_weights(path, other.all.weights, config); }), "mlp."));
+  EXPECT_TRUE(contains(refusal([&] { load_weights(path, other.weights, config); }), "mlp."));
 }
 
-/// Reads moments of which one is `replaced` by others, from a checkpoint made so.
+/// Checkpoints in which other tensors take the place of one moment.
 class CraftedMoments : public CheckpointTest {
  protected:
   std::string refused_with(const std::vector<NamedTensor>& instead) {
@@ -131,14 +144,14 @@ class CraftedMoments : public CheckpointTest {
     write_safetensors(folder_ / "crafted", tensors, {});
     fs::rename(folder_ / "crafted", file);
     Tensors read(tensors_.config);
-    const Moments moments{read.all.exp_avg.flat, read.all.exp_avg_sq.flat, unsharded(read.config)};
-    const std::string why = message_of<InputError>([&] { load_moments(file.parent_path(), moments, read.config); });
+    const std::string why =
+        message_of<InputError>([&] { load_optimizer_state(file.parent_path(), read.state(), read.config); });
     fs::remove_all(file.parent_path());
     return why;
   }
   /// The norm's moment from one place on.
   NamedTensor stretch(const std::string& first, int64_t elements) {
-    return {"exp_avg.model.norm.weight@" + first, tensors_.all.exp_avg.norm.slice(0, 0, elements)};
+    return {"exp_avg.model.norm.weight@" + first, tensors_.exp_avg.norm.slice(0, 0, elements)};
   }
 };
 
@@ -148,7 +161,7 @@ TEST_F(CraftedMoments, StretchesThatOverlapDoNotHideAGap) {
   EXPECT_TRUE(contains(why, "another stretch")) << why;
   EXPECT_TRUE(contains(refused_with({stretch("0", half)}), "does not hold all of exp_avg.model.norm.weight"));
   const std::string twice =
-      refused_with({stretch("0", 2 * half), {"exp_avg.model.norm.weight", tensors_.all.exp_avg.norm}});
+      refused_with({stretch("0", 2 * half), {"exp_avg.model.norm.weight", tensors_.exp_avg.norm}});
   EXPECT_TRUE(contains(twice, "another stretch")) << twice;
 }
 
@@ -164,7 +177,7 @@ TEST_F(CheckpointTest, NothingIsWrittenOver) {
   EXPECT_TRUE(contains(refusal([&] { save(5); }), path.string()));
   EXPECT_NO_THROW(verify_checkpoint(path));
   Tensors loaded(tensors_.config);
-  load_tensors(path, loaded.all, loaded.config);
+  load_tensors(path, loaded);
   EXPECT_NE(loaded.values(), tensors_.values());
 }
 

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "lighthouse/dist/partition.h"
+#include "lighthouse/train/memory_plan.h"
 #include "lighthouse/train/training_step.h"
 #include "tiny_run.h"
 
@@ -52,6 +53,7 @@ class ThreadCommunicator final : public Communicator {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
   std::string description() const override { return "threads"; }
+  std::unique_ptr<Communicator> split(int, int) override { throw std::logic_error("not used here"); }
   void all_reduce(const Stream&, const Tensor& x) override {
     ++collectives;
     meeting_.join_process_group(rank_, x, [](std::vector<Tensor>& all) {

@@ -72,7 +72,7 @@ TEST_F(DataUse, IsSaidAtTheStartOfARunAndWarnedOf) {
   train_on({"*.bin"});
   Recorder sound;
   train(config_, sound);
-  const auto says = [](const std::string& text) { return text.find("1 of the files have none") != std::string::npos; };
+  const auto says = [](const std::string& text) { return text.find("1 of the files have no window") != std::string::npos; };
   EXPECT_TRUE(std::ranges::any_of(sound.notes, says));
   EXPECT_TRUE(sound.warnings.empty());
   shard("c.bin", 60);
@@ -80,7 +80,7 @@ TEST_F(DataUse, IsSaidAtTheStartOfARunAndWarnedOf) {
   Recorder wasteful;
   train(config_, wasteful);
   ASSERT_EQ(wasteful.warnings.size(), 2U);  // of each stage
-  EXPECT_NE(wasteful.warnings[0].find("2 of the files have none"), std::string::npos) << wasteful.warnings[0];
+  EXPECT_NE(wasteful.warnings[0].find("2 of the files have no window"), std::string::npos) << wasteful.warnings[0];
 }
 
 TEST_F(DataUse, PatternThatTakesInValidationShardsIsRefused) {
@@ -118,7 +118,7 @@ TEST_F(DataUse, SourcesThatShareAFileAreRefused) {
   expect_refused({first, "twice", "train-*.bin", "train-0*.bin", "weight"});
   fs::create_symlink("train-00.bin", folder_ / "data/train-20.bin");
   train_on({"train-*.bin"});
-  expect_refused({"train-20.bin (the same file as " + first, "under both names"});
+  expect_refused({"train-20.bin (the same file as " + first, "matches both names"});
 }
 
 }  // namespace

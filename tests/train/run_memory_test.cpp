@@ -5,6 +5,7 @@
 #include <regex>
 
 #include "lighthouse/core/text.h"
+#include "lighthouse/train/memory_plan.h"
 #include "tiny_run.h"
 
 namespace lighthouse {

@@ -56,15 +56,13 @@ class PlanScaling : public testing::Test {
   }
 
   ScalingPlan plan(int ranks, double measured = kStep) {
-    MeteredBackend counting(*cpu_, MeteredBackend::Mode::kCount, {1e9, 1e9, 1e9, 1e9});
-    return plan_scaling(config_, 0, AttentionKind::kDense, counting, ranks, measured);
+    return plan_scaling(config_, 0, AttentionKind::kDense, *cpu_, kRates, ranks, measured);
   }
 
   /// Of the measured step, what the update takes.
   double update() {
-    MeteredBackend counting(*cpu_, MeteredBackend::Mode::kCount, {1e9, 1e9, 1e9, 1e9});
     double of_update = 0, all = 0;
-    for (const OperationCost& cost : step_costs(config_, 0, AttentionKind::kDense, counting)) {
+    for (const OperationCost& cost : step_costs(config_, 0, AttentionKind::kDense, *cpu_, kRates)) {
       all += cost.roofline_seconds;
       if (cost.kind == "adamw" || cost.kind == "gradient norm") of_update += cost.roofline_seconds;
     }
@@ -81,6 +79,7 @@ class PlanScaling : public testing::Test {
   }
 
   static constexpr double kStep = 0.6;
+  static constexpr Rates kRates{1e9, 1e9, 1e9, 1e9};
   TemporaryFolder folder_;
   RunConfig config_;
   std::unique_ptr<Backend> cpu_ = make_cpu_backend();
@@ -94,8 +93,7 @@ TEST_F(PlanScaling, OneRankIsThePlainPlan) {
   EXPECT_EQ(one.exposed_seconds, 0);
   EXPECT_EQ(one.bytes_sent, 0);
   EXPECT_NEAR(one.efficiency, 1, kClose);
-  MeteredBackend counting(*cpu_, MeteredBackend::Mode::kCount, {1e9, 1e9, 1e9, 1e9});
-  const double planned = roofline_seconds(step_costs(config_, 0, AttentionKind::kDense, counting));
+  const double planned = roofline_seconds(step_costs(config_, 0, AttentionKind::kDense, *cpu_, kRates));
   EXPECT_NEAR(plan(1, 0).step_seconds, planned, 1e-9 * planned);
 }
 

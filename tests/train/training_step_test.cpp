@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "lighthouse/train/memory_plan.h"
 #include "tiny_run.h"
 
 namespace lighthouse {
@@ -85,7 +86,7 @@ TEST_F(TrainingStepTest, ClippingScalesTheGradient) {
   steps.step.set_gradient_hook([&](const Parameters& g) { gradients = floats_of(g.flat); });
   const StepResult result = steps.run();
   ASSERT_GT(result.gradient_norm, 0.1) << "the norm is reported before clipping";
-  const std::vector<float> m = floats_of(steps.memory.optimizer().exp_avg().flat);
+  const std::vector<float> m = floats_of(steps.memory.optimizer().state("exp_avg").elements);
   for (size_t i = 0; i < m.size(); ++i) {
     ASSERT_NEAR(m[i], 0.1 * gradients[i] * 0.01 / result.gradient_norm, 1e-9);
   }
@@ -99,16 +100,16 @@ TEST_F(TrainingStepTest, AGradientBelowTheLimitIsLeftAlone) {
     std::vector<float> gradients;
     steps.step.set_gradient_hook([&](const Parameters& g) { gradients = floats_of(g.flat); });
     steps.run();
-    const std::vector<float> m = floats_of(steps.memory.optimizer().exp_avg().flat);
+    const std::vector<float> m = floats_of(steps.memory.optimizer().state("exp_avg").elements);
     for (size_t i = 0; i < m.size(); ++i) ASSERT_NEAR(m[i], 0.1 * gradients[i], 1e-8);
   }
 }
 
-TEST_F(TrainingStepTest, AStepThatIsGivenUpChangesNothingButTheData) {
+TEST_F(TrainingStepTest, AnAbandonedStepChangesNothingButTheData) {
   Steps steps(config(1, 4));
   steps.run();
   const std::vector<float> weights = steps.weights();
-  const std::vector<float> moments = floats_of(steps.memory.optimizer().exp_avg().flat);
+  const std::vector<float> moments = floats_of(steps.memory.optimizer().state("exp_avg").elements);
   int layers = 0;
   steps.memory.set_layer_hook([&](int64_t) {
     if (++layers == 7) throw Interrupted(15);  // in the second micro-batch
@@ -116,7 +117,7 @@ TEST_F(TrainingStepTest, AStepThatIsGivenUpChangesNothingButTheData) {
   const LoaderPosition before = steps.loader.position();
   EXPECT_THROW(steps.run(), Interrupted);
   EXPECT_EQ(steps.weights(), weights);
-  EXPECT_EQ(floats_of(steps.memory.optimizer().exp_avg().flat), moments);
+  EXPECT_EQ(floats_of(steps.memory.optimizer().state("exp_avg").elements), moments);
   EXPECT_EQ(steps.memory.optimizer().updates(), 1);
 
   steps.loader.seek(before);
@@ -129,7 +130,7 @@ TEST_F(TrainingStepTest, AStepThatIsGivenUpChangesNothingButTheData) {
   EXPECT_EQ(steps.weights(), untouched.weights());
 }
 
-TEST_F(TrainingStepTest, AGradientThatIsNoNumberChangesNothing) {
+TEST_F(TrainingStepTest, AGradientOfNaNChangesNothing) {
   Steps steps(config(1, 2));
   steps.run();
   const std::vector<float> weights = steps.weights();

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -65,6 +66,8 @@ struct StageSection {
   RecomputeChoice recompute = RecomputeChoice::kAuto;
   BatchSection batch;
   DataSection data;
+  // Attention does not look past this token. Not in the file: with_document_ends() takes it from the tokenizer.
+  std::optional<int32_t> document_end = {};
 
   friend bool operator==(const StageSection&, const StageSection&) = default;
 };

@@ -1,7 +1,8 @@
-// Tensors among ranks.
+// Collectives: operations on tensors of all ranks of a communicator.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 
 #include "lighthouse/core/tensor.h"
@@ -9,49 +10,56 @@
 
 namespace lighthouse {
 
-/// What communication took, since it was last asked.
+/// The cost of collectives since the last call of Communicator::cost().
 struct CommunicationCost {
-  double busy_seconds = 0;     // that collectives were under way
-  double exposed_seconds = 0;  // of these, the ones that join() kept a stream (or the host) waiting
-  int64_t bytes = 0;           // that this rank sent
+  double busy_seconds = 0;     // time during which collectives ran
+  double exposed_seconds = 0;  // time during which a stream, or the host, waited for collectives in join()
+  int64_t bytes = 0;           // sent by this rank
 };
 
-/// Collectives over contiguous tensors of float32, float64 or bfloat16, on the device of whoever made it. All ranks
-/// make the same calls in the same order, from one thread.
+/// Collectives over contiguous tensors of float32, float64 or bfloat16, in the memory of one backend's device. rank()
+/// and size() are those within this communicator. All of its ranks make the same calls in the same order. One thread
+/// makes all calls, on a communicator and on those split from it.
 ///
-/// A collective begins when `after` has come to where it is now, runs beside that stream, and is done when a stream
-/// that has joined comes by. The tensor lives, and is left alone, until then. Sums are made in an order that follows
-/// from sizes and the number of ranks alone, so that they have the same bits on every run; and on all ranks.
+/// A collective starts after all work already enqueued on `after`, runs on the communication stream, and has finished
+/// before any work enqueued on a stream after that stream's join(). The caller keeps the tensor alive and does not
+/// touch it in between. The order of summation depends on sizes and the number of ranks alone: sums have the same bits
+/// on every run and on all ranks.
 ///
-/// All throw PeerError when another rank is gone, RunError when the library fails. After that nothing more can be done
-/// with it, and nothing on the device waits for other ranks any longer.
+/// Every call throws PeerError if another rank has exited, and RunError if the library fails. After either, no
+/// communicator of the process can be used any more, and no work on the device waits for other ranks.
 class Communicator {
  public:
   virtual ~Communicator() = default;
 
   virtual int rank() const = 0;
   virtual int size() const = 0;
-  /// "NCCL 2.28.3", "MPI (Open MPI 4.1.4)": recorded and said at the start.
+  /// The library and its version, for logs: "NCCL 2.28.3", "MPI (Open MPI 4.1.4)".
   virtual std::string description() const = 0;
+
+  /// The communicator of those ranks that pass the same `color`; they are numbered by `key`, equal keys by rank()
+  /// (MPI_Comm_split). All ranks of this communicator call it, while no collective is running.
+  virtual std::unique_ptr<Communicator> split(int color, int key) = 0;
 
   /// x = the sum of all ranks' x.
   virtual void all_reduce(const Stream& after, const Tensor& x) = 0;
-  /// This rank's piece (piece_of) of x = the sum of all ranks'. The rest of x is left undefined.
+  /// This rank's shard (shard_range) of x = the sum of all ranks' shards. The rest of x is undefined afterwards.
   virtual void reduce_scatter(const Stream& after, const Tensor& x) = 0;
-  /// Each rank's piece of x is brought to all.
+  /// Each rank's shard of x is copied to all ranks.
   virtual void all_gather(const Stream& after, const Tensor& x) = 0;
-  /// out [size, ...]: row r is what rank r had in row `rank()` of its `in`.
+  /// out and in [size, ...]: row r of `out` = row rank() of rank r's `in`.
   virtual void all_to_all(const Stream& after, const Tensor& out, const Tensor& in) = 0;
-  /// x = rank root's.
+  /// x = the x of rank `root`.
   virtual void broadcast(const Stream& after, const Tensor& x, int root) = 0;
 
-  /// What `stream` is given from now on waits for the collectives begun so far.
+  /// Work enqueued on `stream` afterwards starts once all collectives called so far have finished. May block the host.
   virtual void join(const Stream& stream) = 0;
-  /// The host waits for what it has recorded, as long as all ranks live.
+  /// Blocks the host until `event` has happened. Unlike Backend::wait(), throws if a rank exits meanwhile.
   virtual void wait(const Event& event) = 0;
 
-  /// From now on costs are counted.
+  /// Starts to measure costs.
   virtual void measure() = 0;
+  /// The costs of the collectives since measure(), or since the last cost(). After join(). May block the host.
   virtual CommunicationCost cost() = 0;
 };
 

@@ -1,15 +1,16 @@
-// What each rank is to the others: ranks as a grid of data x context.
+// Ranks as a grid of data x context.
 #pragma once
 
 #include <stdexcept>
 
 namespace lighthouse {
 
-/// Ranks of one row of `context` neighbours work on the same sequences, each on a part of them; rows work on different
-/// ones. So far `context` is 1.
+/// `context` consecutive ranks work on the same sequences, each on a part of the tokens; different groups of them work
+/// on different sequences.
 class Mesh {
  public:
   Mesh() = default;
+  /// Throws std::logic_error unless context divides size and rank is below size.
   Mesh(int rank, int size, int context = 1) : rank_(rank), size_(size), context_(context) {
     if (context < 1 || size % context != 0 || rank < 0 || rank >= size) throw std::logic_error("not a mesh of ranks");
   }

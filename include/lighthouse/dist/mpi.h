@@ -1,4 +1,4 @@
-// MPI: where ranks find each other under mpirun, and collectives on host memory.
+// MPI: rendezvous under mpirun, and collectives in host memory.
 #pragma once
 
 #include <memory>
@@ -11,26 +11,27 @@
 
 namespace lighthouse {
 
-/// Whether this program was built with MPI.
+/// Whether this program is built with MPI.
 bool mpi_is_built_in();
 
-/// MPI, started and ended. One in a process.
+/// MPI between MPI_Init and MPI_Finalize. At most one in a process.
 class MpiSession {
  public:
   virtual ~MpiSession() = default;
-  /// Rank 0's text.
+  /// Returns rank 0's text. All ranks call it, before a communicator is made.
   virtual std::string broadcast(const std::string& text) = 0;
-  /// All ranks are done with it. Left out after an error, as it would wait for ranks that are gone.
+  /// MPI_Finalize, after success. Not called after an error: it would wait for ranks that have exited.
   virtual void finish() = 0;
 };
 
-/// Throws InputError if the program was built without MPI, or if MPI sees another number of ranks than the launcher: it
-/// belongs to another MPI.
+/// Throws InputError if the program is built without MPI, or if MPI reports another number of ranks than `launch`: the
+/// launcher belongs to another MPI.
 std::unique_ptr<MpiSession> start_mpi(const Launch& launch);
 
-/// Collectives by MPI: of the backend's tensors themselves on the CPU, staged through pinned host memory on a GPU. A
-/// thread of its own makes them, so that they run beside what the caller computes; join() blocks the host. All must
-/// outlive it. The sum over ranks is ours, in the order of ranks: an MPI library's order may vary.
+/// The communicator of all ranks, by MPI. On the CPU collectives work on the backend's tensors, on a GPU on copies in
+/// pinned host memory. They run in a thread, beside the caller's work; join() blocks the host. Sums are computed here,
+/// in the order of ranks, as the order within an MPI library may vary. `group` and `backend` must outlive it and all
+/// communicators split from it. Throws InputError if the program is built without MPI.
 std::unique_ptr<Communicator> make_mpi_communicator(ProcessGroup& group, Backend& backend);
 
 }  // namespace lighthouse

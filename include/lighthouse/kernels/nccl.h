@@ -1,4 +1,4 @@
-// NCCL: collectives of GPU tensors, between GPUs.
+// Collectives of GPU tensors by NCCL.
 #pragma once
 
 #include <memory>
@@ -13,9 +13,9 @@ namespace lighthouse {
 /// Whether this program was built with NCCL.
 bool nccl_is_built_in();
 
-/// Collectives on the backend's communication stream. The host waits for none of them; what waits for results is
-/// watched for ranks that are gone and for errors of NCCL, and then all of NCCL's work is aborted. Each rank needs a
-/// GPU of its own. Both must outlive it. Throws InputError in a build without NCCL.
+/// Collectives on the backend's communication stream, which do not block the host. Waits for results check for ranks
+/// that exited and for errors of NCCL, and then abort all work of NCCL. Each rank needs its own GPU. `group` and
+/// `backend` must outlive the communicator. Throws InputError in a build without NCCL.
 std::unique_ptr<Communicator> make_nccl_communicator(ProcessGroup& group, Backend& backend);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// What a training pass keeps between forward and backward, and what it computes again.
+// Which activations a training pass recomputes in backward.
 #pragma once
 
 #include <cstdint>
@@ -6,15 +6,15 @@
 
 namespace lighthouse {
 
-/// Each computes again what those before it do, and more: less memory, more work.
+/// Each value recomputes more than the one before: less memory, more work.
 enum class Recompute : uint8_t {
-  kNone,   // everything is kept
-  kNorms,  // the outputs of RMSNorm: two passes over memory a layer
-  kMlp,    // and gate and up: one more product
-  kBlock,  // all of a layer but its input: its whole forward once more
+  kNone,   // nothing
+  kNorms,  // the outputs of RMSNorm: two passes over memory for each layer
+  kMlp,    // also gate and up of the feed-forward network: one more product
+  kBlock,  // everything but the input of a layer: its whole forward once more
 };
 
-/// As in a config: "none", "norms", "mlp", "block".
+/// The name in a config: "none", "norms", "mlp", "block".
 std::string_view name_of(Recompute recompute);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// What operations cost: their arithmetic, their traffic, and the time that neither lets them fall below.
+// The cost of operations: arithmetic, memory traffic, and the roofline time that follows from both.
 #pragma once
 
 #include <cstdint>
@@ -8,10 +8,10 @@
 
 namespace lighthouse {
 
-/// What an operation's arithmetic is, hence the rate it can run at.
+/// The kind of an operation's arithmetic, which decides the rate that it can reach.
 enum class Work : uint8_t { kTraffic, kProduct, kAttentionForward, kAttentionBackward };
 
-/// What a device reaches at best, per second. 0: not known, and not a limit.
+/// The highest rates of a device, per second. 0: unknown, which does not limit.
 struct Rates {
   double product_flops = 0;
   double attention_forward_flops = 0;
@@ -24,19 +24,19 @@ struct OperationCost {
   std::string kind;  // "attention forward": a row of a breakdown
   Work work = Work::kTraffic;
   double flops = 0;  // floating-point operations of products and attention; 0 for kTraffic
-  double bytes = 0;  // that must move through device memory: inputs read once, outputs written once
+  double bytes = 0;  // least traffic of device memory: inputs are read once, outputs written once
   int64_t calls = 1;
-  double roofline_seconds = 0;  // the sum of each call's roofline
+  double roofline_seconds = 0;  // the sum of the calls' rooflines
   double seconds = 0;           // measured
 };
 
-/// Seconds that one call cannot be faster than: the larger of flops / rate and bytes / bandwidth. To be summed over
-/// calls: the roofline of a sum would let one call's arithmetic hide another's traffic.
+/// The lower bound of one call's seconds: the larger of flops / rate and bytes / bandwidth. Rooflines are summed over
+/// calls; the roofline of a sum would let one call's arithmetic hide another call's traffic.
 double roofline_seconds(const OperationCost& call, const Rates& rates);
 
-/// Floating-point operations of causal attention over q [B, N, H, D]: half of those of the two full products, or with a
-/// window below N those of the keys that queries see. Backward makes five products where forward makes two (the scores
-/// are computed again), so it has 2.5 times as many.
+/// Floating-point operations of causal attention over q [B, N, H, D]: half of the two full products, or with a window
+/// below N two products over the keys that queries see. The backward pass has 2.5 times as many: five products instead
+/// of two, because it recomputes the scores.
 double causal_attention_flops(const Shape& q, int64_t window = 0);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// The numbers of a Lighthouse Attention pyramid: how many entries, how many gathered, and where each is numbered.
+// The sizes of a Lighthouse Attention pyramid: its entries, their numbers, and how many are gathered.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,8 @@
 
 namespace lighthouse {
 
-/// The settings that fix a selection's shape, and what follows from them (docs/lighthouse-attention.md, section 2).
+/// The settings that determine the shape of a selection, and the sizes that follow (docs/lighthouse-attention.md,
+/// section 2).
 /// Entry (l, i) covers tokens [i p^l, (i+1) p^l - 1]. Entries are numbered level by level, finest first:
 /// (l, i) is number offset(l) + i.
 struct LighthouseShape {
@@ -25,19 +26,19 @@ struct LighthouseShape {
   int64_t offset(int64_t level) const;
   /// Entries of all levels.
   int64_t all_entries() const { return offset(levels); }
-  /// Entries above level 0: those that have a score.
+  /// Entries above level 0, which have scores.
   int64_t scored_entries() const { return all_entries() - sequence_length; }
-  /// k / tile: independent parts that the sequence is cut into.
+  /// k / tile: independent parts of the sequence.
   int64_t tiles() const { return top_k / tile; }
   /// S = N / p^(L-1) + (L-1) p k.
   int64_t gathered() const { return entries(levels - 1) + (levels - 1) * pooling_factor * top_k; }
-  /// S / tiles: each tile gathers as many as any other.
+  /// S / tiles: every tile gathers equally many.
   int64_t gathered_per_tile() const { return gathered() / tiles(); }
 
   /// Throws InputError unless the settings are valid (spec, section 2). The message names the rule, the value, and the
   /// nearest sequence length and top_k that satisfy all rules.
   void check() const;
-  /// The broken rule in words, or "" if there is none.
+  /// A description of the first violated rule, or "" if the settings are valid.
   std::string broken_rule() const;
 
   friend bool operator==(const LighthouseShape&, const LighthouseShape&) = default;

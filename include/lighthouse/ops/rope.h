@@ -1,4 +1,4 @@
-// The wavelengths of rotary position embedding, and how long-context models stretch them.
+// The wavelengths of rotary position embedding, and the scaling that long-context models apply to them.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +8,18 @@ namespace lighthouse {
 
 enum class RopeScalingKind : uint8_t { kNone, kLinear, kLlama3 };
 
-/// How the frequencies of a model that was trained on shorter sequences are changed, under Hugging Face's names.
+/// How the frequencies of a model that was trained on shorter sequences are scaled. The names are Hugging Face's.
 struct RopeScaling {
   RopeScalingKind kind = RopeScalingKind::kNone;
-  double factor = 8;                                // by which wavelengths grow
-  double low_freq_factor = 1;                       // llama3: wavelengths above original / this are stretched in full
-  double high_freq_factor = 4;                      // llama3: those below original / this stay
-  int64_t original_max_position_embeddings = 8192;  // llama3: the length of the original training
+  double factor = 8;                                // factor of the wavelengths
+  double low_freq_factor = 1;                       // llama3: wavelengths above original / this are scaled fully
+  double high_freq_factor = 4;                      // llama3: wavelengths below original / this are kept
+  int64_t original_max_position_embeddings = 8192;  // llama3: sequence length of the original training
 
   friend bool operator==(const RopeScaling&, const RopeScaling&) = default;
 };
 
-/// Of a table of rotations. A number alone is a theta without scaling.
+/// Settings of rope_table. A number converts to a theta without scaling.
 struct RopeSettings {
   constexpr RopeSettings(double base = 10000) : theta(base) {}
   constexpr RopeSettings(double base, const RopeScaling& how) : theta(base), scaling(how) {}
@@ -30,9 +30,9 @@ struct RopeSettings {
   friend bool operator==(const RopeSettings&, const RopeSettings&) = default;
 };
 
-/// The frequency (radians a position) that `frequency` becomes. linear: divided by factor (Chen et al., 2023). llama3:
-/// long wavelengths are divided, short ones stay, and those between go from one to the other in the number of periods
-/// that the original length held ("The Llama 3 Herd of Models", 2024; the formula is the one of its published code).
+/// `frequency` (radians per position) after scaling. linear: divided by factor (Chen et al., 2023). llama3: long
+/// wavelengths are divided by factor, short ones are kept, and those between are interpolated in the number of periods
+/// in the original length ("The Llama 3 Herd of Models", 2024; the formula is that of the published code).
 constexpr double scaled_frequency(double frequency, const RopeScaling& scaling) {
   if (scaling.kind == RopeScalingKind::kNone) return frequency;
   const double stretched = frequency / scaling.factor;

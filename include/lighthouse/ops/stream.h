@@ -1,4 +1,4 @@
-// The order in which operations run.
+// Streams, events and graphs: the order in which operations run.
 #pragma once
 
 #include <memory>
@@ -6,8 +6,8 @@
 
 namespace lighthouse {
 
-/// A queue of operations on one device: those given to the same stream run in order. On the CPU an operation has
-/// finished when its function returns, and a stream is only a name.
+/// A queue of operations on one device; operations enqueued on the same stream run in order. On the CPU an operation
+/// has finished when its function returns, and streams do nothing.
 class Stream {
  public:
   Stream() = default;
@@ -19,8 +19,8 @@ class Stream {
   void* handle_ = nullptr;
 };
 
-/// A point in a stream, made by Backend::record(): reached when all that was given to the stream before it has run. A
-/// default one is reached already.
+/// A point in a stream, from DeviceRuntime::record(). It is reached when everything enqueued on the stream before it
+/// has run. A default-constructed event is reached.
 class Event {
  public:
   Event() = default;
@@ -32,7 +32,7 @@ class Event {
   std::shared_ptr<void> handle_;
 };
 
-/// Operations that were recorded once and can be launched together, on the same tensors, again and again.
+/// Operations that were captured and can be launched together repeatedly, on the same tensors.
 class Graph {
  public:
   virtual ~Graph() = default;

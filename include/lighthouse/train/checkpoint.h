@@ -1,6 +1,7 @@
-// A run's state on disk: model.safetensors, optimizer.safetensors and state.json in a folder that appears whole or not
-// at all. Of several ranks each writes its part of the optimizer's state, optimizer-00001-of-00004.safetensors and so
-// on; state.json lists the files. Any number of ranks can read what any other number wrote.
+// A run's state on disk: a folder with model.safetensors, optimizer.safetensors and state.json that appears whole or
+// not at all. In a run of several ranks each rank writes its shard of the optimizer's state to a file of its own,
+// optimizer-00001-of-00004.safetensors; state.json lists the files. A checkpoint does not depend on the number of ranks
+// that reads it.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,11 @@
 #include "lighthouse/dist/process_group.h"
 #include "lighthouse/io/safetensors.h"
 #include "lighthouse/model/parameters.h"
-#include "lighthouse/train/adamw.h"
+#include "lighthouse/train/optimizer.h"
 
 namespace lighthouse {
 
-/// How far a run has read in one source of its data (LoaderPosition).
+/// How many tokens a run has drawn from one source of its data (LoaderPosition).
 struct SourceProgress {
   int64_t tokens = 0;
   int64_t mixed = 0;
@@ -27,36 +28,22 @@ struct SourceProgress {
   friend bool operator==(const SourceProgress&, const SourceProgress&) = default;
 };
 
-/// Everything but tensors.
+/// Everything in a checkpoint except tensors.
 struct CheckpointState {
   int64_t step = 0;   // finished steps
-  std::string stage;  // of the last one
+  std::string stage;  // of the last finished step
   int64_t tokens = 0;
   double seconds = 0;
   int64_t optimizer_updates = 0;
   int64_t skipped_in_a_row = 0;
   bool end_of_stage = false;
-  bool evaluation_pending = false;               // stopped by a signal before the evaluation that was due at this step
+  bool evaluation_pending = false;               // a signal stopped the run before the evaluation due at this step
   std::map<std::string, SourceProgress> loader;  // by the source's path
-  std::map<std::string, DataFingerprint> data;   // of training and validation, by pattern; empty: not known
+  std::map<std::string, DataFingerprint> data;   // of training and validation data, by pattern; empty if unknown
   int64_t seed = 0;                              // of the counter-based random numbers, which have no other state
   std::string config;                            // resolved, as YAML
-  std::string tokenizer;                         // its digest; "" in checkpoints that know none
+  std::string tokenizer;                         // its digest; empty if unknown
   std::string environment;                       // program, backend, libraries, processor
-};
-
-/// The tensors of a checkpoint, in host memory.
-struct CheckpointTensors {
-  Parameters weights;
-  Parameters exp_avg;
-  Parameters exp_avg_sq;
-};
-
-/// A rank's part of the optimizer's state, flat as its shard says, in host memory.
-struct Moments {
-  Tensor exp_avg;
-  Tensor exp_avg_sq;
-  OptimizerShard shard;
 };
 
 struct CheckpointEntry {
@@ -64,56 +51,55 @@ struct CheckpointEntry {
   std::filesystem::path path;
 };
 
-/// Writes `directory`/step-00000010, whole or not at all. Throws InputError (disk full, ...), leaving what was there.
-/// Returns its path.
+/// Writes `directory`/step-00000010, whole or not at all, and returns its path. All ranks of `group` call it together:
+/// rank 0 writes `weights` (those of other ranks are ignored), and each rank writes its `optimizer_state`; together
+/// these hold every element once. All tensors are in host memory. Throws InputError on all ranks, naming the rank, if a
+/// file cannot be written (for example on a full disk) or the checkpoint exists already; what existed before stays.
 std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
-                                      const CheckpointTensors& tensors, const ModelConfig& model);
+                                      const Parameters& weights, const std::vector<StateTensor>& optimizer_state,
+                                      const ModelConfig& model, ProcessGroup& group);
 
-/// The same with the other ranks: rank 0 brings the weights (those of the others are not looked at), and the ranks'
-/// `moments` together are all. If one of them cannot write its part, all throw InputError saying which, and what was
-/// there before stays.
-std::filesystem::path save_checkpoint(const std::filesystem::path& directory, const CheckpointState& state,
-                                      const Parameters& weights, const Moments& moments, const ModelConfig& model,
-                                      ProcessGroup& group);
-
-/// Makes `checkpoint`, a checkpoint of weights alone, whole or not at all: for run.init_from, eval, generate and
-/// export. `write` puts model.safetensors (Hugging Face's names; any weight type), and what else is to lie beside it,
-/// into the folder that it is given. Throws InputError for a name that NewFolder refuses, and as `write` does.
+/// Writes `checkpoint`, whole or not at all, without optimizer state: for run.init_from, eval, generate and export.
+/// `write` puts model.safetensors (Hugging Face's names, any weight type), and any other files, into the folder that it
+/// receives. Throws InputError if NewFolder refuses the name, and what `write` throws.
 void save_weights_checkpoint(const std::filesystem::path& checkpoint, const CheckpointState& state,
                              const std::function<void(const std::filesystem::path& folder)>& write);
 
-/// The checkpoints in a folder of them, oldest first. Damage is not looked for.
+/// Bytes that the tensors of a checkpoint take on disk, those of all ranks together.
+int64_t checkpoint_bytes(const Optimizer& optimizer, const ModelConfig& model);
+
+/// The checkpoints in a folder, oldest first, without a look into them.
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& directory);
 
-/// The newest checkpoint, if `path` is a run's directory or its folder of checkpoints; `path` itself if it is a
+/// The newest checkpoint if `path` is a run's directory or its folder of checkpoints; `path` itself if it is a
 /// checkpoint. Throws InputError if there is none.
 std::filesystem::path find_checkpoint(const std::filesystem::path& path);
 
-/// Reads state.json. Throws InputError if it is missing, damaged or of a version that this program does not know.
+/// Reads state.json. Throws InputError if it is missing, damaged or of an unknown version.
 CheckpointState load_state(const std::filesystem::path& checkpoint);
 
-/// How many ranks wrote the newest checkpoint of `directory` whose state can be read; 1 if there is none.
+/// The number of ranks that wrote the newest checkpoint in `directory` whose state.json is readable; 1 if there is
+/// none.
 int ranks_of_newest(const std::filesystem::path& directory);
 
-/// Reads every byte and compares with the checksums. Throws InputError saying which file is damaged. Of `parts` parties
-/// each looks at other files.
+/// Reads every file and compares its checksum. Throws InputError naming the damaged file. With `parts` callers, each
+/// reads every `parts`-th file.
 void verify_checkpoint(const std::filesystem::path& checkpoint, int part = 0, int parts = 1);
 
-/// The checkpoint's weights in its file, under Hugging Face's names, of any weight type (dtype.h).
+/// The file with the weights, under Hugging Face's names, of any weight type (dtype.h).
 SafetensorsFile open_weights(const std::filesystem::path& checkpoint);
 
-/// Copies the checkpoint's weights. Throws InputError if a tensor is missing or has another shape.
+/// Reads the weights into host memory. Throws InputError if a tensor is missing or has another shape.
 void load_weights(const std::filesystem::path& checkpoint, const Parameters& weights, const ModelConfig& model);
-/// Copies weights and moments. Throws InputError also if the checkpoint holds weights alone.
-void load_tensors(const std::filesystem::path& checkpoint, const CheckpointTensors& tensors, const ModelConfig& model);
+/// Reads the elements that the shards of `tensors` hold, into host memory. Throws InputError if the checkpoint has no
+/// optimizer state, or if some of it is missing, present twice or of another shape.
+void load_optimizer_state(const std::filesystem::path& checkpoint, const std::vector<StateTensor>& tensors,
+                          const ModelConfig& model);
 
-/// Copies the moments that are held.
-void load_moments(const std::filesystem::path& checkpoint, const Moments& moments, const ModelConfig& model);
-
-/// Removes all but the newest `keep` checkpoints; those at the end of a stage stay.
+/// Removes all but the newest `keep` checkpoints. Those at the end of a stage and those that cannot be read stay.
 void prune_checkpoints(const std::filesystem::path& directory, int64_t keep);
 
-/// Removes what a killed writer left in a folder of checkpoints.
+/// Removes unfinished checkpoints that a killed process left in a folder of checkpoints.
 void remove_partial_checkpoints(const std::filesystem::path& directory);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// What `lighthouse compare` says about runs.
+// Figures by which `lighthouse compare` compares runs.
 #pragma once
 
 #include <cstdint>
@@ -12,34 +12,34 @@ namespace lighthouse {
 
 struct StageSummary {
   std::string name;
-  AttentionKind attention = AttentionKind::kDense;  // of most of its steps
+  AttentionKind attention = AttentionKind::kDense;  // of most steps
   int64_t steps = 0;
-  double tokens_per_second = 0;  // tokens over seconds of all its steps
+  double tokens_per_second = 0;  // mean over all steps
 };
 
-/// The loss around a change of stage. Losses are of training, in the attention of their step.
+/// The training loss around a change of stage, in the attention of each step.
 struct SwitchSummary {
   std::string from;
   std::string to;
-  int64_t step = 0;                         // the last of `from`
-  double before = 0;                        // mean over the last steps of `from`
-  double after = 0;                         // of the first step of `to`
-  std::optional<int64_t> steps_to_recover;  // until a mean over as many steps is back at `before`
+  int64_t step = 0;                         // the last step of `from`
+  double before = 0;                        // mean over the last ten steps of `from`
+  double after = 0;                         // loss of the first step of `to`
+  std::optional<int64_t> steps_to_recover;  // until the mean over ten steps is `before` or less
   double jump() const { return after - before; }
 };
 
 std::vector<StageSummary> summarise_stages(const RunHistory& history);
 std::vector<SwitchSummary> summarise_switches(const RunHistory& history);
 
-/// A loss where a run had trained on so many tokens, or for so many seconds; between measurements linear. Nothing if
-/// the run has no measurement on either side.
+/// The validation loss in dense attention after this many tokens or seconds of training, interpolated linearly between
+/// measurements. Nothing unless the run has measurements on both sides.
 std::optional<double> dense_validation_at_tokens(const RunHistory& history, double tokens);
 std::optional<double> dense_validation_at_seconds(const RunHistory& history, double seconds);
-/// Mean training loss of the ten steps up to there.
+/// The mean training loss of the ten steps up to there.
 std::optional<double> training_loss_at_tokens(const RunHistory& history, double tokens);
 std::optional<double> training_loss_at_seconds(const RunHistory& history, double seconds);
 
-/// The largest token count, and the longest time, that all runs have reached: where they can be compared.
+/// The largest token count, and the longest time, that all runs have reached.
 double common_tokens(const std::vector<RunHistory>& histories);
 double common_seconds(const std::vector<RunHistory>& histories);
 

@@ -1,4 +1,4 @@
-// Which settings a run may change when it continues from a checkpoint.
+// Which settings may change when a run continues from a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -8,12 +8,13 @@
 
 namespace lighthouse {
 
-/// Throws InputError, naming every key that differs and may not, and those that may, unless a run that has finished
-/// `step` steps under `before` can be resumed under `now`. What shaped the steps already made must stay, with one
-/// exception: the stage under way may be given more steps, and a schedule that counts from the end then moves with it.
+/// Throws InputError unless a run that has finished `step` steps under `before` can be resumed under `now`; the message
+/// names the keys that differ and must not, and those that may. Settings that shaped finished steps must stay, with one
+/// exception: the current stage may get more steps, although the decay, which counts from the end, then moves.
 void check_resumable(const RunConfig& before, const RunConfig& now, int64_t step, const std::string& checkpoint);
 
-/// The same for run.branch_from and run.init_from, under which everything may change but the model's shape.
+/// Throws InputError unless the model has the same shape, for run.branch_from and run.init_from; everything else may
+/// change.
 void check_same_model(const RunConfig& before, const RunConfig& now, const std::string& checkpoint);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// metrics.jsonl: one JSON object a line, one line a step, and lines for validation.
+// metrics.jsonl: a line with a JSON object for each step and for each validation.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@
 
 namespace lighthouse {
 
-/// Numbers are written so that they read back to the same bits.
+/// Numbers are written with enough digits to read back the same bits.
 struct StepMetrics {
-  int64_t step = 0;  // finished updates, from 1
+  int64_t step = 0;  // finished steps, from 1
   std::string stage;
   AttentionKind attention = AttentionKind::kDense;
   int64_t tokens = 0;  // trained on so far
@@ -21,8 +21,8 @@ struct StepMetrics {
   double gradient_norm = 0;
   double learning_rate = 0;
   double tokens_per_second = 0;
-  std::optional<double> mfu;  // if the device's peak is known
-  double seconds = 0;         // of training so far, over all resumes; evaluation and saving not counted
+  std::optional<double> mfu;  // unknown without the device's peak
+  double seconds = 0;         // of training so far, over all resumes, without evaluation and saving
   bool skipped = false;
 };
 
@@ -32,31 +32,32 @@ struct ValidationMetrics {
   int64_t tokens = 0;
   double seconds = 0;
   double loss = 0;        // in the stage's own attention
-  double loss_dense = 0;  // in dense attention: the honest figure
+  double loss_dense = 0;  // in dense attention: comparable between runs
 };
 
-/// What a metrics.jsonl holds.
+/// The content of a metrics.jsonl.
 struct RunHistory {
   std::vector<StepMetrics> steps;
   std::vector<ValidationMetrics> validations;
 };
 
-/// Reads a metrics.jsonl, of a run that may be going on: a torn last line is passed over. Throws InputError for a
-/// missing file or a broken line elsewhere.
+/// Reads a metrics.jsonl. The run may still write it: an incomplete last line is ignored. Throws InputError for a
+/// missing file and for any other line that cannot be parsed.
 RunHistory read_history(const std::filesystem::path& path);
 
-/// Appends to a metrics.jsonl. If the disk is full the lines wait in memory and are tried again with the next.
+/// Appends to a metrics.jsonl. Lines that a full disk does not take wait in memory and are written with the next one.
 class MetricsLog {
  public:
   explicit MetricsLog(std::filesystem::path path);
 
   void append(const StepMetrics& metrics);
   void append(const ValidationMetrics& metrics);
-  /// Sees to it that all lines are on disk. Throws InputError if it does not take them.
+  /// Writes all waiting lines and syncs the file. Throws InputError if that fails.
   void flush();
 
  private:
   void append_line(const std::string& line);
+  /// Returns false if lines are still waiting.
   bool write_waiting();
   bool sync() const;
 
@@ -64,11 +65,11 @@ class MetricsLog {
   std::string waiting_;
 };
 
-/// Moves the lines after `step` (and a torn last line) from `metrics` to the end of `discarded`: what a resumed run
-/// will write again. Returns how many.
+/// Moves the lines after `step` (and an incomplete last line), which a resumed run writes again, from `metrics` to the
+/// end of `discarded`. Returns the number of complete lines moved.
 int64_t discard_after(const std::filesystem::path& metrics, const std::filesystem::path& discarded, int64_t step);
 
-/// Copies the lines up to `step` to a new file.
+/// Copies the lines up to `step` to a new file. Throws InputError.
 void copy_up_to(const std::filesystem::path& from, const std::filesystem::path& to, int64_t step);
 
 }  // namespace lighthouse

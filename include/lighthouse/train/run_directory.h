@@ -1,4 +1,4 @@
-// A run's folder: config.yaml, metrics.jsonl, log.txt, checkpoints/. One run at a time writes there.
+// A run's folder: config.yaml, metrics.jsonl, log.txt, checkpoints/. One run at a time writes to it.
 #pragma once
 
 #include <filesystem>
@@ -7,13 +7,14 @@
 
 namespace lighthouse {
 
+/// A locked run folder. The lock is released when the object is destroyed.
 class RunDirectory {
  public:
-  /// Makes the folder if it does not exist, and locks it. Throws InputError if it cannot be written or if another
+  /// Creates the folder if it does not exist, and locks it. Throws InputError if it cannot be written, or if another
   /// process has locked it. On a file system without locks the folder stays unlocked: see why_unlocked().
   explicit RunDirectory(std::filesystem::path path);
-  /// Of the other ranks: the folder that rank 0 has locked and marked. Throws InputError if it is not this one: a host
-  /// may have another, of an older run, under the same name.
+  /// The folder on another rank, after rank 0 has locked and marked it. Throws InputError if the mark differs: the host
+  /// does not share the disk and has an older folder of the same name.
   static RunDirectory locked_by_rank0(std::filesystem::path path, const std::string& mark);
   ~RunDirectory();
   RunDirectory(RunDirectory&& other) noexcept
@@ -23,13 +24,13 @@ class RunDirectory {
   RunDirectory(const RunDirectory&) = delete;
   RunDirectory& operator=(const RunDirectory&) = delete;
 
-  /// Writes into the lock, for the other ranks, what no other folder's has.
+  /// Writes a unique text to the lock file, for the other ranks, and returns it. Throws InputError.
   std::string mark() const;
-  /// The system's reason why the folder could not be locked; empty if it is locked, or if it is another rank's.
+  /// The system's error if the folder could not be locked; empty if it is locked or belongs to rank 0.
   const std::string& why_unlocked() const { return why_unlocked_; }
-  /// Whether a run was started here before.
+  /// Whether the folder contains files of a run.
   bool holds_a_run() const;
-  /// Removes what a killed process left of files that it had not finished.
+  /// Removes unfinished files that a killed process left.
   void remove_partial_files() const;
 
   const std::filesystem::path& path() const { return path_; }

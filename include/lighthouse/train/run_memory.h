@@ -1,9 +1,8 @@
-// The memory of a run, laid out from the config alone: what `lighthouse plan` prints is what training uses.
+// The device memory of a run, laid out from its config alone: `lighthouse plan` prints the layout that training uses.
 #pragma once
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,86 +10,93 @@
 #include "lighthouse/core/arena.h"
 #include "lighthouse/dist/mesh.h"
 #include "lighthouse/model/llama.h"
-#include "lighthouse/train/adamw.h"
+#include "lighthouse/train/optimizer.h"
 
 namespace lighthouse {
 
-/// A pass over the model with the batch that it works on.
+/// A pass over the model, forward or forward and backward, with its batch.
 struct Pass {
   std::string name;  // "pretrain", "pretrain, dense steps", "recovery, evaluation"
   PassSettings settings;
   std::unique_ptr<Llama> model;
   Tensor inputs;   // int32 [B, N]
   Tensor targets;  // int32 [B, N]
-  /// A micro-batch of this pass as a graph, made at its second run with a loss scale.
+  /// A micro-batch of this pass as a graph. TrainingStep captures it.
   struct Recording {
     double loss_scale = 0;
-    int64_t runs = 0;
+    int64_t runs = 0;  // with this loss scale
     std::unique_ptr<Graph> graph;
   } recording;
-  // What it takes, in bytes.
+  // Bytes.
   int64_t activations = 0;
   int64_t scratch = 0;
   int64_t batch = 0;
 };
 
-/// Everything that a run needs in memory: weights, gradients, optimizer state, and over the same memory all passes that
-/// its stages make, evaluation included.
+/// Weights, gradients and optimizer state of a run and, in memory that they share, all passes that its stages make,
+/// evaluation included. To be used from the thread that drives the compute stream.
 class RunMemory {
  public:
-  /// Of one rank: with `distributed.shard_optimizer` it has a share of the optimizer's state, and of the master weights
-  /// where these are not the weights themselves.
+  /// The memory of one rank. With distributed.shard_optimizer a rank holds a shard of the optimizer's state and, where
+  /// the model computes in bfloat16, of the master weights. `config` has its document ends (with_document_ends).
+  /// `backend` must outlive the object. Throws InputError if a stage's settings do not fit its sequence length, or if
+  /// the optimizer cannot be sharded.
   RunMemory(const RunConfig& config, Backend& backend, const Mesh& mesh = {});
 
-  /// On a measuring arena: only sizes. On a real one: everything is ready to run.
+  /// Lays out everything. On a measuring arena the tensors have no memory, and only sizes can be asked for.
   void lay_out(Arena& arena);
 
-  /// Calls `hook` before each layer of every pass (Llama::LayerHook).
-  void set_layer_hook(const Llama::LayerHook& hook);
+  /// Sets the hook that every pass calls before each layer (LayerHooks::weights_needed).
+  void set_layer_hook(const LayerHooks::Layer& hook);
 
-  /// The pass that trains a stage's steps of a kind, ready for use.
+  /// The pass that trains a stage's steps in a kind of attention, prepared on the compute stream. Throws
+  /// std::logic_error if the stage has no such steps.
   Pass& training_pass(int64_t stage, AttentionKind kind);
-  /// The pass that evaluates in a kind of attention at a stage's batch shape.
+  /// The same for evaluation at a stage's batch shape.
   Pass& evaluation_pass(int64_t stage, AttentionKind kind);
 
-  /// What the model computes with, of the backend's type.
+  /// The weights that the model computes with, of the backend's type.
   const Parameters& weights() const { return weights_; }
-  /// What the optimizer updates, float32; the same tensors where the backend computes in float32. Where this rank has a
-  /// share of them, `flat` alone is defined, and laid out as shard() says.
+  /// The weights that the optimizer updates, float32; the same tensors as weights() if the backend computes in float32.
+  /// If they are sharded, `flat` alone is defined and holds the stretches of shard().
   const Parameters& master_weights() const { return master_; }
   bool master_is_sharded() const { return !shard_.everything && backend_.dtype() != DType::kFloat32; }
+  /// float32, of all parameters on every rank.
   const Parameters& gradients() const { return gradients_; }
-  AdamW& optimizer() { return optimizer_; }
-  const AdamW& optimizer() const { return optimizer_; }
+  Optimizer& optimizer() { return *optimizer_; }
+  const Optimizer& optimizer() const { return *optimizer_; }
 
   const Mesh& mesh() const { return mesh_; }
-  /// What of the optimizer's state is here.
+  /// The part of the parameters that this rank updates.
   const OptimizerShard& shard() const { return shard_; }
-  /// In which gradients are summed over ranks.
+  /// The buckets in which gradients are reduced over the ranks.
   const std::vector<Bucket>& buckets() const { return buckets_; }
-  /// Norms of the gradient's parts, float64: of shard()'s ranges, and of all ranks'. Only where state is shared out.
+  /// Scratch for the norm of a sharded gradient, float64: one element for each range of shard(), one for each rank.
+  /// Undefined if this rank updates everything.
   const Tensor& range_norms() const { return range_norms_; }
   const Tensor& rank_norms() const { return rank_norms_; }
-
-  /// Takes `host`, float32 and as long as the flat vector, in host memory, for weights. Waits.
-  void set_weights(const Tensor& host);
-  /// For reductions over the gradients or over a pass's losses.
+  /// Scratch for reductions over the gradients or over a pass's losses.
   const Tensor& reduction_scratch() const { return reduction_scratch_; }
 
-  /// Rounds the master weights to the weights, where these are others.
+  /// Sets weights() and master_weights() from `host`, the whole flat vector, float32 in host memory. Overwrites the
+  /// gradients if the master weights are sharded. Returns when the device has finished.
+  void set_weights(const Tensor& host);
+  /// Enqueues the rounding of the master weights to weights(), if these have another type.
   void round_weights();
-  /// Tokens of the largest batch.
-  int64_t largest_batch() const;
 
+  /// Tokens of the largest micro-batch.
+  int64_t largest_batch() const;
   const std::vector<Pass>& passes() const { return passes_; }
-  /// Bytes of weights, gradients and optimizer state.
+  /// Bytes of what the passes do not share: weights, gradients, optimizer state and scratch of the step.
   int64_t persistent_bytes() const { return persistent_bytes_; }
 
  private:
   PassSettings settings_of(int64_t stage, AttentionKind kind, bool backward) const;
+  void add_passes(int64_t stage);
   void add_pass(const std::string& name, int64_t stage, AttentionKind kind, bool backward);
+  void lay_out_step(Arena& arena);
   void lay_out_pass(Arena& arena, Pass& pass);
-  Pass& ready(const PassSettings& settings);
+  Pass& prepared(const PassSettings& settings);
 
   RunConfig config_;
   Backend& backend_;
@@ -99,33 +105,15 @@ class RunMemory {
   Mesh mesh_;
   std::vector<Bucket> buckets_;
   OptimizerShard shard_;
-  AdamW optimizer_;
-  std::vector<std::optional<int32_t>> document_ends_;  // of each stage: the token that its attention stops at
+  std::unique_ptr<Optimizer> optimizer_;
   Tensor reduction_scratch_;
   Tensor range_norms_, rank_norms_;
   std::vector<Pass> passes_;
-  const Pass* prepared_ = nullptr;  // whose constants are in memory
+  const Pass* prepared_ = nullptr;  // the pass whose constants are in the shared memory
   int64_t persistent_bytes_ = 0;
 };
 
-/// `auto` keeps all: with_recompute() has the choice.
+/// What a stage recomputes. `auto` counts as none: with_recompute() resolves it.
 Recompute recompute_of(RecomputeChoice choice);
-
-/// The token at which a stage's documents end, if its attention is to know.
-std::optional<int32_t> document_end_of(const RunConfig& config, const StageSection& stage);
-
-/// Bytes of device memory that a run of this config takes, on each rank.
-int64_t planned_bytes(const RunConfig& config, Backend& backend, const Mesh& mesh = {});
-
-/// Bytes that a run may take: what the config says (hardware.memory), else what the device can give.
-int64_t available_bytes(const RunConfig& config, const Backend& backend);
-
-/// The config with each stage's `recompute: auto` replaced by the least that fits into `available` bytes, or by the
-/// most if nothing does.
-RunConfig with_recompute(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh = {});
-
-/// Throws InputError if `config` needs more than `available`: by how much, and which micro_batch_size or
-/// sequence_length would fit.
-void check_memory(const RunConfig& config, Backend& backend, int64_t available, const Mesh& mesh = {});
 
 }  // namespace lighthouse

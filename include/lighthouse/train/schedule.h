@@ -1,4 +1,5 @@
-// What happens at each step: the learning rate, the stage, the attention.
+// What each step of a run is: its stage, attention and learning rate, and whether an evaluation or a checkpoint
+// follows.
 #pragma once
 
 #include <cstdint>
@@ -7,21 +8,30 @@
 
 namespace lighthouse {
 
-/// Where a step lies among the stages. Steps are counted from 0 here.
+/// The place of a step among the stages.
 struct StagePosition {
   int64_t stage = 0;          // index into RunConfig::stages
   int64_t step_in_stage = 0;  // from 0
 };
 
-/// The stage of `step`, which must be less than total_steps().
+/// The stage of `step`, counted from 0. Throws std::logic_error unless it is less than total_steps().
 StagePosition stage_of_step(const RunConfig& config, int64_t step);
 
-/// The attention of a step of a stage: every `dense_every`-th step of a Lighthouse stage is dense.
+/// The attention of a step of a stage: in a Lighthouse or window stage every `dense_every`-th step is dense.
 AttentionKind attention_of_step(const StageSection& stage, int64_t step_in_stage);
 
-/// The learning rate of `step`: learning_rate (step+1) / warmup_steps while warming up; then constant until the last
-/// decay_steps steps of the run (all that follow the warm-up, if there are fewer), over which it falls to min_ratio of
-/// itself, reached at the last step. Times the stage's factor.
+/// The learning rate of `step`, counted from 0. It rises linearly to optimizer.learning_rate over warmup_steps, is
+/// constant, and decays over the last decay_steps steps of the run (at most those after the warm-up) to min_ratio times
+/// optimizer.learning_rate, which the last step reaches. All of it is multiplied by the stage's learning_rate_factor.
 double learning_rate_of_step(const RunConfig& config, int64_t step);
+
+// After `steps` finished steps, at least 1:
+
+/// Whether the last one ends its stage.
+bool ends_stage(const RunConfig& config, int64_t steps);
+/// Whether an evaluation is due: every evaluation.every steps and at the end of a stage.
+bool evaluation_due(const RunConfig& config, int64_t steps);
+/// Whether a checkpoint is due: every checkpoint.every steps and at the end of a stage.
+bool checkpoint_due(const RunConfig& config, int64_t steps);
 
 }  // namespace lighthouse

@@ -4,128 +4,101 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
-#include <vector>
 
-#include "lighthouse/core/error.h"
 #include "lighthouse/core/stop_signal.h"
 #include "lighthouse/dist/ranks.h"
-#include "lighthouse/train/metrics.h"
+#include "lighthouse/train/run_checkpoints.h"
 #include "lighthouse/train/run_start.h"
+#include "lighthouse/train/training_data.h"
 #include "lighthouse/train/training_step.h"
+#include "lighthouse/train/validator.h"
 
 namespace lighthouse {
 
-/// What a run tells whoever watches it.
-class TrainingObserver {
- public:
-  virtual ~TrainingObserver() = default;
-  virtual void started(int64_t /*first_step*/, int64_t /*total_steps*/) {}
-  virtual void step_finished(const StepMetrics&) {}
-  virtual void validated(const ValidationMetrics&) {}
-  /// A sentence for the log: a stage begins, a checkpoint was written.
-  virtual void note(const std::string&) {}
-  /// The same, but somebody should look.
-  virtual void warn(const std::string&) {}
-};
-
+/// Trains a model as a config says. One object is one run of one rank; all calls come from one thread.
 class Trainer {
  public:
-  /// Checks everything that can be checked before the first step: memory, disk, data, the checkpoint to start from.
-  /// Throws InputError. A run that is refused has changed nothing in its directory but for making it.
+  /// Checks everything that can be checked before the first step (memory, disk, data, the checkpoint to start from) and
+  /// loads or initialises the weights. All ranks construct it together. `backend` and `observer` must outlive it.
+  /// Throws InputError; the run's directory, once created, is then otherwise unchanged.
   Trainer(const RunConfig& config, const StartOptions& start, Backend& backend, TrainingObserver& observer,
           const Ranks& ranks = {});
   Trainer(const Trainer&) = delete;
   Trainer& operator=(const Trainer&) = delete;
 
-  /// Trains to the end. SIGINT, SIGTERM and SIGHUP: the step in progress is dropped, the last finished one saved,
-  /// Interrupted thrown; of several ranks all finish the step in which the first of them counts the signal. Data that
-  /// cannot be used, on whichever rank: the last finished step is saved, InputError thrown. Throws RunError after
-  /// train.max_skipped_steps skipped steps in a row, PeerError when another rank is gone.
+  /// Trains to the end of the last stage. Stops earlier, with the last finished step saved, and throws
+  /// - Interrupted after SIGINT, SIGTERM, SIGHUP or SIGUSR1. A single rank drops the step in progress; several ranks
+  ///   finish the step in which a rank first reports the signal.
+  /// - InputError for data that cannot be used. In a run of several ranks it may come without a checkpoint if only this
+  ///   rank fails.
+  /// Throws RunError, without saving, after train.max_skipped_steps consecutive skipped steps, and PeerError when
+  /// another rank has exited.
   void run();
 
   void set_gradient_hook(TrainingStep::GradientHook hook) { step_.set_gradient_hook(std::move(hook)); }
   const Parameters& weights() const { return memory_.master_weights(); }
 
  private:
-  void allocate_memory();
-  void report_data_use();
-  void install_stop_handlers();
-  /// All steps that are left.
-  void run_steps();
-  void enter_stage(int64_t stage);
-  void open_data(bool stage_begins);
-  /// Gives the device the next step.
-  void begin_step();
-  /// Waits for the oldest step that it was given, and records it.
-  void finish_step();
-  void finish_steps();
-  void record(const StepResult& result, double elapsed);
-  /// Throws RunError if it was one too many.
-  void report_skipped_step(const StepResult& result);
-  /// Whether something is to be done after a step (counted from 1) that needs the weights as it leaves them.
-  bool pauses_after(int64_t step) const;
-  bool due(int64_t step, int64_t every) const;
-  void after_step();
-  void validate();
-  double validation_loss_in(AttentionKind kind);
-  bool at_end_of_stage(int64_t step) const;
-  CheckpointState state() const;
-  void save();
-  /// Tells of the checkpoint that is being written, if it is done; with `wait`, when it is.
-  void finish_save(bool wait);
-  void finish_save_or_warn(bool wait);
-  void warn_save_failed(const InputError& error);
-  void save_finished_steps();
-  /// For the log: by one of the ranks.
-  void note(const std::string& text);
-  void warn(const std::string& text);
-  bool is_rank0() const { return ranks_.is_rank0(); }
-  ProcessGroup& group() const { return *ranks_.group; }
-
-  const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
-
   using Clock = std::chrono::steady_clock;
-  /// A step that the device was given.
-  struct BegunStep {
+  /// A step that is enqueued on the device.
+  struct PendingStep {
     AttentionKind attention;
     double learning_rate;
-    LoaderPosition position;  // after it
+    std::map<std::string, SourceProgress> progress;  // of the training data, after the step
     Clock::time_point begin;
   };
-  StepMetrics metrics_of(const BegunStep& step, const StepResult& result, double elapsed) const;
+
+  void allocate_memory();
+  void install_stop_handlers();
+  /// Sets weights, optimizer state and position_, and makes the directory ready for writing.
+  void start(const StartOptions& options);
+  void run_steps();
+  void enter_stage(int64_t stage);
+  /// Enqueues the next step.
+  void begin_step();
+  /// Waits for the oldest pending step and records it.
+  void finish_step();
+  void finish_steps();
+  void record(const PendingStep& step, const StepResult& result, double seconds);
+  StepMetrics metrics_of(const PendingStep& step, const StepResult& result, double seconds) const;
+  /// Throws RunError after train.max_skipped_steps consecutive skips.
+  void report_skipped_step(const StepResult& result);
+  /// Whether the host needs the weights as they are after this many steps, so that no further step may be enqueued.
+  bool needs_weights_after(int64_t steps) const;
+  /// Evaluation and checkpoint, if they are due.
+  void after_step();
+  void validate();
+  /// Throws why the ranks stop: InputError on all of them if one had no data, Interrupted otherwise.
+  [[noreturn]] void stop_together();
+  void save_finished_steps();
+  const StageSection& stage() const { return config_.stages[static_cast<size_t>(stage_)]; }
 
   RunConfig config_;
   Backend& backend_;
-  TrainingObserver& observer_;
   Ranks ranks_;
   RunMemory memory_;
-  std::unique_ptr<DataParallel> parallel_;
+  std::unique_ptr<DataParallel> parallel_;  // null: one rank
   Arena arena_;
   BatchFeed feed_;
   TrainingStep step_;
   RunDirectory directory_;
-  std::unique_ptr<CheckpointWriter> writer_;
-  MetricsLog metrics_;
-  std::map<std::string, DataFingerprint> data_;  // by pattern
-  std::string tokenizer_;                        // its digest
-  std::string environment_;
-  double peak_flops_;  // of all ranks; 0: not known
+  RunReporter reporter_;
+  RunProvenance provenance_;
+  TrainingData data_;
+  Validator validator_;
+  std::unique_ptr<RunCheckpoints> checkpoints_;
   StopSignal stop_;
-  std::vector<std::string> opening_notes_, opening_warnings_;
+  double peak_flops_;  // of all ranks; 0: unknown
 
-  RunPosition at_;
-  std::deque<BegunStep> begun_;
-  Clock::time_point last_finish_;
-  bool stop_agreed_ = false;  // of several ranks
-  bool abandoned_ = false;    // one of them had no data for a step
-  int64_t saved_ = -1;        // the step of the newest checkpoint
-  int64_t saving_ = -1;       // the step of the one that was begun last
-
+  RunPosition position_;
   int64_t stage_ = -1;
-  std::unique_ptr<Loader> loader_;
-  std::unique_ptr<WindowedSource> validation_;
+  std::deque<PendingStep> pending_;
+  Clock::time_point last_finish_;
+  bool stopping_ = false;   // a rank asked for it; known to all
+  bool abandoned_ = false;  // a rank had no data for a step
 };
 
 }  // namespace lighthouse

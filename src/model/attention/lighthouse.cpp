@@ -44,8 +44,8 @@ void LighthouseAttention::lay_out_scratch(Arena& arena) {
   d_gathered_qkv_ =
       arena.allocate(MemoryUse::kScratch, {b, gathered_.sequence_length, full_.qkv_size()}, backend_.dtype());
   d_gathered_out_ = arena.allocate(MemoryUse::kScratch, gathered_q, backend_.dtype());
-  int64_t bytes =
-      std::max(backend_.attention_forward_scratch(gathered_q, g), backend_.attention_backward_scratch(gathered_q, g));
+  int64_t bytes = std::max(backend_.attention_forward_scratch(gathered_q, g, false, 0),
+                           backend_.attention_backward_scratch(gathered_q, g, false, 0));
   if (window_ > 0) {
     bytes = std::max({bytes, backend_.attention_forward_scratch(full_q, g, false, window_),
                       backend_.attention_backward_scratch(full_q, g, false, window_)});
@@ -120,7 +120,7 @@ void LighthouseAttention::backward(const Stream& stream, const Tensor& dqkv, con
     backend_.attention_backward(stream, d.q, d.k, d.v, scratch_, dout, window_out_, window_lse_, in.q, in.k, in.v,
                                 {window_, {}});
   }
-  // Both branches' gradients are for the whole dout; the mean's half is taken where they are added.
+  // Both branches take the whole dout; gather_backward applies the factor 1/2 of the mean as it adds them.
   backend_.lighthouse_gather_backward(stream, fused(dqkv), fused(d_gathered_qkv_), selection_, rope_.cos, rope_.sin,
                                       pyramid_, window_ > 0 ? fused(dqkv) : Tensor());
 }

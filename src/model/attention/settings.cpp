@@ -81,7 +81,7 @@ AttentionKind attention_kind_of(std::string_view name) {
   for (AttentionKind kind : {AttentionKind::kDense, AttentionKind::kWindow, AttentionKind::kLighthouse}) {
     if (name == name_of(kind)) return kind;
   }
-  throw InputError(fmt::format("\"{}\" is no kind of attention; expected dense, window or lighthouse", name));
+  throw InputError(fmt::format("\"{}\" is not a kind of attention; expected dense, window or lighthouse", name));
 }
 
 std::string describe(const LayerAttention& layer) {
@@ -117,7 +117,7 @@ void AttentionSettings::check(AttentionKind step, int64_t sequence_length, int64
       (step == AttentionKind::kLighthouse && (!lighthouse.window_layers.empty() || lighthouse.window_every > 0));
   if (uses_windows && window == 0) {
     throw InputError(
-        "layers attend in a window alone, but attention.window, its width, is not set; set it, say to 1024");
+        "some layers are of kind window, but attention.window, their width, is not set; set it, for example to 1024");
   }
   if (step != AttentionKind::kLighthouse) return;
   lighthouse.shape(sequence_length).check();

@@ -14,7 +14,7 @@
 namespace lighthouse::cpu {
 namespace {
 
-constexpr int64_t kBlock = 256;  // queries and keys of a tile, at most: its two matrices take 512 KiB
+constexpr int64_t kBlock = 256;  // largest number of queries and of keys in a tile; its two matrices take 512 KiB
 
 struct Tile {
   float* probabilities;  // [kBlock, kBlock]
@@ -59,7 +59,7 @@ void softmax_backward(const Tile& tile, const float* delta, int64_t queries, int
   }
 }
 
-// What one block of queries and one of keys give to dq, dk and dv: five products.
+// Adds the contribution of one block of queries and one block of keys to dq, dk and dv: five products.
 void backward_tile(const Tile& tile, const HeadOperands& head, int64_t query, int64_t queries, int64_t key,
                    int64_t keys, int64_t head_dim, bool first_of_dkv) {
   if (key + keys <= head.first_keys[query]) return;  // none of these queries sees any of these keys
@@ -113,14 +113,14 @@ struct Operands {
   }
 };
 
-// Tiles are walked diagonal by diagonal: those of one diagonal share neither queries nor keys, so that threads add to
-// dq, dk and dv without meeting, and every element gets its terms in the order of the diagonals, whoever computes them.
+// Processes tiles diagonal by diagonal. Tiles of one diagonal share neither queries nor keys, so threads add to dq, dk
+// and dv without conflicts, and each element's terms are added in the order of the diagonals, whichever thread does it.
 void backward_diagonals(const Tile& tile, const Operands& operands) {
   const int64_t length = operands.q.size(1), head_dim = operands.q.size(3);
   const int64_t kv_heads = operands.k.size(2), group = operands.q.size(2) / kv_heads;
   const int64_t side = operands.window > 0 ? window_tile(operands.window) : kBlock;
   const int64_t blocks = (length + side - 1) / side, sequences = operands.q.size(0) * kv_heads;
-  // A query sees keys up to window - 1 before it: none of those so many tiles before its own.
+  // A query sees keys at most window - 1 before it, hence none in tiles further back than this.
   const int64_t diagonals = operands.window > 0 ? std::min(blocks, (operands.window + side - 2) / side + 1) : blocks;
   for (int64_t diagonal = 0; diagonal < diagonals; ++diagonal) {
 #pragma omp for schedule(dynamic)
@@ -149,16 +149,12 @@ int64_t delta_bytes(const Shape& q) {
 
 }  // namespace
 
-void CpuBackend::attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
-                                    const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
-                                    const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
-  require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(dq) && has_heads(dk) && has_heads(dv) &&
-              has_heads(dout) && has_heads(out) && have_shape(q.shape(), dq, dout, out) && is_kv_of(q, k) &&
-              have_shape(k.shape(), v, dk, dv) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, mask.documents.starts) && mask.window >= 0 &&
-              scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(),
-          "attention_backward", {&dq, &dk, &dv, &scratch, &dout, &out, &lse, &q, &k, &v});
-  const int64_t window = mask.window < q.size(1) ? mask.window : 0;  // one that hides nothing is none
+void CpuBackend::do_attention_backward(const Stream&, const Tensor& dq, const Tensor& dk, const Tensor& dv,
+                                       const Tensor& scratch, const Tensor& dout, const Tensor& out, const Tensor& lse,
+                                       const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
+  check_starts("attention_backward", mask.documents.starts);
+  require(scratch.bytes() >= delta_bytes(q.shape()) + bytes_per_thread(), "attention_backward", {&scratch, &q});
+  const int64_t window = mask.window < q.size(1) ? mask.window : 0;  // such a window hides no key
   auto* memory = static_cast<std::byte*>(scratch.raw());
   auto* delta = static_cast<float*>(scratch.raw());
   const int64_t used = delta_bytes(q.shape()), piece = bytes_per_thread();

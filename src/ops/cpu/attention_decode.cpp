@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "cpu_backend.h"
-#include "lighthouse/ops/decode_shapes.h"
+#include "lighthouse/ops/check.h"
 #include "scratch.h"
 #include "vector_math.h"
 
@@ -55,23 +55,19 @@ void attend(float* out, float* scores, const float* q, const float* k, const flo
 
 }  // namespace
 
-void CpuBackend::cache_rows(const Stream&, const Tensor& cache, const Tensor& x) {
-  require_cache_rows(cache, x);
+void CpuBackend::do_cache_rows(const Stream&, const Tensor& cache, const Tensor& x) {
   const int64_t width = x.size(1) * x.size(2);
   for (int64_t row = 0; row < x.size(0); ++row) {
     std::copy_n(x.data<float>() + row * x.stride(0), width, cache.data<float>() + row * width);
   }
 }
 
-void CpuBackend::attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
-                                  const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
-                                  const Tensor& position, int64_t window) {
-  require_decode(out, k_cache, v_cache, qkv, cos, sin, position);
+void CpuBackend::do_attention_decode(const Stream&, const Tensor& out, const Tensor& k_cache, const Tensor& v_cache,
+                                     const Tensor& scratch, const Tensor& qkv, const Tensor& cos, const Tensor& sin,
+                                     const Tensor& position, int64_t window) {
   const int64_t heads = out.size(0), head_dim = out.size(1), kv_heads = k_cache.size(1), context = k_cache.size(0);
   const int64_t row = *position.data<int32_t>(), half = head_dim / 2, stride = kv_heads * head_dim;
-  require(
-      row >= 0 && row < context && window >= 0 && scratch.bytes() >= attention_decode_scratch(k_cache.shape(), heads),
-      "attention_decode", {&k_cache, &scratch, &position});
+  require(row >= 0 && row < context, "attention_decode", {&k_cache, &position});
   ScratchCutter cutter(scratch.raw());
   float* q = cutter.take<float>(heads * head_dim);
   float* scores = cutter.take<float>(heads * context);

@@ -9,18 +9,17 @@
 #include "cpu_backend.h"
 #include "heads.h"
 #include "lighthouse/ops/check.h"
-#include "lighthouse/ops/document_shapes.h"
 #include "scratch.h"
 #include "vector_math.h"
 
 namespace lighthouse::cpu {
 namespace {
 
-// A block of scores takes 512 KiB: it stays in the second-level cache between the two products that it stands between.
+// A block of scores takes 512 KiB: it stays in the second-level cache between the two products that use it.
 constexpr int64_t kQueries = 256;
 constexpr int64_t kKeys = 512;
 
-// What one thread needs for one block of queries, while it walks the blocks of keys.
+// A thread's state for one block of queries while it iterates over the blocks of keys.
 struct QueryBlock {
   float* scores;  // [kQueries, kKeys]
   float* sum;     // [kQueries, D], sum of exp(score - peak) v
@@ -52,7 +51,7 @@ float exponentiate_row(float* scores, int64_t hidden, int64_t seen, int64_t widt
   return total;
 }
 
-// The online softmax: takes the block of keys that begins at `key` into the running sums (Milakov and Gimelshein,
+// The online softmax: adds the block of keys that begins at `key` to the running sums (Milakov and Gimelshein,
 // 2018).
 void absorb_scores(const QueryBlock& block, int64_t first, int64_t queries, int64_t key, int64_t keys,
                    const FirstKeys& first_keys, int64_t head_dim) {
@@ -98,8 +97,8 @@ void attend(const QueryBlock& block, const HeadOperands& head, int64_t first, in
   std::fill_n(block.sum, queries * head_dim, 0.0f);
   std::fill_n(block.peak, queries, -std::numeric_limits<float>::infinity());
   std::fill_n(block.total, queries, 0.0);
-  // Blocks of keys begin at multiples of their size, so that sums do not depend on where documents start; a window's
-  // begin at its first key, so that few keys outside it are computed.
+  // Blocks of keys begin at multiples of their size, so that sums do not depend on where documents start. With a window
+  // they begin at its first key, so that few scores outside the window are computed.
   const int64_t least = head.first_keys[first];
   for (int64_t key = head.first_keys.window > 0 ? least : least / kKeys * kKeys; key < end; key += kKeys) {
     const int64_t keys = std::min(kKeys, end - key);
@@ -123,22 +122,20 @@ int64_t causal_attention_scratch(int64_t head_dim) {
   return omp_get_max_threads() * bytes_per_thread(head_dim);
 }
 
-bool are_starts_of(const Tensor& q, const Tensor& starts) {
-  if (!starts.defined()) return true;
-  const int64_t length = q.size(1);
-  if (!have_shape({q.size(0), length}, starts) || !contiguous(starts)) return false;
+void check_starts(const char* operation, const Tensor& starts) {
+  if (!starts.defined()) return;
+  const int64_t length = starts.size(1);
   const int32_t* start = starts.data<int32_t>();
   for (int64_t i = 0; i < starts.numel(); ++i) {
-    const int64_t position = i % length;
-    if (start[i] < (position == 0 ? 0 : start[i - 1]) || start[i] > position) return false;
+    const int64_t position = i % length, least = position == 0 ? 0 : start[i - 1];
+    require(start[i] >= least && start[i] <= position, operation, {&starts});
   }
-  return true;
 }
 
 void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratch, const Tensor& q, const Tensor& k,
                       const Tensor& v, const Tensor& starts, int64_t window) {
   const int64_t length = out.size(1), heads = out.size(2), head_dim = out.size(3);
-  const int64_t narrowed = window < length ? window : 0;  // a window that hides nothing is none
+  const int64_t narrowed = window < length ? window : 0;  // such a window hides no key
   const int64_t tile = narrowed > 0 ? window_tile(narrowed) : kQueries;
   const int64_t blocks = (length + tile - 1) / tile, sequences = out.size(0) * heads;
   const int64_t piece = bytes_per_thread(head_dim);
@@ -151,7 +148,7 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
     const QueryBlock block(cutter, head_dim);
 #pragma omp for schedule(dynamic)
     for (int64_t task = 0; task < sequences * blocks; ++task) {
-      const int64_t first = (blocks - 1 - task / sequences) * tile;  // the longest rows first: they balance best
+      const int64_t first = (blocks - 1 - task / sequences) * tile;  // longest rows first, for load balance
       const int64_t batch = task % sequences / heads, head = task % heads;
       const HeadOperands operands{head_of(out, batch, head),
                                   const_head_of(q, batch, head, heads),
@@ -164,9 +161,8 @@ void causal_attention(const Tensor& out, const Tensor& lse, const Tensor& scratc
   }
 }
 
-int64_t CpuBackend::find_documents(const Stream&, const Documents& documents, const Tensor& tokens,
-                                   int32_t end_of_text) {
-  require_documents(documents, tokens);
+int64_t CpuBackend::do_find_documents(const Stream&, const Documents& documents, const Tensor& tokens,
+                                      int32_t end_of_text) {
   const int64_t length = tokens.size(1), total = tokens.numel();
   const int32_t* token = tokens.data<int32_t>();
   int32_t *start = documents.starts.data<int32_t>(), *bound = documents.bounds.data<int32_t>();
@@ -180,12 +176,9 @@ int64_t CpuBackend::find_documents(const Stream&, const Documents& documents, co
   return count;
 }
 
-void CpuBackend::attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
-                                   const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
-  require(has_heads(q) && has_heads(k) && has_heads(v) && has_heads(out) && have_shape(q.shape(), out) &&
-              is_kv_of(q, k) && have_shape(k.shape(), v) && have_shape({q.size(0), q.size(2), q.size(1)}, lse) &&
-              contiguous(lse) && are_starts_of(q, mask.documents.starts) && mask.window >= 0,
-          "attention_forward", {&out, &lse, &scratch, &q, &k, &v});
+void CpuBackend::do_attention_forward(const Stream&, const Tensor& out, const Tensor& lse, const Tensor& scratch,
+                                      const Tensor& q, const Tensor& k, const Tensor& v, const AttentionMask& mask) {
+  check_starts("attention_forward", mask.documents.starts);
   causal_attention(out, lse, scratch, q, k, v, mask.documents.starts, mask.window);
 }
 

@@ -6,8 +6,8 @@
 namespace lighthouse::cpu {
 namespace {
 
-// OpenBLAS built for OpenMP splits a product among threads when it is called outside a parallel region, as in a team of
-// one; its result would then depend on the number of threads.
+// OpenBLAS built for OpenMP splits a product among threads when it is called outside a parallel region, or in a team of
+// one. The result would depend on the number of threads.
 class OneThread {
  public:
   OneThread() : threads_(omp_in_parallel() ? 1 : omp_get_max_threads()) {
@@ -34,7 +34,7 @@ void sgemm(CBLAS_TRANSPOSE transpose_a, CBLAS_TRANSPOSE transpose_b, Matrix c, C
 }  // namespace
 
 void use_one_blas_thread() {
-  // Where OpenBLAS has threads of its own. Where it uses OpenMP this call would set OpenMP's number for everyone.
+  // Only if OpenBLAS has its own threads. If it uses OpenMP, this call would set OpenMP's number of threads globally.
   if (openblas_get_parallel() == OPENBLAS_THREAD) openblas_set_num_threads(1);
 }
 

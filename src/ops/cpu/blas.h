@@ -5,7 +5,7 @@
 
 namespace lighthouse::cpu {
 
-/// Makes the products below run in the thread that calls them. Call it once.
+/// Makes the products below run in the calling thread. Call it once.
 void use_one_blas_thread();
 
 /// A row-major matrix: element (i, j) lies at data[i * stride + j].

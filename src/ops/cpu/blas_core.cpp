@@ -36,20 +36,20 @@ Generation generation_of(std::string_view core_name) {
         "Northwood", "Sandybridge", "Banias",    "Opteron_SSE3", "Unknown", "Generic",     "generic", "unknown"}) {
     if (core_name == name) return kBeforeAvx2;
   }
-  return kAvx512;  // a name newer than this list: leave it alone
+  return kAvx512;  // a name newer than this list: no restart
 }
 
 }  // namespace
 
 void use_fast_blas_kernels(char** argv) {
-  constexpr const char* kOnce = "LIGHTHOUSE_BLAS_RESTARTED";  // against starting again for ever
+  constexpr const char* kOnce = "LIGHTHOUSE_BLAS_RESTARTED";  // prevents endless restarts
   if (std::getenv("OPENBLAS_CORETYPE") != nullptr || std::getenv(kOnce) != nullptr) return;
   const Generation supported = supported_generation();
   if (generation_of(openblas_get_corename()) >= supported) return;
   setenv("OPENBLAS_CORETYPE", supported == kAvx512 ? "SkylakeX" : "Haswell", 1);
   setenv(kOnce, "1", 1);
   execv("/proc/self/exe", argv);
-  // Only a failed execv returns: the program is then slow, not wrong.
+  // execv returns only if it fails: the program is then slow, but correct.
 }
 
 #else

@@ -37,11 +37,11 @@ constexpr std::string_view compiled_for() {
 #endif
 }
 
-/// Bytes that this process's control group may have.
+/// The memory limit of this process's control group.
 int64_t cgroup_limit() {
   std::ifstream file("/sys/fs/cgroup/memory.max");
   int64_t limit = 0;
-  return file >> limit ? limit : INT64_MAX;  // "max" is no number
+  return file >> limit ? limit : INT64_MAX;  // "max": no limit
 }
 
 }  // namespace
@@ -61,7 +61,7 @@ Hardware CpuBackend::hardware() const {
 }
 
 int64_t CpuBackend::memory_in_use() const {
-  std::ifstream file("/proc/self/statm");  // pages of the program, and of these in memory
+  std::ifstream file("/proc/self/statm");  // pages: total, resident
   int64_t pages = 0, resident = 0;
   file >> pages >> resident;
   return resident * sysconf(_SC_PAGESIZE);

@@ -1,6 +1,6 @@
 // Gather and scatter between the sequence [B, N, X, D] and the gathered rows [B, S, X, D], and their transposes. Each
-// is written as a gather: every output row is the sum of a few input rows, in a fixed order. X counts the heads of a
-// fused qkv, or the query heads alone.
+// is written as a gather: every output row is the sum of a few input rows, in a fixed order. X is the number of heads
+// of a fused qkv, or of the query heads.
 #include <algorithm>
 
 #include "cpu_backend.h"
@@ -10,7 +10,7 @@
 namespace lighthouse::cpu {
 namespace {
 
-// The pyramid in the form the inner loops want: no divisions by computed powers, no calls.
+// The pyramid's sizes as tables, so that inner loops compute no powers.
 struct Pyramid {
   static constexpr int kMaxLevels = 32;  // all entries are numbered in 31 bits
   int levels;
@@ -20,6 +20,7 @@ struct Pyramid {
 
   explicit Pyramid(const LighthouseShape& shape)
       : levels(static_cast<int>(shape.levels)), length(shape.sequence_length) {
+    require(shape.levels <= kMaxLevels, "Lighthouse Attention on the CPU", {});
     for (int level = 0; level < levels; ++level) {
       spans[level] = shape.span(level);
       offsets[level] = shape.offset(level);
@@ -47,13 +48,13 @@ struct Row {
   }
 };
 
-// The sum of rows [begin, end) of a head, each lane in the order of the tokens.
+// The sum of rows [begin, end) of a head, in the order of the tokens.
 void sum_run(const Row& out, ConstMatrix x, int64_t begin, int64_t end) {
   out.clear();
   for (int64_t token = begin; token < end; ++token) out.add(x.data + token * x.stride, 1.0f);
 }
 
-// Rotary position embedding of single rows; none if it was made of empty tensors.
+// Rotary position embedding of single rows; false if it was constructed from empty tensors.
 class Rotation {
  public:
   Rotation(const Tensor& cos, const Tensor& sin) {
@@ -69,7 +70,7 @@ class Rotation {
     out.clear();
     for (int64_t token = begin; token < end; ++token) add_rotated(out.data, x.data + token * x.stride, token);
   }
-  // Back, in place.
+  // Rotates a row back, in place.
   void rotate_back(float* x, int64_t position) const {
     const float *cos = cos_ + position * half_, *sin = sin_ + position * half_;
     float* second = x + half_;
@@ -96,8 +97,8 @@ class Rotation {
   int64_t half_ = 0;
 };
 
-// Calls function(batch, begin, end, head) for blocks of rows of every head, in parallel. A thread's block stays in its
-// cache while the levels of the pyramid read it again.
+// Calls function(batch, begin, end, head) for blocks of rows of every head, in parallel. A block stays in the thread's
+// cache while all levels of the pyramid read it.
 template <typename Function>
 void for_each_block(int64_t batches, int64_t rows, int64_t heads, const Function& function) {
   constexpr int64_t kRows = 128;
@@ -109,36 +110,8 @@ void for_each_block(int64_t batches, int64_t rows, int64_t heads, const Function
   }
 }
 
-// full [B, N, X, D], gathered [B, S, X, D]; the selection is of G heads.
-void check(const char* operation, const Tensor& full, const Tensor& gathered, const LighthouseSelection& selection,
-           const LighthouseShape& shape) {
-  const Tensor &indices = selection.indices, &rows = selection.rows;
-  require(has_heads(full) && has_heads(gathered) && full.size(1) == shape.sequence_length &&
-              have_shape({full.size(0), shape.gathered(), full.size(2), full.size(3)}, gathered) &&
-              indices.rank() == 3 && indices.size(1) > 0 &&
-              have_shape({full.size(0), indices.size(1), shape.gathered()}, indices) &&
-              have_shape({full.size(0), indices.size(1), shape.all_entries()}, rows) && contiguous(indices, rows) &&
-              shape.levels <= Pyramid::kMaxLevels,
-          operation, {&full, &gathered, &indices, &rows});
-}
-
-// `full` is a fused qkv, and its positions have angles, or none have.
-void check_fused(const char* operation, const Tensor& full, const LighthouseSelection& selection, const Tensor& cos,
-                 const Tensor& sin) {
-  const int64_t groups = selection.indices.size(1), heads = full.size(2) - 2 * groups;
-  const bool rotates = cos.rank() == 2 && full.size(3) % 2 == 0 && contiguous(cos, sin) &&
-                       have_shape({full.size(1), full.size(3) / 2}, cos, sin);
-  require(heads > 0 && heads % groups == 0 && (rotates || (cos.rank() == 0 && sin.rank() == 0)), operation,
-          {&full, &selection.indices, &cos, &sin});
-}
-
-// The window branch's tensor, if there is one, has the shape of `full`.
-void check_window(const char* operation, const Tensor& full, const Tensor& window) {
-  require(window.rank() == 0 || (has_heads(window) && have_shape(full.shape(), window)), operation, {&full, &window});
-}
-
-// Begins the sum of both branches in `out`: with half of the window branch's row, if there is one. Returns the factor
-// of the Lighthouse branch. `window` may be the tensor that `out` lies in.
+// Initializes `out` for the sum of both branches: to half of the window branch's row, or to 0 without a window branch.
+// Returns the factor of the Lighthouse branch. `out` may be a row of `window`.
 float start_from(const Row& out, const Tensor& window, int64_t batch, int64_t token, int64_t head) {
   if (window.rank() == 0) {
     out.clear();
@@ -150,7 +123,7 @@ float start_from(const Row& out, const Tensor& window, int64_t batch, int64_t to
   return 0.5f;
 }
 
-// What a head of `full` uses of the selection: indices or rows of its key/value head.
+// The part of the selection (indices or rows) of one key/value head, and the key/value head of a head of `full`.
 const int32_t* of_group(const Tensor& index, int64_t batch, int64_t group) {
   return index.data<int32_t>() + (batch * index.size(1) + group) * index.size(2);
 }
@@ -164,11 +137,9 @@ int64_t group_of_fused(int64_t head, int64_t all, int64_t groups) {
 
 }  // namespace
 
-void CpuBackend::lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv,
-                                   const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                   const LighthouseShape& shape) {
-  check("lighthouse_gather", qkv, gathered, selection, shape);
-  check_fused("lighthouse_gather", qkv, selection, cos, sin);
+void CpuBackend::do_lighthouse_gather(const Stream&, const Tensor& gathered, const Tensor& qkv,
+                                      const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
+                                      const LighthouseShape& shape) {
   const Pyramid pyramid(shape);
   const Rotation rotation(cos, sin);
   const int64_t heads = qkv.size(2), groups = selection.indices.size(1);
@@ -189,12 +160,10 @@ void CpuBackend::lighthouse_gather(const Stream&, const Tensor& gathered, const 
   });
 }
 
-void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
-                                            const LighthouseSelection& selection, const Tensor& cos, const Tensor& sin,
-                                            const LighthouseShape& shape, const Tensor& window_dqkv) {
-  check("lighthouse_gather_backward", dqkv, dgathered, selection, shape);
-  check_fused("lighthouse_gather_backward", dqkv, selection, cos, sin);
-  check_window("lighthouse_gather_backward", dqkv, window_dqkv);
+void CpuBackend::do_lighthouse_gather_backward(const Stream&, const Tensor& dqkv, const Tensor& dgathered,
+                                               const LighthouseSelection& selection, const Tensor& cos,
+                                               const Tensor& sin, const LighthouseShape& shape,
+                                               const Tensor& window_dqkv) {
   const Pyramid pyramid(shape);
   const Rotation rotation(cos, sin);
   const int64_t heads = dqkv.size(2), groups = selection.indices.size(1);
@@ -213,11 +182,9 @@ void CpuBackend::lighthouse_gather_backward(const Stream&, const Tensor& dqkv, c
   });
 }
 
-void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
-                                    const LighthouseSelection& selection, const LighthouseShape& shape,
-                                    const Tensor& window_out) {
-  check("lighthouse_scatter", out, gathered, selection, shape);
-  check_window("lighthouse_scatter", out, window_out);
+void CpuBackend::do_lighthouse_scatter(const Stream&, const Tensor& out, const Tensor& gathered,
+                                       const LighthouseSelection& selection, const LighthouseShape& shape,
+                                       const Tensor& window_out) {
   const Pyramid pyramid(shape);
   const int64_t heads = out.size(2), groups = selection.indices.size(1);
   for_each_block(out.size(0), out.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {
@@ -235,9 +202,8 @@ void CpuBackend::lighthouse_scatter(const Stream&, const Tensor& out, const Tens
   });
 }
 
-void CpuBackend::lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
-                                             const LighthouseSelection& selection, const LighthouseShape& shape) {
-  check("lighthouse_scatter_backward", dout, dgathered, selection, shape);
+void CpuBackend::do_lighthouse_scatter_backward(const Stream&, const Tensor& dgathered, const Tensor& dout,
+                                                const LighthouseSelection& selection, const LighthouseShape& shape) {
   const Pyramid pyramid(shape);
   const int64_t heads = dout.size(2), groups = selection.indices.size(1);
   for_each_block(dout.size(0), dgathered.size(1), heads, [&](int64_t batch, int64_t begin, int64_t end, int64_t head) {

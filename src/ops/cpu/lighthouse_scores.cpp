@@ -13,7 +13,7 @@ namespace {
 
 constexpr float kLowest = -std::numeric_limits<float>::infinity();
 
-// The sum of squares in float64, so that every device orders the scores alike.
+// The sum of squares is in float64, so that every device ranks the scores equally.
 float norm_of(const float* x, int64_t size) {
   double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -77,23 +77,17 @@ struct DilatedScratch {
 
 }  // namespace
 
-void CpuBackend::lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
-                                        const Tensor& k, const LighthouseShape& shape) {
-  require(has_heads(q) && has_heads(k) && is_kv_of(q, k) && q.size(1) == shape.sequence_length &&
-              have_shape({q.size(0), k.size(2), shape.scored_entries()}, s_q, s_k) && contiguous(s_q, s_k),
-          "lighthouse_norm_scores", {&s_q, &s_k, &q, &k});
+void CpuBackend::do_lighthouse_norm_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& q,
+                                           const Tensor& k, const LighthouseShape& shape) {
   pool_norms(s_q, q, shape);
   pool_norms(s_k, k, shape);
 }
 
-void CpuBackend::lighthouse_dilated_scores(const Stream&, const Tensor& s_q, const Tensor& s_k, const Tensor& scratch,
-                                           const Tensor& q, const Tensor& k, const Tensor& v, int64_t dilation,
-                                           const LighthouseShape& shape) {
-  require(has_heads(q) && has_heads(k) && has_heads(v) && is_kv_of(q, k) && have_shape(k.shape(), v) &&
-              q.size(1) == shape.sequence_length && dilation > 0 && q.size(1) % dilation == 0 &&
-              have_shape({q.size(0), k.size(2), shape.scored_entries()}, s_q, s_k) && contiguous(s_q, s_k) &&
-              scratch.bytes() >= DilatedScratch(nullptr, q.shape(), dilation).used,
-          "lighthouse_dilated_scores", {&s_q, &s_k, &scratch, &q, &k, &v});
+void CpuBackend::do_lighthouse_dilated_scores(const Stream&, const Tensor& s_q, const Tensor& s_k,
+                                              const Tensor& scratch, const Tensor& q, const Tensor& k, const Tensor& v,
+                                              int64_t dilation, const LighthouseShape& shape) {
+  require(scratch.bytes() >= DilatedScratch(nullptr, q.shape(), dilation).used, "lighthouse_dilated_scores",
+          {&scratch, &q});
   const DilatedScratch pieces(scratch.raw(), q.shape(), dilation);
   const Tensor out(pieces.out, q.shape(), DType::kFloat32);
   const Tensor lse(pieces.lse, {q.size(0), q.size(2), q.size(1) / dilation}, DType::kFloat32);

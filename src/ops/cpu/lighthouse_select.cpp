@@ -2,15 +2,14 @@
 #include <limits>
 
 #include "cpu_backend.h"
-#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
 
 // Orders entries of one level: the larger score first, then the lower index. A NaN counts as minus infinity. The order
-// is total, so that what is selected depends neither on the algorithm nor on where it starts.
+// is total, so the selection does not depend on the algorithm.
 struct RanksBefore {
-  const float* scores;  // of entry number e: scores[e]
+  const float* scores;  // scores[e] is the score of entry number e
 
   float score(int32_t entry) const {
     const float s = scores[entry];
@@ -29,7 +28,7 @@ class ComesBefore {
 
   bool operator()(int32_t a, int32_t b) const {
     const int64_t end_a = end_of(a), end_b = end_of(b);
-    return end_a != end_b ? end_a < end_b : a < b;  // numbers grow with the level
+    return end_a != end_b ? end_a < end_b : a < b;  // coarser levels have larger numbers
   }
 
  private:
@@ -43,19 +42,19 @@ class ComesBefore {
   int64_t pooling_;
 };
 
-// Moves the expanded ones of [first, last) to its front: half of a tile by s_q, then half by s_k from the others. In
-// the tile at the sequence's start `origin` is the number of the level's entry 0, else -1.
+// Moves the entries to expand to the front of [first, last): half a tile by s_q, then half a tile by s_k from the rest.
+// `origin` is the number of the level's entry 0 in the tile at the sequence's start, else -1.
 void expand(int32_t* first, int32_t* last, int64_t half, RanksBefore by_query, RanksBefore by_key, int32_t origin) {
   std::nth_element(first, first + half - 1, last, by_query);
   if (origin >= 0) {
     int32_t* place = std::find(first, last, origin);
-    if (place >= first + half) std::swap(*place, first[half - 1]);  // nth_element left the last of A there
+    if (place >= first + half) std::swap(*place, first[half - 1]);  // nth_element put the last of the first half there
   }
   std::nth_element(first + half, first + 2 * half - 1, last, by_key);
 }
 
-// One tile's gathered entries, in causal order. Its segment of the output holds its candidates of the coarsest level,
-// then those of the next, and so on: exactly what is gathered, so no other memory is needed.
+// Writes one tile's gathered entries, in causal order. The tile's segment of the output first holds the candidates of
+// the coarsest level, then those of the next, and so on. These are the gathered entries, so no other memory is needed.
 void select_tile(int32_t* segment, const float* s_q, const float* s_k, int64_t tile_index,
                  const LighthouseShape& shape) {
   int64_t count = shape.entries(shape.levels - 1) / shape.tiles();
@@ -82,12 +81,9 @@ void select_tile(int32_t* segment, const float* s_q, const float* s_k, int64_t t
 
 }  // namespace
 
-void CpuBackend::lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
-                                   const Tensor& s_k, const LighthouseShape& shape) {
+void CpuBackend::do_lighthouse_select(const Stream& stream, const LighthouseSelection& selection, const Tensor& s_q,
+                                      const Tensor& s_k, const LighthouseShape& shape) {
   const Tensor& indices = selection.indices;
-  require(indices.rank() == 3 && indices.size(2) == shape.gathered() && contiguous(indices, s_q, s_k) &&
-              have_shape({indices.size(0), indices.size(1), shape.scored_entries()}, s_q, s_k),
-          "lighthouse_select", {&indices, &s_q, &s_k});
   const int64_t tiles = shape.tiles(), scored = shape.scored_entries(), segment = shape.gathered_per_tile();
   int32_t* out = indices.data<int32_t>();
   const float *queries = s_q.data<float>(), *keys = s_k.data<float>();
@@ -96,14 +92,12 @@ void CpuBackend::lighthouse_select(const Stream& stream, const LighthouseSelecti
     const int64_t sequence = task / tiles;
     select_tile(out + task * segment, queries + sequence * scored, keys + sequence * scored, task % tiles, shape);
   }
-  lighthouse_invert(stream, selection, shape);
+  do_lighthouse_invert(stream, selection, shape);
 }
 
-void CpuBackend::lighthouse_invert(const Stream&, const LighthouseSelection& selection, const LighthouseShape& shape) {
+void CpuBackend::do_lighthouse_invert(const Stream&, const LighthouseSelection& selection,
+                                      const LighthouseShape& shape) {
   const Tensor &rows = selection.rows, &indices = selection.indices;
-  require(indices.rank() == 3 && indices.size(2) == shape.gathered() && contiguous(rows, indices) &&
-              have_shape({indices.size(0), indices.size(1), shape.all_entries()}, rows),
-          "lighthouse_invert", {&rows, &indices});
   const int64_t entries = shape.all_entries(), gathered = shape.gathered();
   const int64_t sequences = indices.size(0) * indices.size(1);
   int32_t* row_of = rows.data<int32_t>();

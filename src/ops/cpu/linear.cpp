@@ -2,19 +2,18 @@
 
 #include "blas.h"
 #include "cpu_backend.h"
-#include "lighthouse/ops/linear_shapes.h"
 
 namespace lighthouse::cpu {
 namespace {
 
-// An output's tiles: each is one product over the whole inner dimension, by one thread. OpenBLAS's own threading is
-// slower than this and rounds differently for each number of threads.
+// The tiles of an output. One thread computes a tile as one product over the whole inner dimension. OpenBLAS's own
+// threading is slower and rounds differently for each number of threads.
 struct Tiling {
   int64_t rows, columns;  // of the output
   int64_t tile_rows = 256, tile_columns = 512;
 
   Tiling(int64_t output_rows, int64_t output_columns) : rows(output_rows), columns(output_columns) {
-    // A small output (a gradient of a narrow layer's weights) is cut finer: some tiles for every thread.
+    // A small output (the gradient of a narrow layer's weights) has smaller tiles, so that every thread gets some.
     while (count() < 16 && tile_rows * tile_columns > 64 * 64) {
       (tile_columns > tile_rows ? tile_columns : tile_rows) /= 2;
     }
@@ -36,9 +35,8 @@ void for_each_tile(const Tiling& tiling, const Function& function) {
 
 }  // namespace
 
-void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor&, const Tensor& x,
-                                const Tensor& weight) {
-  require_linear("linear_forward", out, x, weight);
+void CpuBackend::do_linear_forward(const Stream&, const Tensor& out, const Tensor&, const Tensor& x,
+                                   const Tensor& weight) {
   const int64_t outputs = out.size(1), inputs = x.size(1);
   float* o = out.data<float>();
   const float *in = x.data<float>(), *w = weight.data<float>();
@@ -48,9 +46,8 @@ void CpuBackend::linear_forward(const Stream&, const Tensor& out, const Tensor&,
   });
 }
 
-void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Tensor&, const Tensor& dout,
-                                       const Tensor& weight) {
-  require_linear("linear_backward_input", dout, dx, weight);
+void CpuBackend::do_linear_backward_input(const Stream&, const Tensor& dx, const Tensor&, const Tensor& dout,
+                                          const Tensor& weight) {
   const int64_t outputs = dout.size(1), inputs = dx.size(1);
   float* d = dx.data<float>();
   const float *dy = dout.data<float>(), *w = weight.data<float>();
@@ -60,9 +57,8 @@ void CpuBackend::linear_backward_input(const Stream&, const Tensor& dx, const Te
   });
 }
 
-void CpuBackend::linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor&, const Tensor& dout,
-                                        const Tensor& x) {
-  require_linear_weight_gradient("linear_backward_weight", dout, x, dweight);
+void CpuBackend::do_linear_backward_weight(const Stream&, const Tensor& dweight, const Tensor&, const Tensor& dout,
+                                           const Tensor& x) {
   const int64_t outputs = dout.size(1), inputs = x.size(1), tokens = x.size(0);
   float* dw = dweight.data<float>();
   const float *dy = dout.data<float>(), *in = x.data<float>();

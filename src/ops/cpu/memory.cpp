@@ -5,7 +5,7 @@
 
 #include "cpu_backend.h"
 #include "lighthouse/core/bfloat16.h"
-#include "lighthouse/ops/check.h"
+#include "lighthouse/core/units.h"
 
 namespace lighthouse::cpu {
 namespace {
@@ -30,8 +30,7 @@ void convert(const Tensor& out, const Tensor& in, const Convert& converted) {
 
 }  // namespace
 
-void CpuBackend::fill(const Stream&, const Tensor& out, float value) {
-  require(contiguous(out), "fill", {&out});
+void CpuBackend::do_fill(const Stream&, const Tensor& out, float value) {
   switch (out.dtype()) {
     case DType::kFloat32:
       return fill_with<float>(out, value);
@@ -51,16 +50,14 @@ void CpuBackend::fill(const Stream&, const Tensor& out, float value) {
   }
 }
 
-void CpuBackend::copy(const Stream&, const Tensor& out, const Tensor& in) {
-  require(contiguous(out, in) && out.numel() == in.numel(), "copy", {&out, &in});
+void CpuBackend::do_copy(const Stream&, const Tensor& out, const Tensor& in) {
   if (out.dtype() == DType::kFloat32 && in.dtype() == DType::kBFloat16) {
     return convert<BFloat16, float>(out, in, [](BFloat16 value) { return static_cast<float>(value); });
   }
   if (out.dtype() == DType::kBFloat16 && in.dtype() == DType::kFloat32) {
     return convert<float, BFloat16>(out, in, to_bfloat16);
   }
-  require(out.dtype() == in.dtype(), "copy", {&out, &in});
-  constexpr int64_t kBlock = int64_t{1} << 18;  // bytes
+  constexpr int64_t kBlock = 256 * kKibibyte;
   const int64_t bytes = out.bytes();
   auto* to = static_cast<std::byte*>(out.raw());
   const auto* from = static_cast<const std::byte*>(in.raw());

@@ -59,7 +59,7 @@ void update(const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor
   const auto rest1 = static_cast<float>(1 - settings.beta1), rest2 = static_cast<float>(1 - settings.beta2);
   const auto epsilon = static_cast<float>(settings.epsilon), decay = static_cast<float>(settings.weight_decay);
   const int64_t numel = weight.numel();
-  // Fixed blocks, so that which elements fall into a vector and which into a remainder never depends on the threads.
+  // Fixed blocks: which elements are in a vector and which in a remainder does not depend on the number of threads.
 #pragma omp parallel for schedule(static)
   for (int64_t begin = 0; begin < numel; begin += kUpdateBlock) {
     const int64_t end = std::min(numel, begin + kUpdateBlock);
@@ -77,20 +77,15 @@ void update(const Tensor& weight, const Tensor& m, const Tensor& v, const Tensor
 
 }  // namespace
 
-void CpuBackend::add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) {
-  require(sum.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "add_sum",
-          {&sum, &scratch, &x});
+void CpuBackend::do_add_sum(const Stream&, const Tensor& sum, const Tensor& scratch, const Tensor& x, double scale) {
   *sum.data<double>() += scale * sum_of(x, scratch, [](double value) { return value; });
 }
 
-void CpuBackend::l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
-  require(norm.numel() == 1 && contiguous(x) && scratch.bytes() >= reduction_scratch(x.numel()), "l2_norm",
-          {&norm, &scratch, &x});
+void CpuBackend::do_l2_norm(const Stream&, const Tensor& norm, const Tensor& scratch, const Tensor& x) {
   *norm.data<double>() = std::sqrt(sum_of(x, scratch, [](double value) { return value * value; }));
 }
 
-void CpuBackend::combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) {
-  require(norm.numel() == 1 && contiguous(norms), "combine_norms", {&norm, &norms});
+void CpuBackend::do_combine_norms(const Stream&, const Tensor& norm, const Tensor& norms) {
   const double* parts = norms.data<double>();
   double sum = 0;
   for (int64_t i = 0; i < norms.numel(); ++i) sum += parts[i] * parts[i];
@@ -101,9 +96,8 @@ int64_t CpuBackend::reduction_scratch(int64_t numel) const {
   return sum_blocks(numel) * int64_t{sizeof(double)};
 }
 
-void CpuBackend::plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate,
-                             double max_norm, const AdamSettings& settings) {
-  require(scalars.numel() == kAdamScalars && step.numel() == kStepScalars, "plan_update", {&scalars, &step});
+void CpuBackend::do_plan_update(const Stream&, const Tensor& scalars, const Tensor& step, double learning_rate,
+                                double max_norm, const AdamSettings& settings) {
   double* of_step = step.data<double>();
   float* scalar = scalars.data<float>();
   const double norm = of_step[kGradientNorm];
@@ -117,12 +111,9 @@ void CpuBackend::plan_update(const Stream&, const Tensor& scalars, const Tensor&
   scalar[kApply] = finite ? 1 : 0;
 }
 
-void CpuBackend::adamw(const Stream&, const Tensor& weight, const Tensor& working, const Tensor& m, const Tensor& v,
-                       const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) {
-  require(m.numel() == weight.numel() && v.numel() == weight.numel() && gradient.numel() == weight.numel() &&
-              scalars.numel() == kAdamScalars && contiguous(weight, m, v, gradient, scalars) &&
-              m.dtype() == v.dtype() && !working.defined(),
-          "adamw", {&weight, &m, &v, &gradient, &scalars});
+void CpuBackend::do_adamw(const Stream&, const Tensor& weight, const Tensor& working, const Tensor& m, const Tensor& v,
+                          const Tensor& gradient, const Tensor& scalars, const AdamSettings& settings) {
+  require(!working.defined(), "adamw on the CPU", {&weight, &working});
   const float* scalar = scalars.data<float>();
   if (scalar[kApply] == 0) return;
   if (m.dtype() == DType::kBFloat16) return update<BFloat16>(weight, m, v, gradient, scalar, settings);

@@ -2,13 +2,12 @@
 #include <cmath>
 
 #include "cpu_backend.h"
-#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
 
-// Rows whose share of dweight is summed together: a function of the number of rows alone, so that sums do not depend on
-// the number of threads.
+// Rows whose contributions to dweight are summed together. The blocks depend only on the number of rows, so sums do not
+// depend on the number of threads.
 constexpr int64_t kMaxBlocks = 64;
 int64_t rows_per_block(int64_t rows) {
   return std::max<int64_t>(16, (rows + kMaxBlocks - 1) / kMaxBlocks);
@@ -44,11 +43,8 @@ void backward_row(float* dx, float* dweight, const float* dout, const float* x, 
 
 }  // namespace
 
-void CpuBackend::rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x,
-                                 const Tensor& weight, double epsilon) {
-  require(x.rank() == 2 && have_shape(x.shape(), out) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight) && contiguous(out, rstd, x, weight),
-          "rmsnorm_forward", {&out, &rstd, &x, &weight});
+void CpuBackend::do_rmsnorm_forward(const Stream&, const Tensor& out, const Tensor& rstd, const Tensor& x,
+                                    const Tensor& weight, double epsilon) {
   const int64_t rows = x.size(0), columns = x.size(1);
   float *o = out.data<float>(), *r = rstd.data<float>();
   const float *in = x.data<float>(), *w = weight.data<float>();
@@ -56,12 +52,9 @@ void CpuBackend::rmsnorm_forward(const Stream&, const Tensor& out, const Tensor&
   for (int64_t t = 0; t < rows; ++t) r[t] = normalise_row(o + t * columns, in + t * columns, w, columns, epsilon);
 }
 
-void CpuBackend::rmsnorm_residual_forward(const Stream&, const Tensor& sum, const Tensor& out, const Tensor& rstd,
-                                          const Tensor& residual, const Tensor& x, const Tensor& weight,
-                                          double epsilon) {
-  require(x.rank() == 2 && have_shape(x.shape(), sum, out, residual) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight) && contiguous(sum, out, rstd, residual, x, weight),
-          "rmsnorm_residual_forward", {&sum, &out, &rstd, &residual, &x, &weight});
+void CpuBackend::do_rmsnorm_residual_forward(const Stream&, const Tensor& sum, const Tensor& out, const Tensor& rstd,
+                                             const Tensor& residual, const Tensor& x, const Tensor& weight,
+                                             double epsilon) {
   const int64_t rows = x.size(0), columns = x.size(1);
   float *s = sum.data<float>(), *o = out.data<float>(), *r = rstd.data<float>();
   const float *old = residual.data<float>(), *in = x.data<float>(), *w = weight.data<float>();
@@ -74,12 +67,8 @@ void CpuBackend::rmsnorm_residual_forward(const Stream&, const Tensor& sum, cons
   }
 }
 
-void CpuBackend::rmsnorm_backward(const Stream&, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
-                                  const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) {
-  require(x.rank() == 2 && have_shape(x.shape(), dx, dout) && have_shape({x.size(0)}, rstd) &&
-              have_shape({x.size(1)}, weight, dweight) && contiguous(dx, dweight, dout, x, weight, rstd) &&
-              scratch.bytes() >= rmsnorm_backward_scratch(x.size(0), x.size(1)),
-          "rmsnorm_backward", {&dx, &dweight, &scratch, &dout, &x, &weight, &rstd});
+void CpuBackend::do_rmsnorm_backward(const Stream&, const Tensor& dx, const Tensor& dweight, const Tensor& scratch,
+                                     const Tensor& dout, const Tensor& x, const Tensor& weight, const Tensor& rstd) {
   const int64_t rows = x.size(0), columns = x.size(1), block = rows_per_block(rows), blocks = row_blocks(rows);
   float *gradient = dx.data<float>(), *dw = dweight.data<float>();
   auto* partial = static_cast<float*>(scratch.raw());  // [blocks, C]

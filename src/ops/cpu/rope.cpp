@@ -1,16 +1,12 @@
 #include <cmath>
 
 #include "cpu_backend.h"
-#include "lighthouse/ops/check.h"
 
 namespace lighthouse::cpu {
 namespace {
 
 // `direction` is 1 to rotate and -1 to rotate back.
-void rotate(const char* operation, const Tensor& x, const Tensor& cos, const Tensor& sin, float direction) {
-  require(
-      has_heads(x) && x.size(3) % 2 == 0 && have_shape({x.size(1), x.size(3) / 2}, cos, sin) && contiguous(cos, sin),
-      operation, {&x, &cos, &sin});
+void rotate(const Tensor& x, const Tensor& cos, const Tensor& sin, float direction) {
   const int64_t length = x.size(1), heads = x.size(2), half = x.size(3) / 2;
   float* data = x.data<float>();
   const float *cosines = cos.data<float>(), *sines = sin.data<float>();
@@ -33,8 +29,7 @@ void rotate(const char* operation, const Tensor& x, const Tensor& cos, const Ten
 
 }  // namespace
 
-void CpuBackend::rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
-  require(cos.rank() == 2 && have_shape(cos.shape(), sin) && contiguous(cos, sin), "rope_table", {&cos, &sin});
+void CpuBackend::do_rope_table(const Stream&, const Tensor& cos, const Tensor& sin, const RopeSettings& rope) {
   const int64_t length = cos.size(0), half = cos.size(1);
   float *cosines = cos.data<float>(), *sines = sin.data<float>();
 #pragma omp parallel for schedule(static)
@@ -49,12 +44,12 @@ void CpuBackend::rope_table(const Stream&, const Tensor& cos, const Tensor& sin,
   }
 }
 
-void CpuBackend::rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) {
-  rotate("rope_forward", x, cos, sin, 1.0f);
+void CpuBackend::do_rope_forward(const Stream&, const Tensor& x, const Tensor& cos, const Tensor& sin) {
+  rotate(x, cos, sin, 1.0f);
 }
 
-void CpuBackend::rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
-  rotate("rope_backward", dx, cos, sin, -1.0f);
+void CpuBackend::do_rope_backward(const Stream&, const Tensor& dx, const Tensor& cos, const Tensor& sin) {
+  rotate(dx, cos, sin, -1.0f);
 }
 
 }  // namespace lighthouse::cpu

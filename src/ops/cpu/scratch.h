@@ -1,4 +1,4 @@
-// Cutting an operation's scratch into the buffers that each thread needs.
+// Splits an operation's scratch into the buffers that each thread needs.
 #pragma once
 
 #include <cstddef>
@@ -8,8 +8,8 @@
 
 namespace lighthouse::cpu {
 
-/// Hands out pieces of scratch one after another. On no memory (nullptr) it only counts, so that the same code tells
-/// how much is needed.
+/// Returns pieces of scratch one after another. Without memory (nullptr) it only counts: the same code computes the
+/// size of the scratch.
 class ScratchCutter {
  public:
   explicit ScratchCutter(void* memory) : memory_(static_cast<std::byte*>(memory)) {}

@@ -1,19 +1,8 @@
 #include "cpu_backend.h"
-#include "lighthouse/ops/check.h"
 #include "vector_math.h"
 
 namespace lighthouse::cpu {
-namespace {
-
-void check(const char* operation, const Tensor& out, const Tensor& gate_up) {
-  require(out.rank() == 2 && have_shape({out.size(0), 2 * out.size(1)}, gate_up) && contiguous(out, gate_up), operation,
-          {&out, &gate_up});
-}
-
-}  // namespace
-
-void CpuBackend::swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) {
-  check("swiglu_forward", out, gate_up);
+void CpuBackend::do_swiglu_forward(const Stream&, const Tensor& out, const Tensor& gate_up) {
   const int64_t rows = out.size(0), width = out.size(1);
   float* o = out.data<float>();
   const float* in = gate_up.data<float>();
@@ -26,11 +15,8 @@ void CpuBackend::swiglu_forward(const Stream&, const Tensor& out, const Tensor& 
   }
 }
 
-void CpuBackend::swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
-                                 const Tensor& gate_up) {
-  check("swiglu_backward", out, gate_up);
-  check("swiglu_backward", dout, gate_up);
-  check("swiglu_backward", dout, dgate_up);
+void CpuBackend::do_swiglu_backward(const Stream&, const Tensor& dgate_up, const Tensor& out, const Tensor& dout,
+                                    const Tensor& gate_up) {
   const int64_t rows = dout.size(0), width = dout.size(1);
   float *d = dgate_up.data<float>(), *o = out.data<float>();
   const float *dy = dout.data<float>(), *in = gate_up.data<float>();

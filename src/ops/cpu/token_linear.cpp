@@ -1,12 +1,11 @@
 #include <vector>
 
 #include "cpu_backend.h"
-#include "lighthouse/ops/decode_shapes.h"
 
 namespace lighthouse::cpu {
 namespace {
 
-/// A row of numbers of its own.
+/// A row with its own memory.
 struct Row {
   std::vector<float> values;
   Tensor tensor;
@@ -16,24 +15,21 @@ struct Row {
 
 }  // namespace
 
-void CpuBackend::token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
-                                   double epsilon, const Tensor& weight) {
-  require_token_norm_linear(out, x, norm, weight);
+void CpuBackend::do_token_norm_linear(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                      double epsilon, const Tensor& weight) {
   const Row normed(x.numel()), rstd(1);
   rmsnorm_forward(stream, normed.tensor, rstd.tensor.view({1}), x, norm, epsilon);
   linear_forward(stream, out, Tensor(), normed.tensor, weight);
 }
 
-void CpuBackend::token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
-                                   double epsilon, const Tensor& gate_up) {
-  require_token_norm_swiglu(out, x, norm, gate_up);
+void CpuBackend::do_token_norm_swiglu(const Stream& stream, const Tensor& out, const Tensor& x, const Tensor& norm,
+                                      double epsilon, const Tensor& gate_up) {
   const Row both(gate_up.size(0));
   token_norm_linear(stream, both.tensor, x, norm, epsilon, gate_up);
   swiglu_forward(stream, out, both.tensor);
 }
 
-void CpuBackend::token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
-  require_token_linear_add(sum, x, weight);
+void CpuBackend::do_token_linear_add(const Stream& stream, const Tensor& sum, const Tensor& x, const Tensor& weight) {
   const Row product(sum.numel());
   linear_forward(stream, product.tensor, Tensor(), x, weight);
   for (size_t i = 0; i < product.values.size(); ++i) sum.data<float>()[i] += product.values[i];

@@ -20,7 +20,7 @@ inline float exp(float x) {
   const float n = shifted - kRounder;
   const float r = (clamped - n * kLn2High) - n * kLn2Low;
 
-  float p = 1.9875691500e-4f;  // the coefficients of Cephes (Moshier): the smallest largest error on this range
+  float p = 1.9875691500e-4f;  // coefficients of Cephes (Moshier): minimax on this range
   p = p * r + 1.3981999507e-3f;
   p = p * r + 8.3334519073e-3f;
   p = p * r + 4.1665795894e-2f;

@@ -1,4 +1,4 @@
-// Causal softmax attention: over the whole sequence (dense), or in a window.
+// Causal softmax attention over the whole sequence (dense), or in a sliding window.
 #pragma once
 
 #include "lighthouse/model/attention/attention.h"
@@ -7,7 +7,7 @@ namespace lighthouse {
 
 class CausalAttention final : public Attention {
  public:
-  /// `window`: the keys that a query sees, its own included; 0: all up to its own.
+  /// `window`: the number of keys that a query sees, its own included; 0: all up to its own.
   CausalAttention(const AttentionShape& shape, const RopeTable& rope, Backend& backend, int64_t window = 0,
                   const Documents* documents = nullptr);
 
@@ -18,7 +18,7 @@ class CausalAttention final : public Attention {
   void lay_out_scratch(Arena& arena) override;
   void forward(const Stream& stream, const Tensor& out, const Tensor& qkv) override;
   void recompute(const Stream& stream, const Tensor& out, const Tensor& qkv) override { forward(stream, out, qkv); }
-  void restore_output(const Stream&, const Tensor&) override {}  // it was kept
+  void restore_output(const Stream&, const Tensor&) override {}
   void backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
                 const Tensor& qkv) override;
 
@@ -29,7 +29,7 @@ class CausalAttention final : public Attention {
   const RopeTable& rope_;
   Backend& backend_;
   int64_t window_;
-  const Documents* documents_;  // null: one a sequence
+  const Documents* documents_;  // null: one document for each sequence
   Tensor lse_;                  // kept, [B, H, N]
   Tensor scratch_;              // bytes
 };

@@ -1,16 +1,16 @@
-// Lighthouse Attention: ordinary attention on a small, hierarchically selected subsequence, and beside it, if asked
-// for, attention in a local window; the layer's output is the mean of both (docs/lighthouse-attention.md).
+// Lighthouse Attention: softmax attention on a small, hierarchically selected subsequence. With a window, the output is
+// the mean of that and of attention in a sliding window (docs/lighthouse-attention.md).
 #pragma once
 
 #include "lighthouse/model/attention/attention.h"
 
 namespace lighthouse {
 
-/// Without a window, keeps for backward only tensors of the gathered length S: 4 S D a head instead of 4 N D. With a
-/// window also q, k, v and the window's output, of length N.
+/// Without a window, backward keeps tensors of the gathered length S only: 4 S D elements for each head instead of
+/// 4 N D. With a window it keeps q, k, v and the window's output, of length N, too.
 class LighthouseAttention final : public Attention {
  public:
-  /// `window`: the width of the window beside; 0: none.
+  /// `window`: the width of the sliding window; 0: none.
   LighthouseAttention(const LighthouseSettings& settings, const AttentionShape& shape, const RopeTable& rope,
                       Backend& backend, int64_t window = 0);
 
@@ -19,25 +19,24 @@ class LighthouseAttention final : public Attention {
   void lay_out_kept(Arena& arena) override;
   void lay_out_recomputed(Arena& arena) override;
   void lay_out_scratch(Arena& arena) override;
-  /// As select() and attend().
+  /// select(), then attend().
   void forward(const Stream& stream, const Tensor& out, const Tensor& qkv) override;
-  /// The window branch runs again; of the other branch the output is kept.
+  /// Runs the window branch again; the output of the selected branch is kept.
   void recompute(const Stream& stream, const Tensor& out, const Tensor& qkv) override;
   void restore_output(const Stream& stream, const Tensor& out) override;
   void backward(const Stream& stream, const Tensor& dqkv, const Tensor& dout, const Tensor& out,
                 const Tensor& qkv) override;
 
-  /// Chooses the entries (steps i and ii of the specification). No gradient flows through this. Where there is a
-  /// window, and for the scorer `dilated`, qkv is rotated in place; otherwise attend() rotates while it gathers.
+  /// Selects the entries (steps i and ii of the specification). No gradient flows through the selection. With a window,
+  /// and for the scorer `dilated`, applies RoPE to qkv in place; otherwise attend() applies it as it gathers.
   void select(const Stream& stream, const Tensor& qkv);
-  /// Gathers, attends, scatters (iii and iv), from qkv as select() left it, with the entries in indices().
+  /// Gathers, attends and scatters (iii and iv) the entries in indices(), from qkv as select() left it.
   void attend(const Stream& stream, const Tensor& out, const Tensor& qkv);
-  /// int32 [B, G, S]: the gathered entries in causal order. select() writes it; a caller may, to hold a selection
-  /// fixed.
+  /// int32 [B, G, S]: the gathered entries in causal order. select() writes it; a test may write it to fix a selection.
   const Tensor& indices() const { return selection_.indices; }
 
  private:
-  /// Whether select() leaves q and k rotated.
+  /// Whether select() applies RoPE to q and k in place.
   bool rotates_in_place() const { return window_ > 0 || settings_.scorer == Scorer::kDilated; }
   void attend_selected(const Stream& stream, const Tensor& out, const Tensor& qkv);
   void attend_in_window(const Stream& stream, const Tensor& qkv);
@@ -50,13 +49,13 @@ class LighthouseAttention final : public Attention {
   const RopeTable& rope_;
   Backend& backend_;
   int64_t window_;
-  LighthouseSelection selection_;  // the indices are kept for backward, the rows are scratch
+  LighthouseSelection selection_;  // indices are kept for backward, rows are scratch
   // Kept for backward.
   Tensor gathered_qkv_;  // [B, S, (H + 2 G) D]
   Tensor gathered_out_;  // [B, S, H, D]
   Tensor lse_;           // [B, H, S]
   Tensor window_lse_;    // [B, H, N]
-  Tensor window_out_;    // [B, N, H, D], which recompute() makes again; without a window no tensor
+  Tensor window_out_;    // [B, N, H, D], by forward() or recompute(); undefined without a window
   // Scratch.
   Tensor s_q_, s_k_;  // [B, G, E']
   Tensor d_gathered_qkv_;

@@ -1,25 +1,24 @@
-#include "lighthouse/ops/metered_backend.h"
+#include "lighthouse/ops/cost_meter.h"
 
 #include <stdexcept>
 #include <string>
 
 #include "lighthouse/core/arena.h"
-#include "lighthouse/ops/cuda_scratch.h"
 #include "op_test.h"
 
 namespace lighthouse {
 namespace {
 
-using Mode = MeteredBackend::Mode;
+using Mode = CostMeter::Mode;
 
-/// A tensor without memory: an operation that touched it would crash.
+/// A tensor without memory: an operation that runs on it crashes.
 Tensor nowhere(const Shape& shape, DType dtype = DType::kFloat32) {
   return {nullptr, shape, dtype};
 }
 
-class MeteredBackendTest : public OpTest {
+class CostMeterTest : public OpTest {
  protected:
-  /// What was counted since the last call, which must have been one operation.
+  /// The cost of the single operation since the last call.
   OperationCost counted() {
     EXPECT_EQ(meter_.costs().size(), 1u);
     const OperationCost cost = meter_.costs().at(0);
@@ -34,14 +33,16 @@ class MeteredBackendTest : public OpTest {
     EXPECT_EQ(cost.bytes, bytes) << kind;
   }
 
-  MeteredBackend meter_{*backend_, Mode::kCount};
+  CostMeter meter_{*backend_, Mode::kCount};
+  /// Enough scratch for every operation here.
+  Tensor scratch_ = nowhere({1 << 20}, DType::kUInt8);
   Tensor none_;
 };
 
-TEST_F(MeteredBackendTest, CountsLinear) {
+TEST_F(CostMeterTest, CountsLinear) {
   const Tensor x = nowhere({7, 5}, DType::kBFloat16), weight = nowhere({3, 5}, DType::kBFloat16);
   const Tensor out = nowhere({7, 3}, DType::kBFloat16);
-  meter_.linear_forward(stream_, out, none_, x, weight);
+  backend_->linear_forward(stream_, out, none_, x, weight);
   const OperationCost forward = counted();
   EXPECT_EQ(forward.kind, "matrix products forward");
   EXPECT_EQ(forward.work, Work::kProduct);
@@ -49,20 +50,20 @@ TEST_F(MeteredBackendTest, CountsLinear) {
   EXPECT_EQ(forward.bytes, 2 * (35 + 15 + 21));
   EXPECT_EQ(forward.seconds, 0);
 
-  meter_.linear_backward_input(stream_, x, none_, out, weight);
+  backend_->linear_backward_input(stream_, x, none_, out, weight);
   const OperationCost input = counted();
   EXPECT_EQ(input.kind, "matrix products backward input");
   EXPECT_EQ(input.flops, 2 * 7 * 5 * 3);
   EXPECT_EQ(input.bytes, 2 * (35 + 15 + 21));
 
-  meter_.linear_backward_weight(stream_, nowhere({3, 5}), none_, out, x);
+  backend_->linear_backward_weight(stream_, nowhere({3, 5}), none_, out, x);
   const OperationCost gradient = counted();
   EXPECT_EQ(gradient.kind, "matrix products backward weight");
   EXPECT_EQ(gradient.flops, 2 * 7 * 5 * 3);
   EXPECT_EQ(gradient.bytes, 2 * 4 * 15 + 2 * (35 + 21)) << "the float32 gradient is read and written";
 }
 
-TEST_F(MeteredBackendTest, CountsAttention) {
+TEST_F(CostMeterTest, CountsAttention) {
   // Views of a fused q, k, v: only their own elements count.
   const Tensor qkv = nowhere({2, 10, 8, 16}, DType::kBFloat16);
   const Tensor q = qkv.slice(2, 0, 4), k = qkv.slice(2, 4, 6), v = qkv.slice(2, 6, 8);
@@ -70,14 +71,14 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   const double flops = 4.0 * 2 * 4 * 16 * 10 * 10 / 2;
   const double heads = 2 * 2 * 10 * 16;  // bytes of one head of all tokens
 
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {});
+  backend_->attention_forward(stream_, out, lse, none_, q, k, v, {});
   const OperationCost forward = counted();
   EXPECT_EQ(forward.kind, "attention forward");
   EXPECT_EQ(forward.work, Work::kAttentionForward);
   EXPECT_EQ(forward.flops, flops);
   EXPECT_EQ(forward.bytes, 12 * heads + 4 * 80);
 
-  meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {});
+  backend_->attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {});
   const OperationCost backward = counted();
   EXPECT_EQ(backward.kind, "attention backward");
   EXPECT_EQ(backward.work, Work::kAttentionBackward);
@@ -85,7 +86,7 @@ TEST_F(MeteredBackendTest, CountsAttention) {
   EXPECT_EQ(backward.bytes, 24 * heads + 4 * 80);
 
   const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {0, documents});
+  backend_->attention_forward(stream_, out, lse, none_, q, k, v, {0, documents});
   const OperationCost inside_documents = counted();
   EXPECT_EQ(inside_documents.flops, flops) << "where they start is not known";
   EXPECT_EQ(inside_documents.bytes, 12 * heads + 4 * 80 + 4 * 20);
@@ -98,20 +99,20 @@ double pairs_in_window(int64_t length, int64_t window) {
   return pairs;
 }
 
-TEST_F(MeteredBackendTest, CountsThePairsOfAWindow) {
+TEST_F(CostMeterTest, CountsThePairsOfAWindow) {
   const Tensor qkv = nowhere({2, 10, 8, 16}, DType::kBFloat16);
   const Tensor q = qkv.slice(2, 0, 4), k = qkv.slice(2, 4, 6), v = qkv.slice(2, 6, 8);
   const Tensor out = nowhere({2, 10, 4, 16}, DType::kBFloat16), lse = nowhere({2, 4, 10});
   const double heads = 2 * 2 * 10 * 16;  // bytes of one head of all tokens
   for (const int64_t window : {1, 3, 9}) {
     const double flops = 4.0 * 2 * 4 * 16 * pairs_in_window(10, window);
-    meter_.attention_forward(stream_, out, lse, none_, q, k, v, {window, {}});
+    backend_->attention_forward(stream_, out, lse, none_, q, k, v, {window, {}});
     const OperationCost forward = counted();
     EXPECT_EQ(forward.kind, "window attention forward");
     EXPECT_EQ(forward.work, Work::kAttentionForward);
     EXPECT_EQ(forward.flops, flops) << window;
     EXPECT_EQ(forward.bytes, 12 * heads + 4 * 80) << "every key and value is read, whatever the window";
-    meter_.attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {window, {}});
+    backend_->attention_backward(stream_, q, k, v, none_, out, out, lse, q, k, v, {window, {}});
     const OperationCost backward = counted();
     EXPECT_EQ(backward.kind, "window attention backward");
     EXPECT_EQ(backward.work, Work::kAttentionBackward);
@@ -123,62 +124,62 @@ TEST_F(MeteredBackendTest, CountsThePairsOfAWindow) {
   EXPECT_EQ(causal_attention_flops(q.shape(), 1000), dense);
 
   const Documents documents{nowhere({2, 10}, DType::kInt32), nowhere({22}, DType::kInt32), 0};
-  meter_.attention_forward(stream_, out, lse, none_, q, k, v, {3, documents});
+  backend_->attention_forward(stream_, out, lse, none_, q, k, v, {3, documents});
   EXPECT_EQ(counted().bytes, 12 * heads + 4 * 80 + 4 * 20);
 }
 
-TEST_F(MeteredBackendTest, DecodingInAWindowReadsItsKeysAlone) {
+TEST_F(CostMeterTest, DecodingInAWindowReadsItsKeysAlone) {
   const Tensor cache = nowhere({100, 2, 8}), out = nowhere({4, 8}), qkv = nowhere({8, 8}), angles = nowhere({100, 4});
   const Tensor position = nowhere({1}, DType::kInt32);
   const double token = 4 * (32 + 64), row = 4 * 2 * 2 * 8;  // bytes: of out and qkv; of a key and a value
   for (const auto& [window, rows] : {std::pair{0, 100}, std::pair{1, 1}, std::pair{30, 30}, std::pair{300, 100}}) {
-    meter_.attention_decode(stream_, out, cache, cache, none_, qkv, angles, angles, position, window);
+    backend_->attention_decode(stream_, out, cache, cache, scratch_, qkv, angles, angles, position, window);
     expect_traffic("attention decode", token + rows * row);
   }
 }
 
-TEST_F(MeteredBackendTest, CountsLayers) {
+TEST_F(CostMeterTest, CountsLayers) {
   const Tensor x = nowhere({6, 8}), row = nowhere({8}), rstd = nowhere({6});
-  meter_.rmsnorm_forward(stream_, x, rstd, x, row, 1e-5);
+  backend_->rmsnorm_forward(stream_, x, rstd, x, row, 1e-5);
   expect_traffic("rmsnorm forward", 4 * (2 * 48 + 6 + 8));
-  meter_.rmsnorm_residual_forward(stream_, x, x, rstd, x, x, row, 1e-5);
+  backend_->rmsnorm_residual_forward(stream_, x, x, rstd, x, x, row, 1e-5);
   expect_traffic("rmsnorm forward", 4 * (4 * 48 + 6 + 8));
-  meter_.rmsnorm_backward(stream_, x, row, none_, x, x, row, rstd);
+  backend_->rmsnorm_backward(stream_, x, row, scratch_, x, x, row, rstd);
   expect_traffic("rmsnorm backward", 4 * (4 * 48 + 3 * 8 + 6));
 
   const Tensor wide = nowhere({6, 16});
-  meter_.swiglu_forward(stream_, x, wide);
+  backend_->swiglu_forward(stream_, x, wide);
   expect_traffic("swiglu forward", 4 * (48 + 96));
-  meter_.swiglu_backward(stream_, wide, x, x, wide);
+  backend_->swiglu_backward(stream_, wide, x, x, wide);
   expect_traffic("swiglu backward", 4 * (2 * 48 + 2 * 96));
 
   const Tensor heads = nowhere({2, 3, 2, 4}), angle = nowhere({3, 2});
-  meter_.rope_table(stream_, angle, angle, 10000);
+  backend_->rope_table(stream_, angle, angle, 10000);
   expect_traffic("rope", 4 * 12);
-  meter_.rope_forward(stream_, heads, angle, angle);
+  backend_->rope_forward(stream_, heads, angle, angle);
   expect_traffic("rope", 4 * (2 * 48 + 12));
-  meter_.rope_backward(stream_, heads, angle, angle);
+  backend_->rope_backward(stream_, heads, angle, angle);
   expect_traffic("rope", 4 * (2 * 48 + 12));
 }
 
-TEST_F(MeteredBackendTest, CountsEmbeddingAndLoss) {
+TEST_F(CostMeterTest, CountsEmbeddingAndLoss) {
   const Tensor x = nowhere({6, 8}), tokens = nowhere({6}, DType::kInt32), losses = nowhere({6});
   for (const int64_t vocabulary : {4, 100}) {
     const Tensor weight = nowhere({vocabulary, 8});
     const double rows = 4.0 * 8 * std::min<int64_t>(vocabulary, 6);
-    meter_.embedding_forward(stream_, x, weight, tokens);
+    backend_->embedding_forward(stream_, x, weight, tokens);
     expect_traffic("embedding forward", 4 * (48 + 6) + rows);
-    meter_.embedding_backward(stream_, weight, none_, x, tokens);
+    backend_->embedding_backward(stream_, weight, scratch_, x, tokens);
     expect_traffic("embedding backward", 4 * (48 + 6) + 2 * rows);
   }
   const Tensor logits = nowhere({6, 16}, DType::kBFloat16);
-  meter_.cross_entropy_forward(stream_, losses, logits, tokens, 11);
+  backend_->cross_entropy_forward(stream_, losses, logits, tokens, 11);
   expect_traffic("cross entropy", 2 * 6 * 11 + 4 * (6 + 6));
-  meter_.cross_entropy_forward_backward(stream_, losses, logits, tokens, 11, 1);
+  backend_->cross_entropy_forward_backward(stream_, losses, logits, tokens, 11, 1);
   expect_traffic("cross entropy", 2 * 6 * (11 + 16) + 4 * (6 + 6));
 }
 
-TEST_F(MeteredBackendTest, CountsLighthouse) {
+TEST_F(CostMeterTest, CountsLighthouse) {
   LighthouseShape shape;
   shape.sequence_length = 64;
   shape.levels = 3;
@@ -194,64 +195,64 @@ TEST_F(MeteredBackendTest, CountsLighthouse) {
   const auto in_scores = 2.0 * static_cast<double>(scored);
   const auto in_indices = 2.0 * static_cast<double>(s), in_rows = 2.0 * static_cast<double>(e);
 
-  meter_.lighthouse_norm_scores(stream_, scores, scores, q, k, shape);
+  backend_->lighthouse_norm_scores(stream_, scores, scores, q, k, shape);
   expect_traffic("lighthouse norm scores", 4 * (full + half + 2 * in_scores));
-  meter_.lighthouse_dilated_scores(stream_, scores, scores, none_, q, k, k, 16, shape);
+  backend_->lighthouse_dilated_scores(stream_, scores, scores, scratch_, q, k, k, 16, shape);
   const OperationCost dilated = counted();
   EXPECT_EQ(dilated.work, Work::kAttentionForward);
   EXPECT_EQ(dilated.flops, 2 * 16 * (4.0 * 4 * 8 * 4 * 4 / 2)) << "two attentions, 16 streams of 4 tokens";
   EXPECT_EQ(dilated.bytes, 4 * (2 * full + 2 * in_scores));
-  meter_.lighthouse_select(stream_, selection, scores, scores, shape);
+  backend_->lighthouse_select(stream_, selection, scores, scores, shape);
   expect_traffic("lighthouse select", 4 * (in_indices + in_rows + 2 * in_scores));
-  meter_.lighthouse_invert(stream_, selection, shape);
+  backend_->lighthouse_invert(stream_, selection, shape);
   expect_traffic("lighthouse invert", 4 * (in_indices + in_rows));
-  meter_.lighthouse_gather(stream_, rows_of_qkv, qkv, selection, angles, angles, shape);
+  backend_->lighthouse_gather(stream_, rows_of_qkv, qkv, selection, angles, angles, shape);
   expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
-  meter_.lighthouse_gather(stream_, rows_of_qkv, qkv, selection, {}, {}, shape);
+  backend_->lighthouse_gather(stream_, rows_of_qkv, qkv, selection, {}, {}, shape);
   expect_traffic("lighthouse gather", 4 * (2 * full + 2 * some + in_rows));
-  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, {});
+  backend_->lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, {});
   expect_traffic("lighthouse gather backward", 4 * (2 * full + 2 * some + in_rows + 2 * 64 * 4));
-  meter_.lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, qkv);
+  backend_->lighthouse_gather_backward(stream_, qkv, rows_of_qkv, selection, angles, angles, shape, qkv);
   expect_traffic("lighthouse gather backward", 4 * (4 * full + 2 * some + in_rows + 2 * 64 * 4));
-  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape, {});
+  backend_->lighthouse_scatter(stream_, q, rows_of_q, selection, shape, {});
   expect_traffic("lighthouse scatter", 4 * (full + some + in_rows));
-  meter_.lighthouse_scatter(stream_, q, rows_of_q, selection, shape, q);
+  backend_->lighthouse_scatter(stream_, q, rows_of_q, selection, shape, q);
   expect_traffic("lighthouse scatter", 4 * (2 * full + some + in_rows));
-  meter_.lighthouse_scatter_backward(stream_, rows_of_q, q, selection, shape);
+  backend_->lighthouse_scatter_backward(stream_, rows_of_q, q, selection, shape);
   expect_traffic("lighthouse scatter backward", 4 * (full + some + in_rows));
 }
 
-TEST_F(MeteredBackendTest, CountsOptimizerAndMemory) {
+TEST_F(CostMeterTest, CountsOptimizerAndMemory) {
   const Tensor weight = nowhere({100}), working = nowhere({100}, DType::kBFloat16), scalars = nowhere({kAdamScalars});
   const Tensor step = nowhere({kStepScalars}, DType::kFloat64), one = nowhere({1}, DType::kFloat64);
-  meter_.adamw(stream_, weight, none_, weight, weight, weight, scalars, {});
+  backend_->adamw(stream_, weight, none_, weight, weight, weight, scalars, {});
   expect_traffic("adamw", 4 * (7 * 100 + kAdamScalars));
-  meter_.adamw(stream_, weight, working, working, working, weight, scalars, {});
+  backend_->adamw(stream_, weight, working, working, working, weight, scalars, {});
   expect_traffic("adamw", 4 * (3 * 100 + kAdamScalars) + 2 * 5 * 100);
-  meter_.plan_update(stream_, scalars, step, 1, 1, {});
+  backend_->plan_update(stream_, scalars, step, 1, 1, {});
   expect_traffic("adamw", 4 * kAdamScalars + 2 * 8 * kStepScalars);
-  meter_.l2_norm(stream_, one, none_, weight);
+  backend_->l2_norm(stream_, one, scratch_, weight);
   expect_traffic("gradient norm", 4 * 100 + 8);
-  meter_.add_sum(stream_, one, none_, weight, 1);
+  backend_->add_sum(stream_, one, scratch_, weight, 1);
   expect_traffic("loss sum", 4 * 100 + 16);
 
-  meter_.fill(stream_, weight, 0);
+  backend_->fill(stream_, weight, 0);
   expect_traffic("fill and copy", 4 * 100);
-  meter_.copy(stream_, working, weight);
+  backend_->copy(stream_, working, weight);
   expect_traffic("fill and copy", 6 * 100);
-  meter_.copy(stream_, weight, {nullptr, {100}, DType::kFloat32, {DeviceKind::kCuda, 0}});
+  backend_->copy(stream_, weight, {nullptr, {100}, DType::kFloat32, {DeviceKind::kCuda, 0}});
   expect_traffic("fill and copy", 4 * 100);
 }
 
-TEST_F(MeteredBackendTest, SumsCallsAndTheirFloors) {
+TEST_F(CostMeterTest, SumsCallsAndTheirRooflines) {
   Rates rates;
   rates.product_flops = 10;
   rates.bytes_per_second = 4;
-  MeteredBackend meter(*backend_, Mode::kCount, rates);
-  meter.fill(stream_, nowhere({5}), 0);
-  meter.linear_forward(stream_, nowhere({1, 1}), none_, nowhere({1, 1}), nowhere({1, 1}));        // 12 bytes, 2 flops
-  meter.linear_forward(stream_, nowhere({20, 20}), none_, nowhere({20, 20}), nowhere({20, 20}));  // 4800, 16000
-  meter.fill(stream_, nowhere({3}), 0);
+  CostMeter meter(*backend_, Mode::kCount, rates);
+  backend_->fill(stream_, nowhere({5}), 0);
+  backend_->linear_forward(stream_, nowhere({1, 1}), none_, nowhere({1, 1}), nowhere({1, 1}));  // 12 bytes, 2 flops
+  backend_->linear_forward(stream_, nowhere({20, 20}), none_, nowhere({20, 20}), nowhere({20, 20}));  // 4800, 16000
+  backend_->fill(stream_, nowhere({3}), 0);
   ASSERT_EQ(meter.costs().size(), 2u);
   EXPECT_EQ(meter.costs()[0].kind, "fill and copy");
   EXPECT_EQ(meter.costs()[0].calls, 2);
@@ -264,65 +265,62 @@ TEST_F(MeteredBackendTest, SumsCallsAndTheirFloors) {
   EXPECT_TRUE(meter.costs().empty());
 }
 
-TEST_F(MeteredBackendTest, UnknownRatesAreNoLimit) {
+TEST_F(CostMeterTest, UnknownRatesAreNoLimit) {
   const OperationCost attention{"", Work::kAttentionBackward, 100, 10};
   EXPECT_EQ(roofline_seconds(attention, {}), 0);
   EXPECT_EQ(roofline_seconds(attention, {1, 1, 0, 5}), 2);
   EXPECT_EQ(roofline_seconds(attention, {1, 1, 4, 5}), 25);
 }
 
-TEST_F(MeteredBackendTest, TimesWhatItRuns) {
-  MeteredBackend meter(*backend_, Mode::kTime);
+TEST_F(CostMeterTest, ChecksArgumentsBeforeItCounts) {
+  EXPECT_THROW(backend_->linear_forward(stream_, nowhere({2, 3}), none_, nowhere({2, 4}), nowhere({3, 5})),
+               std::logic_error);
+  EXPECT_TRUE(meter_.costs().empty());
+}
+
+class TimingTest : public OpTest {};
+
+TEST_F(TimingTest, TimesWhatItRuns) {
   const Floats x = random_floats({200, 300}, 1), weight = random_floats({100, 300}, 2);
-  Floats expected({200, 100}), actual({200, 100});
-  backend_->linear_forward(stream_, expected, none_, x, weight);
-  meter.linear_forward(stream_, actual, none_, x, weight);
-  EXPECT_EQ(actual.values, expected.values);
+  for (const Mode mode : {Mode::kTime, Mode::kTimeRepeated}) {
+    Floats expected({200, 100}), actual({200, 100});
+    backend_->linear_forward(stream_, expected, {}, x, weight);
+    const CostMeter meter(*backend_, mode);
+    backend_->linear_forward(stream_, actual, {}, x, weight);
+    EXPECT_EQ(actual.values, expected.values);
+    ASSERT_EQ(meter.costs().size(), 1u);
+    EXPECT_EQ(meter.costs()[0].flops, 2.0 * 200 * 300 * 100);
+    EXPECT_EQ(meter.costs()[0].calls, 1);
+    EXPECT_GT(meter.costs()[0].seconds, 0);
+    EXPECT_LT(meter.costs()[0].seconds, 10);
+  }
+}
+
+TEST_F(TimingTest, AnOperationsOwnOperationsAreNotCounted) {
+  const Floats x = random_floats({1, 8}, 1), norm = random_floats({8}, 2), gate_up = random_floats({6, 8}, 3);
+  Floats out({1, 3});
+  const CostMeter meter(*backend_, Mode::kTime);
+  backend_->token_norm_swiglu(stream_, out, x, norm, 1e-5, gate_up);
   ASSERT_EQ(meter.costs().size(), 1u);
-  EXPECT_EQ(meter.costs()[0].flops, 2.0 * 200 * 300 * 100);
-  EXPECT_GT(meter.costs()[0].seconds, 0);
-  EXPECT_LT(meter.costs()[0].seconds, 10);
+  EXPECT_EQ(meter.costs()[0].kind, "norm, product and swiglu of a token");
 }
 
-TEST_F(MeteredBackendTest, ForwardsTheRestAndCapturesNothing) {
-  MeteredBackend meter(*backend_, Mode::kTime);
-  EXPECT_EQ(meter.dtype(), backend_->dtype());
-  EXPECT_EQ(meter.description(), backend_->description());
-  EXPECT_EQ(meter.logits_bytes(), backend_->logits_bytes());
-  EXPECT_EQ(meter.rmsnorm_backward_scratch(300, 64), backend_->rmsnorm_backward_scratch(300, 64));
-  EXPECT_EQ(meter.attention_backward_scratch({2, 64, 4, 16}, 2, false, 0),
-            backend_->attention_backward_scratch({2, 64, 4, 16}, 2));
-  EXPECT_EQ(meter.reduction_scratch(100000), backend_->reduction_scratch(100000));
-  EXPECT_EQ(meter.allocate(64).bytes(), 64);
-  EXPECT_EQ(meter.capture(stream_, [] {}), nullptr);
-  EXPECT_TRUE(meter.costs().empty());
-}
-
-TEST(PlannedCudaTest, AnswersAsTheGpuWouldAndOnlyCounts) {
-  PlannedCuda planned;
-  planned.deterministic = true;
-  planned.attention_workspace = int64_t{16} << 20;
-  planned.hardware = {"a GPU", int64_t{80} << 30, 1e15, 3e12};
-  planned.rates.product_flops = 1e3;
-  const std::unique_ptr<MeteredBackend> backend = make_planned_cuda_backend(planned);
-  EXPECT_EQ(backend->dtype(), DType::kBFloat16);
-  EXPECT_EQ(backend->device().kind, DeviceKind::kCuda);
-  EXPECT_EQ(backend->hardware().memory_bytes, int64_t{80} << 30);
-  EXPECT_EQ(backend->linear_scratch(), cuda_scratch::linear());
-  const Shape q{2, 4096, 4, 64};
-  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false, 0),
-            cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20));
-  EXPECT_EQ(backend->attention_backward_scratch(q, 2, false, 100),
-            cuda_scratch::attention_backward(DType::kBFloat16, q, 2, true, int64_t{16} << 20, false, 100));
-  EXPECT_LT(backend->attention_backward_scratch(q, 2, false, 100), backend->attention_backward_scratch(q, 2, false, 0))
-      << "workspace is for the keys that queries see";
-
-  Arena arena;
-  const Tensor x = arena.allocate(MemoryUse::kActivations, {10, 10}, backend->dtype());
-  backend->linear_forward(backend->compute_stream(), x, Tensor(), x, x);
-  EXPECT_EQ(backend->costs().at(0).roofline_seconds, 2);
-  EXPECT_THROW(backend->allocate(1), std::logic_error);
-  EXPECT_EQ(backend->allocate_host(16).bytes(), 16);
+TEST_F(TimingTest, ObservesUntilItIsDestroyed) {
+  Floats out({4});
+  {
+    const CostMeter outer(*backend_, Mode::kTime);
+    {
+      const CostMeter inner(*backend_, Mode::kTime);
+      backend_->fill(stream_, out, 1);
+      EXPECT_EQ(inner.costs().size(), 1u);
+    }
+    EXPECT_TRUE(outer.costs().empty()) << "only the innermost meter sees an operation";
+    EXPECT_THROW(backend_->fill(stream_, {out.values.data(), {4}, DType::kFloat16}, 1), std::logic_error);
+    backend_->fill(stream_, out, 1);
+    EXPECT_EQ(outer.costs().size(), 1u) << "a failed operation is not counted, and the meter goes on";
+    EXPECT_TRUE(backend_->is_observed());
+  }
+  EXPECT_FALSE(backend_->is_observed());
 }
 
 }  // namespace
