@@ -84,7 +84,7 @@ void print_counts(const TokenCounts& counts, const Tokenizer& tokenizer, int64_t
     const double share = static_cast<double>(count) / static_cast<double>(counts.tokens);
     const auto bar = static_cast<size_t>(kBar * count / most.front().second);
     table.add_row({std::to_string(token), format_count(count), fmt::format("{:.2f}%", 100 * share),
-                   shown_token(tokenizer, token), std::string(bar, '#')});
+                   format_token(tokenizer, token), std::string(bar, '#')});
   }
   fmt::print("{}\n", table.str());
 }
@@ -95,7 +95,7 @@ void print_samples(const Opened& opened, const Tokenizer& tokenizer, const Optio
     const TokenShard& shard = opened.sound[which];
     const int64_t begin = shard.size() / (options.samples + 1) * (i + 1);
     fmt::print("{}, from token {} on:\n  {}\n", shard.path().string(), format_count(begin),
-               sample_of(shard, tokenizer, begin, options.sample_tokens));
+               decode_sample(shard, tokenizer, begin, options.sample_tokens));
   }
 }
 

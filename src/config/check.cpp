@@ -13,7 +13,7 @@
 namespace lighthouse {
 namespace {
 
-// Sizes above these cannot be meant, and could not be multiplied in 64 bits.
+// Limits above any sensible size, below which sizes can be multiplied in 64 bits.
 constexpr double kMaxTokens = 1e18;
 constexpr double kMaxBytes = 1e18;
 
@@ -38,7 +38,7 @@ class Checker {
     throw InputError(where.empty() ? message : where + ": " + message);
   }
 
-  /// Runs another room's check, whose messages do not know where a value was written.
+  /// Runs a check of another module and adds the position to its message.
   template <typename Check>
   void located(const std::string& path, const std::string& subject, const Check& check) const {
     try {
@@ -54,13 +54,13 @@ class Checker {
       refuse("run.name", fmt::format("run.name is \"{}\"; expected the name of a folder, without \"/\"", run.name));
     }
     if (run.name.starts_with('~') || run.name.find('$') != std::string::npos) {
-      refuse("run.name", fmt::format("run.name is \"{}\"; expected a name without \"$\" and with no \"~\" at its "
-                                     "beginning, which stand for other things in paths",
+      refuse("run.name", fmt::format("run.name is \"{}\"; expected a name without \"$\" and without \"~\" at its "
+                                     "start, which paths expand",
                                      run.name));
     }
     if (!run.init_from.empty() && !run.branch_from.empty()) {
       refuse("run.branch_from",
-             "run.init_from and run.branch_from exclude each other: init_from starts a new run from a checkpoint's "
+             "run.init_from and run.branch_from are mutually exclusive: init_from starts a new run from a checkpoint's "
              "weights, branch_from continues its whole state; remove one");
     }
   }
@@ -68,12 +68,12 @@ class Checker {
   void check_model() const {
     const ModelConfig& model = config_.model;
     located("model", "model", [&] { model.check(); });
-    if (saved_ && tokenizer_is_a_file(model.tokenizer)) return;  // it may have moved, or changed: load_tokenizer checks
+    if (saved_ && tokenizer_is_a_file(model.tokenizer)) return;  // load_tokenizer checks it later
     int64_t least = 0;
     located("model.tokenizer", "model.tokenizer", [&] { least = make_tokenizer(model.tokenizer)->vocab_size(); });
     if (model.token_count() >= least) return;
     refuse("model.vocab_size",
-           fmt::format("model.vocab_size is {}{}; expected at least {}, the tokens of the tokenizer \"{}\"",
+           fmt::format("model.vocab_size is {}{}; expected at least {}, the number of tokens of the tokenizer \"{}\"",
                        model.vocab_size,
                        model.unused_tokens > 0 ? fmt::format(", of which {} are unused", model.unused_tokens) : "",
                        least, model.tokenizer));
@@ -85,9 +85,9 @@ class Checker {
     if (global % micro == 0) return;
     const int64_t below = global / micro * micro;
     refuse(path + ".global_batch_size",
-           fmt::format("{}.global_batch_size is {}, not a multiple of micro_batch_size, {}; the nearest that is: {}",
-                       path, global, micro,
-                       below == 0 ? fmt::format("{}", micro) : fmt::format("{} or {}", below, below + micro)));
+           fmt::format(
+               "{}.global_batch_size is {}, not a multiple of micro_batch_size ({}); the nearest multiple is {}", path,
+               global, micro, below == 0 ? fmt::format("{}", micro) : fmt::format("{} or {}", below, below + micro)));
   }
 
   void check_stage(size_t index) const {
@@ -98,8 +98,8 @@ class Checker {
     if (stage.attention == AttentionKind::kDense) {
       if (stage.dense_every != 0) {
         refuse(path + ".dense_every",
-               fmt::format("{}.dense_every is {}, but the stage is dense throughout; it belongs in "
-                           "a stage with attention: lighthouse or window",
+               fmt::format("{}.dense_every is {}, but all steps of the stage are dense; dense_every applies to "
+                           "stages with attention: lighthouse or window",
                            path, stage.dense_every));
       }
       return;
@@ -111,11 +111,11 @@ class Checker {
                          path));
     }
     if (stage.attention == AttentionKind::kLighthouse && stage.data.document_mask != DocumentMask::kNone) {
-      refuse(
-          path + ".data.document_mask",
-          fmt::format("{}.data.document_mask is attention, but a Lighthouse stage pools across documents; it belongs "
-                      "in a stage with attention: dense or window",
-                      path));
+      refuse(path + ".data.document_mask",
+             fmt::format(
+                 "{}.data.document_mask is attention, but a Lighthouse stage pools across documents; the mask applies "
+                 "to stages with attention: dense or window",
+                 path));
     }
     check_attention(stage, path);
   }
@@ -131,15 +131,15 @@ class Checker {
     const auto layers = attention_of_layers(stage.attention, config_.attention, config_.model);
     const auto follows_the_stage = [&](const LayerAttention& layer) { return layer.kind == stage.attention; };
     if (lighthouse && std::none_of(layers.begin(), layers.end(), follows_the_stage)) {
-      refuse("model.sliding_window",
-             fmt::format(
-                 "{}: every layer that is to use Lighthouse has a window of the model's own, model.sliding_window {}, "
-                 "which holds in all stages; give the stage attention: dense, or set sliding_window to 0",
-                 subject, config_.model.sliding_window));
+      refuse(
+          "model.sliding_window",
+          fmt::format("{}: every layer that would use Lighthouse has the model's own window, model.sliding_window {}, "
+                      "which applies in all stages; give the stage attention: dense, or set sliding_window to 0",
+                      subject, config_.model.sliding_window));
     }
   }
 
-  /// A rough count, in floating point: what passes can be counted exactly in 64 bits.
+  /// A rough estimate in floating point. Sizes below the limit can be computed exactly in 64 bits.
   void check_size(const StageSection& stage, const std::string& path) const {
     const ModelConfig& model = config_.model;
     const auto tokens =
@@ -151,7 +151,7 @@ class Checker {
     const double bytes = 16 * (tokens * width * layers + weights);
     if (bytes < kMaxBytes) return;
     refuse(path + ".batch",
-           fmt::format("{}: this model with {} sequences of {} tokens in a pass would take about {}B of "
+           fmt::format("{}: this model with {} sequences of {} tokens in a pass would need about {}B of "
                        "memory; expected at most {}B",
                        path, stage.batch.micro_batch_size, stage.batch.sequence_length, format_si(bytes),
                        format_si(kMaxBytes)));
@@ -162,7 +162,7 @@ class Checker {
     for (size_t i = 0; i < config_.stages.size(); ++i) {
       const std::string path = fmt::format("stages.{}.name", i);
       if (names.insert(config_.stages[i].name).second) continue;
-      refuse(path, fmt::format("{} is \"{}\", as is another stage's; expected a name of its own", path,
+      refuse(path, fmt::format("{} is \"{}\", which is another stage's name; expected a unique name", path,
                                config_.stages[i].name));
     }
   }
@@ -182,7 +182,7 @@ class Checker {
     const int64_t steps = config_.total_steps();
     if (schedule.warmup_steps > steps) {
       refuse("schedule.warmup_steps", fmt::format("schedule.warmup_steps is {}, but the run has {} steps; expected at "
-                                                  "most that many",
+                                                  "most the number of steps",
                                                   schedule.warmup_steps, steps));
     }
   }

@@ -1,4 +1,4 @@
-// The checks of settings that must fit together.
+// Checks of settings that must be consistent with one another.
 #pragma once
 
 #include "config_node.h"
@@ -6,8 +6,8 @@
 
 namespace lighthouse {
 
-/// Throws InputError for the first that do not. `root` is what the config was read from: it tells where they stand. The
-/// tokenizer of a run that was saved may be missing: it has served.
+/// Throws InputError for the first inconsistency. `root` is the tree from which the config was read; it supplies
+/// positions for messages. With `saved`, the tokenizer may be missing, because a saved run has already used it.
 void check_config(const RunConfig& config, const ConfigNode& root, bool saved);
 
 }  // namespace lighthouse

@@ -13,43 +13,24 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/path.h"
+#include "lighthouse/core/utf8.h"
 
 namespace lighthouse {
 namespace {
 
-// No config comes near these; a file that does is something else, or means harm (aliases of aliases of aliases).
+// Limits far above any real config. They stop wrong files, and malicious ones (aliases of aliases of aliases).
 constexpr uintmax_t kMaxBytes = 1 << 20;
 constexpr int64_t kMaxNodes = 100'000;
 constexpr int kMaxDepth = 32;
 
-bool is_continuation(unsigned char byte) {
-  return (byte & 0xC0) == 0x80;
-}
-
-/// Bytes of the UTF-8 sequence at `i`, or 0 if there is none.
-size_t utf8_length(std::string_view text, size_t i) {
-  const auto first = static_cast<unsigned char>(text[i]);
-  const size_t length = first < 0x80   ? 1
-                        : first < 0xC2 ? 0
-                        : first < 0xE0 ? 2
-                        : first < 0xF0 ? 3
-                        : first < 0xF5 ? 4
-                                       : 0;
-  if (i + length > text.size()) return 0;
-  for (size_t j = 1; j < length; ++j) {
-    if (!is_continuation(static_cast<unsigned char>(text[i + j]))) return 0;
-  }
-  return length;
-}
-
-/// Where things are in one piece of text.
+/// Formats positions in one source text.
 class Place {
  public:
-  /// A file, or text with a name of its own.
+  /// A file, or other text with line numbers.
   static Place in_file(std::string name) { return {std::move(name), true}; }
-  /// A setting of the command line, which has no lines.
+  /// A setting of the command line.
   static Place in_setting(const std::string& setting) { return {"--set " + setting, false}; }
-  /// Text that the program has written itself.
+  /// Text that the program wrote itself.
   static Place in_own_text(std::string name) { return {std::move(name), false}; }
 
   std::string at(int line) const {
@@ -66,26 +47,23 @@ class Place {
 
 void check_text(const std::string& text, const Place& place) {
   if (text.size() > kMaxBytes) {
-    throw InputError(fmt::format("{}: {} bytes are too many for a config; expected at most {}", place.at(0),
-                                 text.size(), kMaxBytes));
+    throw InputError(
+        fmt::format("{}: the config has {} bytes; expected at most {}", place.at(0), text.size(), kMaxBytes));
   }
-  int line = 0;
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = text[i] == '\0' ? 0 : utf8_length(text, i);
-    if (length == 0) throw InputError(fmt::format("{}: not UTF-8 text; is this a config?", place.at(line)));
-    line += text[i] == '\n';
-    i += length;
-  }
+  const size_t invalid = std::min(first_invalid_utf8(text), text.find('\0'));
+  if (invalid == std::string::npos) return;
+  const auto line = std::count(text.begin(), text.begin() + static_cast<ptrdiff_t>(invalid), '\n');
+  throw InputError(fmt::format("{}: not UTF-8 text; is this a config?", place.at(static_cast<int>(line))));
 }
 
-/// From yaml-cpp's nodes to ours.
+/// Converts yaml-cpp's nodes to ConfigNodes.
 class Converter {
  public:
   explicit Converter(const Place& place) : place_(place) {}
 
   ConfigNode convert(const YAML::Node& yaml, int line, int depth = 0) {
     if (++nodes_ > kMaxNodes || depth > kMaxDepth) {
-      throw InputError(fmt::format("{}: too {} for a config", place_.at(line), depth > kMaxDepth ? "deep" : "large"));
+      throw InputError(fmt::format("{}: the config is too {}", place_.at(line), depth > kMaxDepth ? "deep" : "large"));
     }
     ConfigNode node;
     node.where = place_.at(line);
@@ -113,15 +91,15 @@ class Converter {
     std::set<std::string> seen;
     std::vector<ConfigNode> merged;
     for (const auto& entry : yaml) {
-      // A value counts as written where its key is: that is what a reader looks for.
+      // A value's position is that of its key, which readers look for.
       const int key_line = line_of(entry.first, line);
       if (!entry.first.IsScalar()) {
         throw InputError(fmt::format("{}: a key must be a single word", place_.at(key_line)));
       }
       const std::string key = entry.first.Scalar();
       if (!seen.insert(key).second) {
-        throw InputError(fmt::format("{}: the key \"{}\" stands here a second time (first: {})", place_.at(key_line),
-                                     key, node.find(key)->where));
+        throw InputError(
+            fmt::format("{}: duplicate key \"{}\" (first: {})", place_.at(key_line), key, node.find(key)->where));
       }
       if (key == "<<" && entry.first.Tag() != "!") {
         merged = merged_maps(convert(entry.second, key_line, depth + 1));
@@ -136,14 +114,14 @@ class Converter {
     }
   }
 
-  /// What the merge key << names, first those that win. A map's own keys win over all.
+  /// The maps that the merge key << names, in order of precedence. A map's own keys precede all of them.
   static std::vector<ConfigNode> merged_maps(ConfigNode value) {
     std::vector<ConfigNode> maps = value.kind == ConfigNode::Kind::kList ? value.list : std::vector{value};
     const auto is_map = [](const ConfigNode& map) { return map.kind == ConfigNode::Kind::kMap; };
     if (!maps.empty() && std::all_of(maps.begin(), maps.end(), is_map)) return maps;
     throw InputError(
-        fmt::format("{}: << merges a map, or a list of maps, such as the alias *name of a map that is "
-                    "marked &name above",
+        fmt::format("{}: << expects a map or a list of maps, such as the alias *name of a map "
+                    "marked &name earlier",
                     value.where));
   }
 
@@ -157,7 +135,7 @@ ConfigNode parse_at(const std::string& yaml, const Place& place) {
     const std::vector<YAML::Node> documents = YAML::LoadAll(yaml);
     if (documents.empty()) return Converter(place).convert(YAML::Node(), 0);
     if (documents.size() > 1) {
-      throw InputError(fmt::format("{}: more than one YAML document; a config is one, without \"---\" in between",
+      throw InputError(fmt::format("{}: the file has more than one YAML document; remove the \"---\" between them",
                                    place.at(std::max(0, documents[1].Mark().line))));
     }
     return Converter(place).convert(documents[0], 0);
@@ -168,27 +146,27 @@ ConfigNode parse_at(const std::string& yaml, const Place& place) {
 
 void expect_sections(const ConfigNode& root) {
   if (root.kind == ConfigNode::Kind::kMap || root.kind == ConfigNode::Kind::kNull) return;
-  throw InputError(fmt::format("{}: a config is a map of sections, like \"run:\"; this is a {}", root.where,
+  throw InputError(fmt::format("{}: expected a map of sections, like \"run:\"; this is a {}", root.where,
                                root.kind == ConfigNode::Kind::kList ? "list" : "single value"));
 }
 
 std::string read_config_file(const std::filesystem::path& path, const std::string& prefix) {
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
-    throw InputError(fmt::format("{}{}: no such file", prefix, path.string()));
+    throw InputError(fmt::format("{}{} does not exist", prefix, path.string()));
   }
   if (std::filesystem::is_directory(path, error)) {
-    throw InputError(fmt::format("{}{}: a folder; expected a config file", prefix, path.string()));
+    throw InputError(fmt::format("{}{} is a folder; expected a config file", prefix, path.string()));
   }
   const uintmax_t size = std::filesystem::file_size(path, error);
   if (!error && size > kMaxBytes) {
-    throw InputError(fmt::format("{}{}: {} bytes are too many for a config; expected at most {}", prefix, path.string(),
-                                 size, kMaxBytes));
+    throw InputError(
+        fmt::format("{}{} has {} bytes; expected a config of at most {}", prefix, path.string(), size, kMaxBytes));
   }
   return read_file(path);
 }
 
-/// The path that a node names.
+/// Expands the path in a node.
 std::string expanded(const ConfigNode& node) {
   try {
     return expand_path(node.scalar);
@@ -197,7 +175,7 @@ std::string expanded(const ConfigNode& node) {
   }
 }
 
-/// Puts the file's folder where values begin with kConfigFolder.
+/// Replaces kConfigFolder at the start of values by the file's folder.
 void insert_folder(ConfigNode& node, const std::filesystem::path& folder) {
   for (ConfigNode& child : node.list) insert_folder(child, folder);
   for (auto& [key, child] : node.map) insert_folder(child, folder);
@@ -206,14 +184,15 @@ void insert_folder(ConfigNode& node, const std::filesystem::path& folder) {
   if (rest.empty() || rest.front() == '/') node.scalar = folder.string() + rest;
 }
 
-/// `open` are the files that extend one another down to this one; `prefix` says which line wants it.
+/// `open`: the chain of files that extend one another down to this one. `prefix`: the line that extends this file, for
+/// messages.
 ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::filesystem::path>& open,
                          const std::string& prefix) {
   std::error_code error;
   std::filesystem::path canonical = std::filesystem::weakly_canonical(path, error);
   if (error) canonical = path;
   if (std::find(open.begin(), open.end(), canonical) != open.end()) {
-    throw InputError(fmt::format("{}{} extends itself, through {} file(s)", prefix, path.string(), open.size()));
+    throw InputError(fmt::format("{}{} extends itself through {} file(s)", prefix, path.string(), open.size()));
   }
   ConfigNode node = parse_at(read_config_file(path, prefix), Place::in_file(path.string()));
   expect_sections(node);
@@ -225,7 +204,7 @@ ConfigNode load_extended(const std::filesystem::path& path, std::vector<std::fil
   const ConfigNode value = std::move(extends->value);
   node.map.erase(extends);
   if (value.kind != ConfigNode::Kind::kScalar || value.scalar.empty()) {
-    throw InputError(fmt::format("{}: extends expects the name of one file, relative to this one", value.where));
+    throw InputError(fmt::format("{}: extends expects the path of one file, relative to this one", value.where));
   }
   open.push_back(canonical);
   ConfigNode base = load_extended(path.parent_path() / expanded(value), open, value.where + ": extends ");
@@ -245,14 +224,14 @@ std::vector<std::string> split_path(const std::string& path) {
   return keys;
 }
 
-/// `key` as the number of an element, or -1.
+/// `key` as the index of a list element, or -1.
 int64_t element_number(std::string_view key) {
   int64_t number = -1;
   const auto [end, error] = std::from_chars(key.data(), key.data() + key.size(), number);
   return error == std::errc() && end == key.data() + key.size() && number >= 0 ? number : -1;
 }
 
-/// The child of `node` that a setting names; in a map it is made if it is missing.
+/// The child of `node` that a setting names. Creates a missing child of a map.
 ConfigNode& child_of(ConfigNode& node, const std::string& key, const std::string& parent, const std::string& where) {
   if (node.kind == ConfigNode::Kind::kNull) node.kind = ConfigNode::Kind::kMap;
   if (node.kind == ConfigNode::Kind::kMap) {
@@ -262,13 +241,13 @@ ConfigNode& child_of(ConfigNode& node, const std::string& key, const std::string
     return node.map.back().value;
   }
   if (node.kind == ConfigNode::Kind::kScalar) {
-    throw InputError(fmt::format("{}: {} is a single value (\"{}\", {}); it has no \"{}\"", where, parent, node.scalar,
+    throw InputError(fmt::format("{}: {} is a single value (\"{}\", {}) and has no \"{}\"", where, parent, node.scalar,
                                  node.where, key));
   }
   const int64_t number = element_number(key);
   const auto size = static_cast<int64_t>(node.list.size());
   if (number < 0 || number >= size) {
-    throw InputError(fmt::format("{}: {} is a list of {}{}; there is no \"{}\"", where, parent, size,
+    throw InputError(fmt::format("{}: {} is a list of {}{} and has no \"{}\"", where, parent, size,
                                  size == 0 ? std::string() : fmt::format(", numbered 0 to {}", size - 1), key));
   }
   return node.list[static_cast<size_t>(number)];
@@ -279,7 +258,7 @@ ConfigNode parse_setting_value(const std::string& value, const Place& place) {
   text.kind = ConfigNode::Kind::kScalar;
   text.where = place.at(0);
   text.quoted = true;
-  // Nothing can be an alias here, so a leading star is a file pattern; and nothing after "=" is empty text.
+  // A setting cannot use aliases, so a leading star starts a file pattern. No value after "=" is empty text.
   if (value.empty() || value[0] == '*') {
     text.scalar = value;
     check_text(value, place);
@@ -317,7 +296,7 @@ ConfigNode parse_tree(const std::string& yaml, const std::string& origin, bool w
   ConfigNode root = parse_at(yaml, with_lines ? Place::in_file(origin) : Place::in_own_text(origin));
   expect_sections(root);
   if (const ConfigNode* extends = root.find("extends")) {
-    throw InputError(fmt::format("{}: extends works in a config file only", extends->where));
+    throw InputError(fmt::format("{}: extends is allowed only in a config file", extends->where));
   }
   return root;
 }
@@ -350,7 +329,7 @@ void apply_setting(ConfigNode& root, const std::string& setting) {
     throw InputError(fmt::format("{}: expected key.path=value, like --set batch.sequence_length=4096", place.at(0)));
   }
   const std::string path = setting.substr(0, equals);
-  if (path == "extends") throw InputError(fmt::format("{}: extends works in a config file only", place.at(0)));
+  if (path == "extends") throw InputError(fmt::format("{}: extends is allowed only in a config file", place.at(0)));
 
   ConfigNode* node = &root;
   std::string parent = "the config";

@@ -1,4 +1,4 @@
-// A config as it was written: a tree of maps, lists and scalars, each of which knows where it came from.
+// A config as written: a tree of maps, lists and scalars, each with its position in the source.
 #pragma once
 
 #include <filesystem>
@@ -19,11 +19,11 @@ struct ConfigNode {
   std::vector<ConfigNode> list;
   std::vector<Entry> map;  // in the order of the file
 
-  /// A map's entry, or null.
+  /// The value of a key in a map, or null.
   const ConfigNode* find(std::string_view key) const;
   ConfigNode* find(std::string_view key);
 
-  /// Where the value at "stages.0.steps" was written, or the innermost of what holds it.
+  /// The position of the value at a path such as "stages.0.steps", or of the innermost node on the path that exists.
   const std::string& where_of(std::string_view path) const;
 };
 
@@ -32,17 +32,18 @@ struct ConfigNode::Entry {
   ConfigNode value;
 };
 
-/// Reads YAML text. Throws InputError, with the line, if it is not valid YAML or not UTF-8, has a key twice, or is
-/// larger or deeper than any config. `origin` names the text in messages, its lines only if a person has seen them.
+/// Parses YAML text. Throws InputError with the line if the text is not valid YAML or not UTF-8, has a duplicate key,
+/// or exceeds the limits on size and depth. `origin` names the text in messages; with `with_lines` false, messages omit
+/// line numbers, because no person has seen the text.
 ConfigNode parse_tree(const std::string& yaml, const std::string& origin, bool with_lines = true);
 
-/// Reads a file and those that it extends, and lays it over them.
+/// Reads a file and merges it over the files that it extends.
 ConfigNode load_tree(const std::filesystem::path& path);
 
-/// Lays `over` over `base`: maps key by key, lists and scalars as a whole. A map without entries changes nothing.
+/// Merges `over` into `base`: maps key by key; lists and scalars replace. An empty map changes nothing.
 void merge(ConfigNode& base, ConfigNode over);
 
-/// Applies "key.path=value"; value is YAML, elements of lists go by number. Throws InputError.
+/// Applies "key.path=value", where the value is YAML and a number selects an element of a list. Throws InputError.
 void apply_setting(ConfigNode& root, const std::string& setting);
 
 }  // namespace lighthouse

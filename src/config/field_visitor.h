@@ -1,5 +1,5 @@
-// How the config's schema is walked: one description of every section (schema.h), many uses: reading, writing,
-// comparing, documenting. A use is a FieldVisitor.
+// Visitors of the config's schema. One description of every section (schema.h) serves reading, writing, comparing and
+// documenting; each is a FieldVisitor.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,7 @@
 
 namespace lighthouse {
 
-/// Whole numbers from least to most. A field whose value is out of its range unless the file sets it is a field that
-/// must be given.
+/// Whole numbers from `least` to `most`. A field whose default is out of range is required.
 struct IntRange {
   int64_t least = 0;
   int64_t most = std::numeric_limits<int64_t>::max();
@@ -22,7 +21,7 @@ struct IntRange {
   std::string str() const;
 };
 
-/// Numbers from least to most; without an end itself if it is open.
+/// Numbers from `least` to `most`, excluding an end that is open.
 struct RealRange {
   double least = 0;
   double most = 0;
@@ -35,22 +34,23 @@ struct RealRange {
   std::string str() const;
 };
 
-/// The shortest text that reads back as the same number, and that every YAML parser takes for one: 0.001, 1.0e-08.
+/// The shortest text that parses to the same number and that every YAML parser reads as a number: 0.001, 1.0e-08.
 std::string format_real(double value);
 
 enum class TextRule { kAny, kNotEmpty };
 
-/// Words that a field may be, and words that people expect to work but do not, with the reason.
+/// The valid words of a field, and words that users expect to be valid but are not, with the reason.
 struct Choices {
   std::vector<std::string> names;
   std::vector<std::pair<std::string, std::string>> refused = {};
 };
 
+/// Called with each field of a section, in the order of the schema. A visitor may change values.
 class FieldVisitor {
  public:
   using Fields = std::function<void(FieldVisitor&)>;
 
-  /// A list of maps. If `shorthand` is set, a single word may stand for a map of that one key, and one element for a
+  /// A list of maps. If `shorthand` is set, a single word is read as a map of that one key, and a single element as a
   /// list of one.
   struct List {
     size_t size = 0;
@@ -65,7 +65,7 @@ class FieldVisitor {
   virtual void real(const char* name, double& value, const RealRange& range, const char* doc) = 0;
   virtual void boolean(const char* name, bool& value, const char* doc) = 0;
   virtual void text(const char* name, std::string& value, TextRule rule, const char* doc) = 0;
-  /// Text that names files or a folder (for a tokenizer: or is a word).
+  /// Text that names files or a folder, or, for a tokenizer, a word.
   virtual void path(const char* name, std::string& value, TextRule rule, const char* doc) {
     text(name, value, rule, doc);
   }
@@ -74,10 +74,10 @@ class FieldVisitor {
   virtual void section(const char* name, const Fields& fields, const char* doc) = 0;
   virtual void list(const char* name, const List& list, const char* doc) = 0;
 
-  /// A key that sets many fields at once, which those after it may change. It has no value of its own.
+  /// A key that sets many fields at once; keys after it may change them. The key has no value of its own.
   virtual void preset(const char* /*name*/, const Choices& /*choices*/,
                       const std::function<void(const std::string&)>& /*apply*/, const char* /*doc*/) {}
-  /// Another name that the field `name` may be given by.
+  /// Declares an alias of the field `name`.
   virtual void also_called(const char* /*alias*/, const char* /*name*/, double& /*value*/, const RealRange& /*range*/) {
   }
 };

@@ -49,7 +49,7 @@ class Flattener final : public FieldVisitor {
 }  // namespace
 
 std::vector<std::pair<std::string, std::string>> flatten(const RunConfig& config) {
-  RunConfig copy = config;  // a visitor may write; this one does not
+  RunConfig copy = config;  // visitors take mutable fields; this one does not write
   Flattener flattener;
   visit_fields(copy, flattener);
   return std::move(flattener.entries);

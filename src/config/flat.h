@@ -1,4 +1,4 @@
-// A config as a flat list of keys and values: what two configs are compared by.
+// A config as a flat list of keys and values, for comparison.
 #pragma once
 
 #include <string>

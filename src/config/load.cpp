@@ -10,7 +10,7 @@
 namespace lighthouse {
 namespace {
 
-/// Fills in what follows from other values.
+/// Fills in values that depend on other values.
 void resolve(RunConfig& config) {
   if (config.run.directory.empty()) config.run.directory = "runs/" + config.run.name;
   for (size_t i = 0; i < config.stages.size(); ++i) {
@@ -26,15 +26,15 @@ RunConfig config_of(const ConfigNode& root, bool saved) {
   return config;
 }
 
-/// A preset on the command line is a whole model: it replaces what the file spells out. Settings after it change it.
-void make_way_for_preset(ConfigNode& root, const std::string& setting) {
+/// A preset on the command line is a whole model, so it replaces the file's model section. Later settings change it.
+void clear_model_for_preset(ConfigNode& root, const std::string& setting) {
   if (!setting.starts_with("model.preset=")) return;
   if (ConfigNode* model = root.find("model")) model->map.clear();
 }
 
-/// A setting that every stage hides behind one of its own, as in the complete config that a run saves, would do nothing
-/// without a word.
-void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
+/// Refuses a setting that every stage overrides, as in the complete config that a run saves: it would silently have no
+/// effect.
+void refuse_overridden_setting(const ConfigNode& root, const std::string& setting) {
   const std::string path = setting.substr(0, setting.find('='));
   const std::string in_stage = path == "model.rope_theta" ? "rope_theta" : path;
   if (in_stage == path && !path.starts_with("batch.") && !path.starts_with("data.")) return;
@@ -47,8 +47,9 @@ void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
     if (node != nullptr && dot != std::string::npos) node = node->find(in_stage.substr(dot + 1));
     if (node == nullptr) return;
   }
-  throw InputError(fmt::format("--set {}: does nothing, because every stage sets its own; set stages.0.{}, ... instead",
-                               setting, in_stage));
+  throw InputError(
+      fmt::format("--set {} has no effect, because every stage sets its own value; set stages.0.{}, ... instead",
+                  setting, in_stage));
 }
 
 }  // namespace
@@ -56,11 +57,11 @@ void refuse_hidden_setting(const ConfigNode& root, const std::string& setting) {
 RunConfig load_config(const std::filesystem::path& path, const std::vector<std::string>& settings) {
   ConfigNode root = load_tree(path);
   for (const std::string& setting : settings) {
-    make_way_for_preset(root, setting);
+    clear_model_for_preset(root, setting);
     apply_setting(root, setting);
   }
   RunConfig config = config_of(root, false);
-  for (const std::string& setting : settings) refuse_hidden_setting(root, setting);
+  for (const std::string& setting : settings) refuse_overridden_setting(root, setting);
   return config;
 }
 

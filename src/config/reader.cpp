@@ -34,7 +34,7 @@ std::optional<double> parse_finite(const ConfigNode& node) {
   return number && std::isfinite(*number) ? number : std::nullopt;
 }
 
-/// "is 5", "is \"4k\"", "is a list": what a value is, for messages.
+/// Describes a value for messages: "is 5", "is \"4k\"", "is a list".
 std::string describe(const ConfigNode& node) {
   constexpr size_t kLongest = 60;
   switch (node.kind) {
@@ -53,7 +53,7 @@ std::string describe(const ConfigNode& node) {
                      node.quoted && parse_number<double>(node.scalar) ? " in quotes, which is text" : "");
 }
 
-/// For 1e5, 100000.0, 1_000 and 98,304: the number as it should be written.
+/// For 1e5, 100000.0, 1_000 and 98,304: a hint with the number in plain digits.
 std::string whole_number_hint(const ConfigNode& node, const IntRange& range) {
   std::string digits = node.scalar;
   std::erase_if(digits, [](char c) { return c == ',' || c == '_'; });
@@ -71,7 +71,7 @@ bool contains(const std::vector<std::string>& words, const std::string& word) {
   return std::find(words.begin(), words.end(), word) != words.end();
 }
 
-/// Where a key that stands in the wrong section belongs: "run.seed", or "".
+/// The path of a key that was written in the wrong section ("run.seed"), or "".
 std::string elsewhere(const std::string& key) {
   RunConfig config;
   config.stages.resize(1);
@@ -90,7 +90,7 @@ std::string suggestion(const std::string& key, const std::vector<std::string>& n
   return meant.empty() ? "" : fmt::format("; did you mean \"{}\"?", meant);
 }
 
-/// The keys of one section.
+/// Collects the keys of one section.
 class NameCollector final : public FieldVisitor {
  public:
   std::vector<std::string> names;
@@ -112,7 +112,7 @@ class NameCollector final : public FieldVisitor {
   void also_called(const char* alias, const char*, double&, const RealRange&) override { aliases.emplace_back(alias); }
 };
 
-/// Reads the fields of one map; a section inside it is read by a Reader of its own.
+/// Reads the fields of one map. Each section inside the map has its own Reader.
 class Reader final : public FieldVisitor {
  public:
   /// `path` names the map in messages: "stages.0", or "" for the whole config.
@@ -189,7 +189,7 @@ class Reader final : public FieldVisitor {
   void section(const char* name, const Fields& fields, const char* /*doc*/) override {
     static const ConfigNode nothing{Kind::kMap, "", "", false, {}, {}};
     const ConfigNode* node = map_.find(name);
-    // A section with nothing below its name, all of it commented out perhaps, is an empty one.
+    // A section without keys, perhaps because they are commented out, is empty.
     if (node == nullptr || node->kind == Kind::kNull) node = &nothing;
     if (node->kind != Kind::kMap) refuse(*node, path_of(name), "a map of keys to values");
     read(*node, path_of(name), saved_, fields);
@@ -219,7 +219,8 @@ class Reader final : public FieldVisitor {
     const ConfigNode* node = map_.find(alias);
     if (node == nullptr) return;
     if (map_.find(name) != nullptr) {
-      throw InputError(fmt::format("{}: {} and {} are the same; give one", node->where, path_of(alias), name));
+      throw InputError(
+          fmt::format("{}: {} and {} are the same setting; remove one", node->where, path_of(alias), name));
     }
     real(alias, value, range, "");
   }

@@ -1,4 +1,4 @@
-// Fills a RunConfig's fields from a tree.
+// Reading of a RunConfig from a tree.
 #pragma once
 
 #include "config_node.h"
@@ -6,9 +6,9 @@
 
 namespace lighthouse {
 
-/// Reads every field that the tree has and leaves the others at their defaults. Throws InputError for an unknown key, a
-/// wrong type, a value out of range, or a missing value that has no default. Paths are expanded (core/path.h) unless
-/// the program wrote the config itself.
+/// Reads the fields that the tree has and leaves the others at their defaults. Throws InputError for an unknown key, a
+/// wrong type, a value out of range, and a missing value without a default. Expands paths (core/path.h) unless the
+/// config was saved by the program (`saved`).
 RunConfig read_fields(const ConfigNode& root, bool saved);
 
 }  // namespace lighthouse

@@ -12,57 +12,54 @@ namespace {
 
 constexpr const char* kIntroduction =
     "# Config reference\n\n"
-    "Every key of a run's YAML, made from the description by which the program reads it. A file may start from "
-    "another\n"
-    "with `extends: other.yaml` at its top: maps are merged key by key, lists and single values replaced. `--set "
-    "KEY=VALUE`\n"
-    "on the command line changes one value: `--set batch.sequence_length=4096`, or `--set stages.0.steps=100` in a "
-    "list,\n"
-    "counted from 0. A key without a default must be given, or is empty. YAML's anchors, aliases and merge keys (`<<`) "
-    "work.\n"
-    "In a path `~`, `~user`, `$NAME` and `${NAME}` are expanded; what stands for nothing is refused. Paths are "
-    "relative "
-    "to the\n"
-    "working directory; a value that begins with `{here}`, in quotes, to the folder of the file that it stands in: "
-    "`\"{here}/tokenizer\"`.\n";
+    "Every key of a run's YAML config. `lighthouse config --reference` prints this page from the schema by which the\n"
+    "program reads configs.\n\n"
+    "- A key without a default is required, or empty.\n"
+    "- `extends: other.yaml` merges the file over another one: maps key by key; lists and single values replace.\n"
+    "- `--set KEY=VALUE` on the command line changes one value: `--set batch.sequence_length=4096`, or in a list,\n"
+    "  counted from 0, `--set stages.0.steps=100`.\n"
+    "- YAML's anchors, aliases and merge keys (`<<`) work.\n"
+    "- Paths are relative to the working directory. `~`, `~user`, `$NAME` and `${NAME}` are expanded; an unset "
+    "variable\n"
+    "  or unknown user is an error. `\"{here}/tokenizer\"`, in quotes, is relative to the folder of the config file.\n";
 
-// What no key's own range says.
+// Constraints between keys.
 constexpr const char* kCombinations =
-    "\n## What does not go together\n\n"
-    "Refused before anything is written, with what would work instead:\n\n"
-    "| this | with | why |\n|---|---|---|\n"
+    "\n## Invalid combinations\n\n"
+    "The program refuses these before it writes anything, and says what would work:\n\n"
+    "| setting | in combination with | reason |\n|---|---|---|\n"
     "| `run.init_from` | `run.branch_from` | one starts a new run, the other continues a whole state |\n"
-    "| `run.dtype: bfloat16` | the CPU | it computes in float32 alone |\n"
-    "| `data.document_mask: attention` | a Lighthouse stage | it pools across documents |\n"
-    "| `data.document_mask: attention` | a GPU in bfloat16 and `run.deterministic` | its backward there has no "
-    "deterministic form |\n"
-    "| `dense_every` | a dense stage, or a value of 1 | every step would be dense: it belongs in a window or "
-    "Lighthouse "
+    "| `run.dtype: bfloat16` | the CPU | the CPU computes in float32 only |\n"
+    "| `data.document_mask: attention` | a Lighthouse stage | Lighthouse pools across documents |\n"
+    "| `data.document_mask: attention` | a GPU in bfloat16 and `run.deterministic` | the backward pass with a mask has "
+    "no deterministic form |\n"
+    "| `dense_every` | a dense stage, or a value of 1 | every step would be dense |\n"
+    "| `dense_layers`, `window_layers`, `window_every` | all layers of the model | no layer would use Lighthouse |\n"
+    "| `window_layers` | a layer that is also in `dense_layers` | a layer has one kind of attention |\n"
+    "| `attention: window`, `window_layers`, `window_every` | no `attention.window` | the window needs a width |\n"
+    "| a Lighthouse stage | `sliding_window` in all layers that would use Lighthouse | `sliding_window` applies in "
+    "every "
     "stage |\n"
-    "| `dense_layers`, `window_layers` and `window_every` | all layers of the model | no layer would be Lighthouse |\n"
-    "| `window_layers` | a layer that `dense_layers` has too | a layer is of one kind |\n"
-    "| `attention: window`, `window_layers`, `window_every` | no `attention.window` | it is their width |\n"
-    "| a Lighthouse stage | `sliding_window` in all layers that are to be Lighthouse | it holds in every stage |\n"
-    "| `full_attention_layers` | no `sliding_window` | the layers have no window to be without |\n"
-    "| `top_k` | a `tile` that does not divide it | what is selected is whole tiles |\n"
+    "| `full_attention_layers` | no `sliding_window` | no layer has a window |\n"
+    "| `top_k` | a `tile` that does not divide it | selection is by whole tiles |\n"
     "| `sequence_length` of a Lighthouse stage | a `pooling_factor^(levels-1)` that does not divide it, or a coarsest "
-    "level that `top_k / tile` does not | the pyramid and its tiles are whole |\n"
-    "| the same | a `dilation` that does not divide it, with `scorer: dilated` | as above |\n"
+    "level that `top_k / tile` does not divide | the pyramid and its tiles must be whole |\n"
+    "| `sequence_length` of a Lighthouse stage | a `dilation` that does not divide it, with `scorer: dilated` | the "
+    "streams must have equal lengths |\n"
     "| `global_batch_size` | a `micro_batch_size` that does not divide it | |\n"
-    "| `num_attention_heads` | `num_key_value_heads` that do not divide it | |\n"
-    "| `vocab_size` less `unused_tokens` | a tokenizer with more tokens | |\n"
+    "| `num_attention_heads` | `num_key_value_heads` that does not divide it | |\n"
+    "| `vocab_size` minus `unused_tokens` | a tokenizer with more tokens | |\n"
     "| `warmup_steps` | fewer steps in all stages | |\n"
-    "| `distributed.backend: nccl` | CPUs, or fewer GPUs than ranks | NCCL wants a GPU for each rank |\n"
-    "| two stages | one name | |\n"
-    "| a file that is trained on, in whichever stage | `data.validation`, or a second source of the stage | the loss "
-    "would "
-    "say nothing of unseen text; its windows would come twice as often |\n";
+    "| `distributed.backend: nccl` | CPUs, or fewer GPUs than ranks | NCCL needs one GPU for each rank |\n"
+    "| two stages | the same name | |\n"
+    "| a training file | `data.validation` | the validation loss would not measure unseen text |\n"
+    "| a training file | a second source of the same stage | its windows would be drawn twice as often |\n";
 
-/// Writes one table for each section; those inside it follow it.
+/// Writes one table for each section, followed by those of the sections inside it.
 class ReferenceWriter final : public FieldVisitor {
  public:
-  /// `title` is the section's path. Inside a list's elements values are inherited, so that no default is shown for
-  /// maps.
+  /// `title` is the section's path. In the elements of a list, sections are inherited, so they are shown as a row
+  /// without a default.
   ReferenceWriter(std::string title, const char* doc, bool in_list) : title_(std::move(title)), in_list_(in_list) {
     if (title_.empty()) return;
     head_ = fmt::format("\n## {}\n\n", title_);

@@ -1,4 +1,4 @@
-// Every key of a config: its name, type, range and meaning, said once. To add a key, add a member to its section
+// Every key of a config: its name, type, range and meaning, in one place. To add a key, add a member to its section
 // (run_config.h) and one line here; reading, writing, comparing and the reference follow.
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace lighthouse {
 
-/// Walks all fields of `config` in the order in which they are written.
+/// Visits all fields of `config` in the order in which they are written.
 void visit_fields(RunConfig& config, FieldVisitor& visitor);
 
 }  // namespace lighthouse

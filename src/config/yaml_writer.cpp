@@ -1,4 +1,4 @@
-// A config to YAML.
+// Writing of a config as YAML.
 #include <yaml-cpp/yaml.h>
 
 #include <string>
@@ -49,7 +49,7 @@ class YamlWriter final : public FieldVisitor {
 }  // namespace
 
 std::string to_yaml(const RunConfig& config) {
-  RunConfig copy = config;  // a visitor may write; this one does not
+  RunConfig copy = config;  // visitors take mutable fields; this one does not write
   YAML::Emitter out;
   YamlWriter writer(out);
   out << YAML::BeginMap;

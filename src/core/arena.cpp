@@ -31,7 +31,7 @@ Tensor Arena::allocate(MemoryUse use, const Shape& shape, DType dtype) {
   by_use_[static_cast<int>(use)] += bytes;
   if (measuring()) return {nullptr, shape, dtype};
   if (used_ > memory_.bytes()) {
-    throw std::logic_error(fmt::format("the arena holds {} bytes and {} were laid out", memory_.bytes(), used_));
+    throw std::logic_error(fmt::format("the arena has {} bytes; the layout needs {}", memory_.bytes(), used_));
   }
   return {memory_.address() + begin, shape, dtype, memory_.device()};
 }

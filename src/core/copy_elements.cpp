@@ -33,7 +33,7 @@ void copy_elements(const Tensor& to, const Tensor& from) {
   } else if (from.dtype() == DType::kFloat16) {
     convert<Float16>(to, from);
   } else {
-    throw std::logic_error("elements that are no weights");
+    throw std::logic_error("copy_elements: the source's dtype is not a weight type");
   }
 }
 

@@ -48,10 +48,10 @@ class Descriptor {
 };
 
 int open_to_read(const std::filesystem::path& path) {
-  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // waits for no pipe's writer
+  return open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // O_NONBLOCK: do not wait for a pipe's writer
 }
 
-/// Of a regular file.
+/// The status of a regular file; throws InputError for anything else.
 struct stat regular_status(int descriptor, const std::filesystem::path& path) {
   struct stat status {};
   if (descriptor < 0 || fstat(descriptor, &status) != 0) fail("cannot read", path);
@@ -68,7 +68,7 @@ int64_t regular_size(int descriptor, const std::filesystem::path& path) {
   return regular_status(descriptor, path).st_size;
 }
 
-/// The input files of this process that are open, the one that was read last first.
+/// A cache of this process's open input files, most recently used first. Thread-safe.
 class OpenFiles {
  public:
   using Opened = std::shared_ptr<const Descriptor>;
@@ -80,7 +80,8 @@ class OpenFiles {
 
   uint64_t new_key() { return ++last_key_; }
 
-  /// A file that was kept, opened again if it was closed since.
+  /// The open file for `key`, reopened if the cache has closed it. Throws InputError if the file was replaced or
+  /// modified.
   Opened of(uint64_t key, const std::filesystem::path& path, const FileIdentity& identity) {
     const std::lock_guard lock(mutex_);
     const auto found = places_.find(key);
@@ -96,7 +97,7 @@ class OpenFiles {
     return file;
   }
 
-  /// Opens a regular file for the first time. Returns what the system says of it.
+  /// Opens a regular file for the first time and returns its status.
   struct stat add(uint64_t key, const std::filesystem::path& path) {
     const std::lock_guard lock(mutex_);
     const Opened file = open(path);
@@ -114,9 +115,9 @@ class OpenFiles {
   }
 
  private:
-  // Of these the mutex is held.
+  // The caller holds mutex_.
 
-  /// Closes others where there are too many.
+  /// Opens a file; closes others first if too many are open.
   Opened open(const std::filesystem::path& path) {
     while (std::ssize(files_) >= InputFile::most_open()) close_one();
     int descriptor = open_to_read(path);
@@ -149,7 +150,7 @@ class OpenFiles {
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
   struct stat status {};
   if (stat(path_.c_str(), &status) == 0 && !S_ISREG(status.st_mode)) {
-    throw InputError(fmt::format("cannot write {}: it is there already and is not a file", path_.string()));
+    throw InputError(fmt::format("cannot write {}: it exists and is not a regular file", path_.string()));
   }
   partial_ += fmt::format(".partial-{}", getpid());
   descriptor_ = open(partial_.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
@@ -202,12 +203,12 @@ NewFolder::NewFolder(const std::filesystem::path& path)
     : path_(check(path)), partial_(path_.parent_path() / (".partial-" + path_.filename().string())) {
   struct stat held {
   }, named{};
-  do {  // anew if its maker has finished since: then it is no longer there under this name
+  do {  // repeat if another process has renamed the folder in between
     if (lock_ >= 0) close(lock_);
     make_directories(partial_);
     lock_ = open(partial_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (lock_ < 0) fail("cannot make the folder", partial_);
-    if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {  // other errors: a disk that knows no locks
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {  // other errors: a file system without locks
       close(std::exchange(lock_, -1));
       throw InputError(fmt::format("another process is writing {}", path_.string()));
     }
@@ -223,14 +224,14 @@ NewFolder::~NewFolder() {
 }
 
 std::filesystem::path NewFolder::check(const std::filesystem::path& path) {
-  if (path.empty()) throw InputError("the folder to make has no name");
+  if (path.empty()) throw InputError("the name of the new folder is empty");
   std::filesystem::path whole = std::filesystem::absolute(path).lexically_normal();
   if (!whole.has_filename()) whole = whole.parent_path();
   const auto status = std::filesystem::symlink_status(whole);
   if (!std::filesystem::exists(status)) return whole;
   const bool empty = std::filesystem::is_directory(status) && std::filesystem::is_empty(whole);
   if (empty && whole != std::filesystem::current_path()) return whole;
-  throw InputError(fmt::format("{} is there already; nothing is written over", whole.string()));
+  throw InputError(fmt::format("{} already exists; choose another folder or remove this one", whole.string()));
 }
 
 void NewFolder::commit() {
@@ -242,9 +243,9 @@ void NewFolder::commit() {
 
 int64_t raise_limit_of_open_files() {
   rlimit limit{};
-  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return INT64_MAX;  // there is none
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return INT64_MAX;
   limit.rlim_cur = limit.rlim_max;
-  setrlimit(RLIMIT_NOFILE, &limit);  // up to the hard limit every process may go
+  setrlimit(RLIMIT_NOFILE, &limit);  // a process may always raise its limit to the hard limit
   return static_cast<int64_t>(std::min(limit.rlim_cur, rlim_t{INT64_MAX}));
 }
 

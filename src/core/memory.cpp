@@ -15,11 +15,11 @@ Memory Memory::host(int64_t bytes) {
   void* address = mmap(nullptr, length, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (address == MAP_FAILED) {
     throw InputError(
-        fmt::format("the system has no {} of memory to give; a smaller batch.micro_batch_size or "
-                    "batch.sequence_length needs less (see `lighthouse plan`)",
+        fmt::format("cannot allocate {} of host memory; reduce batch.micro_batch_size or "
+                    "batch.sequence_length (`lighthouse plan` shows the memory that a run needs)",
                     format_bytes(bytes)));
   }
-  // Large pages where the system has them: activations are long and read in order.
+  // Activations are long and read in order, so ask for huge pages.
   madvise(address, length, MADV_HUGEPAGE);
   return {static_cast<std::byte*>(address), bytes, Device{}, [length](std::byte* begin) { munmap(begin, length); }};
 }

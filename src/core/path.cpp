@@ -16,19 +16,22 @@ namespace lighthouse {
 namespace {
 
 InputError refuse(const std::string& path, const std::string& why) {
-  return InputError(fmt::format("the path \"{}\": {}", path, why));
+  return InputError(fmt::format("path \"{}\": {}", path, why));
 }
 
-/// The home of a user, or of this process's for "".
+/// The home folder of `user`, or of the current user for "".
 std::string home_of(const std::string& path, const std::string& user) {
   if (user.empty()) {
     if (const char* home = std::getenv("HOME"); home != nullptr && *home != '\0') return home;
   }
   const passwd* entry = user.empty() ? getpwuid(getuid()) : getpwnam(user.c_str());
   if (entry != nullptr && entry->pw_dir != nullptr && *entry->pw_dir != '\0') return entry->pw_dir;
-  throw refuse(path, user.empty() ? std::string("\"~\" stands for HOME, which is not set; write the path in full")
-                                  : fmt::format("there is no user \"{}\" for \"~{}\"; write the path in full, or ./~{}",
-                                                user, user, user));
+  throw refuse(
+      path,
+      user.empty()
+          ? std::string("HOME is not set; write the full path instead of \"~\"")
+          : fmt::format("user \"{}\" of \"~{}\" does not exist; write the full path, or ./~{} for a file of that name",
+                        user, user, user));
 }
 
 std::string expand_tilde(const std::string& path) {
@@ -41,7 +44,7 @@ bool in_name(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_';
 }
 
-/// The variable's name that begins behind the "$" at `dollar`; `end` is set behind it.
+/// The name of the variable after the "$" at `dollar`. Sets `end` to the position after the variable.
 std::string variable_at(const std::string& path, size_t dollar, size_t& end) {
   const bool braces = path.compare(dollar + 1, 1, "{") == 0;
   const size_t begin = dollar + (braces ? 2 : 1);
@@ -50,7 +53,7 @@ std::string variable_at(const std::string& path, size_t dollar, size_t& end) {
   std::string name = path.substr(begin, end - begin);
   const bool closed = !braces || path.compare(end, 1, "}") == 0;
   if (name.empty() || !closed || std::isdigit(static_cast<unsigned char>(name[0])) != 0) {
-    throw refuse(path, "a \"$\" begins the name of a variable, $NAME or ${NAME}; files are best named without it");
+    throw refuse(path, "\"$\" must start a variable, $NAME or ${NAME}; file names with \"$\" are not supported");
   }
   end += braces ? 1 : 0;
   return name;
@@ -64,10 +67,11 @@ std::string expand_variables(const std::string& path) {
     const std::string name = variable_at(path, dollar, done);
     const char* value = std::getenv(name.c_str());
     if (value == nullptr || *value == '\0') {
-      throw refuse(path, fmt::format("the variable {} is not set; set it, or write the path in full", name));
+      throw refuse(path, fmt::format("the variable {} is not set; set it or write the full path", name));
     }
     if (std::string_view(value).find('$') != std::string_view::npos || value[0] == '~') {
-      throw refuse(path, fmt::format("the variable {} is itself \"{}\"; set it to a path in full", name, value));
+      throw refuse(path, fmt::format("the variable {} is \"{}\", which needs expansion itself; set it to a full path",
+                                     name, value));
     }
     expanded += value;
   }
@@ -79,7 +83,7 @@ std::string expand_variables(const std::string& path) {
 std::string expand_path(const std::string& path) {
   std::string expanded = expand_variables(expand_tilde(path));
   for (const auto& part : std::filesystem::path(expanded)) {
-    if (part == "~") throw refuse(path, "\"~\" stands for a home only where a path begins; write the path in full");
+    if (part == "~") throw refuse(path, "\"~\" is expanded only at the start of a path; write the full path");
   }
   return expanded;
 }

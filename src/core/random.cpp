@@ -7,7 +7,7 @@
 namespace lighthouse {
 namespace {
 
-/// FNV-1a: short names, no need for more.
+/// FNV-1a.
 uint64_t hash_of(std::string_view text) {
   uint64_t hash = 0xcbf29ce484222325;
   for (unsigned char c : text) hash = (hash ^ c) * 0x100000001b3;
@@ -52,7 +52,7 @@ double RandomStream::normal(uint64_t n) const {
 }
 
 Permutation::Permutation(uint64_t size, RandomStream stream) : size_(size), half_bits_(1), stream_(stream) {
-  if (size == 0) throw std::logic_error("a permutation of nothing");
+  if (size == 0) throw std::logic_error("a permutation needs at least one element");
   while (half_bits_ < 32 && (uint64_t{1} << (2 * half_bits_)) < size) ++half_bits_;
 }
 
@@ -67,7 +67,7 @@ uint64_t Permutation::operator()(uint64_t index) const {
       right = mixed;
     }
     index = left << half_bits_ | right;
-  } while (index >= size_);  // at most four times as many slots as indices, so few steps
+  } while (index >= size_);  // the network's domain is at most 4 * size_, so few iterations
   return index;
 }
 

@@ -9,7 +9,7 @@
 namespace lighthouse {
 namespace {
 
-// The one piece of global state that a signal handler cannot do without.
+// A signal handler can reach global state only.
 std::atomic<int> pending_signal{0};
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -17,7 +17,7 @@ void note_signal(int signal) {
   pending_signal.store(signal == SIGUSR1 ? SIGTERM : signal);
 }
 
-/// What a scheduler or a launcher sends, to one rank or to all.
+/// The signals that schedulers and launchers send, to one rank or to all.
 constexpr std::array kDeferred{SIGTERM, SIGHUP, SIGUSR1};
 
 struct sigaction hang_up_at_start {};
@@ -83,7 +83,7 @@ void keep_signals_from_this_thread() {
 DeferredSignals::~DeferredSignals() {
   const sigset_t deferred = set_of(kDeferred);
   constexpr timespec kNow{};
-  while (sigtimedwait(&deferred, nullptr, &kNow) > 0) {  // what came late has nothing more to stop
+  while (sigtimedwait(&deferred, nullptr, &kNow) > 0) {  // dropped: the work is done
   }
   pthread_sigmask(SIG_SETMASK, &old_mask_, nullptr);
 }

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "lighthouse/core/utf8.h"
+
 namespace lighthouse {
 namespace {
 
@@ -24,11 +26,6 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     }
   }
   return row.back();
-}
-
-/// Code points, so that a dash or a plus-minus takes one column.
-size_t columns(const std::string& text) {
-  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 }  // namespace
@@ -88,6 +85,12 @@ std::string join(const std::vector<std::string>& words, std::string_view separat
   return fmt::format("{}", fmt::join(words, separator));
 }
 
+std::string join_some(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 3;
+  if (names.size() <= kShown) return join(names, ", ");
+  return fmt::format("{} and {} more", join({names.begin(), names.begin() + kShown}, ", "), names.size() - kShown);
+}
+
 TextTable::TextTable(std::vector<std::string> header) {
   rows_.push_back(std::move(header));
 }
@@ -100,12 +103,12 @@ void TextTable::add_row(std::vector<std::string> cells) {
 std::string TextTable::str() const {
   std::vector<size_t> widths(rows_.front().size());
   for (const auto& row : rows_) {
-    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], columns(row[i]));
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], count_characters(row[i]));
   }
   std::string text;
   for (size_t r = 0; r < rows_.size(); ++r) {
     for (size_t i = 0; i < widths.size(); ++i) {
-      const std::string padding(widths[i] - columns(rows_[r][i]), ' ');
+      const std::string padding(widths[i] - count_characters(rows_[r][i]), ' ');
       text += i == 0 ? rows_[r][i] + padding : "  " + padding + rows_[r][i];
     }
     text.erase(text.find_last_not_of(' ') + 1);

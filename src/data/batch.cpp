@@ -47,7 +47,7 @@ void BatchFeed::feed(const Stream& stream, const Tensor& inputs, const Tensor& t
   const auto part = [&](const Tensor& both, int64_t which) {
     return both.select(0, which).slice(0, 0, inputs.numel()).view(inputs.shape());
   };
-  backend_.wait(buffer.copied);  // the host writes over it only then
+  backend_.wait(buffer.copied);  // the host overwrites the buffer from here on
   split_windows(windows, part(buffer.host, 0), part(buffer.host, 1));
   const Stream copies = backend_.upload_stream();
   backend_.wait(copies, buffer.consumed);

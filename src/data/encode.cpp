@@ -3,22 +3,23 @@
 #include <algorithm>
 #include <exception>
 
-#include "lighthouse/data/utf8.h"
+#include "lighthouse/core/units.h"
+#include "lighthouse/core/utf8.h"
 
 namespace lighthouse {
 namespace {
 
-constexpr size_t kPart = 64 << 10;  // bytes that one thread takes at a time
-constexpr size_t kCall = 256;       // and gives to the tokenizer at once: the work for a long text grows faster than it
+constexpr int64_t kPart = 64 * kKibibyte;  // bytes in one thread's task
+constexpr size_t kCall = 256;              // bytes in one call of the tokenizer, whose cost grows faster than linearly
 
-/// Whether text may be cut apart before `place`: a line ends there, and what follows is neither a further line end nor
-/// the space of an indentation, which some vocabularies join to it.
+/// Whether text may be cut before `place`: a line ends there, and the next character is neither another line end nor
+/// indentation, which some vocabularies join to the line end.
 bool is_cut(std::string_view text, size_t place) {
   return place > 0 && text[place - 1] == '\n' &&
          (place == text.size() || (text[place] != '\n' && text[place] != ' ' && text[place] != '\t'));
 }
 
-/// Bytes of the lines at the beginning of `text`: the first of them that have kCall.
+/// The length of the first lines of `text` that together have at least kCall bytes.
 size_t lines_of_call(std::string_view text) {
   for (size_t place = kCall; place < text.size(); ++place) {
     place = text.find('\n', place - 1);
@@ -31,7 +32,7 @@ size_t lines_of_call(std::string_view text) {
 std::vector<std::string_view> parts_of(std::string_view text) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
-    const size_t length = text.size() <= kPart ? text.size() : cut_at_line_end(text.substr(0, kPart));
+    const size_t length = std::ssize(text) <= kPart ? text.size() : cut_at_line_end(text.substr(0, kPart));
     parts.push_back(text.substr(0, length));
     text.remove_prefix(length);
   }

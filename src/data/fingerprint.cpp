@@ -9,8 +9,8 @@
 #include "lighthouse/core/checksum.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/utf8.h"
 #include "lighthouse/data/shard.h"
-#include "lighthouse/data/utf8.h"
 
 namespace lighthouse {
 namespace {
@@ -18,10 +18,10 @@ namespace {
 constexpr int64_t kPieces = 16;
 constexpr int64_t kPieceBytes = ShardFingerprint::kBytesRead / kPieces;
 
-/// A path in UTF-8, as checkpoints have to be; of one in another encoding all other bytes are spelled out.
-std::string written(const std::filesystem::path& path) {
+/// The path in UTF-8, as checkpoints require. In a path that is not UTF-8, non-ASCII bytes become \xNN.
+std::string utf8_path(const std::filesystem::path& path) {
   const std::string& bytes = path.native();
-  if (first_broken_utf8(bytes) == std::string_view::npos) return bytes;
+  if (first_invalid_utf8(bytes) == std::string_view::npos) return bytes;
   std::string text;
   for (const char c : bytes) {
     const auto byte = static_cast<unsigned char>(c);
@@ -41,18 +41,11 @@ ShardFingerprint fingerprint_of_file(const std::filesystem::path& path) {
       file.read(offset, std::span(bytes).subspan(static_cast<size_t>(i * kPieceBytes), kPieceBytes));
     }
   }
-  return {written(path), file.size(), checksum_of(bytes)};
+  return {utf8_path(path), file.size(), checksum_of(bytes)};
 }
 
 bool same_bytes(const ShardFingerprint& a, const ShardFingerprint& b) {
   return a.bytes == b.bytes && a.checksum == b.checksum;
-}
-
-/// "a, b, c and 7 more"
-std::string some_of(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 3;
-  if (names.size() <= kShown) return join(names, ", ");
-  return fmt::format("{} and {} more", join({names.begin(), names.begin() + kShown}, ", "), names.size() - kShown);
 }
 
 }  // namespace
@@ -69,19 +62,19 @@ std::string changes_between(const DataFingerprint& before, const DataFingerprint
   for (const ShardFingerprint& shard : before) old[shard.path] = shard;
   std::vector<std::string> added, replaced, removed;
   for (const ShardFingerprint& shard : now) {
-    const auto there = old.find(shard.path);
-    if (there == old.end()) {
+    const auto known = old.find(shard.path);
+    if (known == old.end()) {
       added.push_back(shard.path);
       continue;
     }
-    if (!same_bytes(there->second, shard)) replaced.push_back(shard.path);
-    old.erase(there);
+    if (!same_bytes(known->second, shard)) replaced.push_back(shard.path);
+    old.erase(known);
   }
   for (const auto& [path, shard] : old) removed.push_back(path);
   std::vector<std::string> changes;
-  if (!added.empty()) changes.push_back("added: " + some_of(added));
-  if (!replaced.empty()) changes.push_back("replaced: " + some_of(replaced));
-  if (!removed.empty()) changes.push_back("removed: " + some_of(removed));
+  if (!added.empty()) changes.push_back("added: " + join_some(added));
+  if (!replaced.empty()) changes.push_back("replaced: " + join_some(replaced));
+  if (!removed.empty()) changes.push_back("removed: " + join_some(removed));
   return join(changes, "; ");
 }
 

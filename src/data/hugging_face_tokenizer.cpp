@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <array>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/data/byte_level.h"
 #include "lighthouse/data/json.h"
 #include "piece.h"
 
@@ -17,47 +17,14 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-constexpr int64_t kMostTokens = int64_t{1} << 24;  // an id above it is a damaged file
-
-/// GPT-2's alphabet: the character that stands for a byte, by code point. Printable bytes stand for themselves, the
-/// others follow from 256 on, in their order.
-std::array<int, 512> bytes_by_character() {
-  std::array<int, 512> bytes{};
-  bytes.fill(-1);
-  size_t next = 256;
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool printable = (byte >= 0x21 && byte <= 0x7E) || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-    bytes[printable ? static_cast<size_t>(byte) : next++] = byte;
-  }
-  return bytes;
-}
-
-/// A byte-level token's bytes; what is not of the alphabet stays as it is.
-std::string bytes_of(const std::string& piece) {
-  static const std::array<int, 512> kBytes = bytes_by_character();
-  std::string bytes;
-  for (size_t i = 0; i < piece.size(); ++i) {
-    const auto first = static_cast<unsigned char>(piece[i]);
-    const bool two = first >= 0xC2 && first < 0xE0 && i + 1 < piece.size();
-    const size_t code = first < 0x80 ? first
-                        : two        ? (first & 0x1FU) << 6 | (static_cast<unsigned char>(piece[i + 1]) & 0x3FU)
-                                     : 511;
-    if (code < kBytes.size() && kBytes[code] >= 0) {
-      bytes += static_cast<char>(kBytes[code]);
-      i += two ? 1 : 0;
-    } else {
-      bytes += piece[i];
-    }
-  }
-  return bytes;
-}
+constexpr int64_t kMaxTokens = int64_t{1} << 24;  // a larger id means a damaged file
 
 class HuggingFaceTokenizer final : public Tokenizer {
  public:
   explicit HuggingFaceTokenizer(const fs::path& path) : path_(path) {
     const Json json = read_json_file<Json>(path);
     if (!json.is_object() || !json.contains("model") || !json["model"].is_object()) {
-      throw refuse("it is not the JSON of a tokenizer");
+      throw refuse("it is not a JSON object with a \"model\"");
     }
     try {
       read(json);
@@ -71,11 +38,11 @@ class HuggingFaceTokenizer final : public Tokenizer {
   int32_t end_of_text() const override { return end_of_text_; }
   void encode(std::string_view, std::vector<int32_t>&) const override {
     throw InputError(
-        fmt::format("{} can only be decoded here; scripts/prepare_hf.py makes shards with it, `generate "
-                    "--prompt-tokens` takes a prompt as numbers of tokens",
+        fmt::format("this program can only decode with {}; scripts/prepare_hf.py makes shards with it, and `generate "
+                    "--prompt-tokens` takes a prompt as token ids",
                     path_.string()));
   }
-  bool takes_text_alone() const override { return true; }
+  bool requires_utf8() const override { return true; }
   std::string decode(int32_t token) const override {
     return token >= 0 && token < vocab_size() ? pieces_[static_cast<size_t>(token)] : "";
   }
@@ -88,10 +55,12 @@ class HuggingFaceTokenizer final : public Tokenizer {
   void read(const Json& json) {
     const Json& vocabulary = json.at("model").at("vocab");
     const bool byte_level = is_byte_level(json);
-    const auto decoded = [&](const std::string& piece) { return byte_level ? bytes_of(piece) : bytes_of_piece(piece); };
+    const auto decoded = [&](const std::string& piece) {
+      return byte_level ? byte_level_bytes(piece) : bytes_of_piece(piece);
+    };
     if (vocabulary.is_object()) {
       for (const auto& [piece, id] : vocabulary.items()) place(id.get<int64_t>(), decoded(piece));
-    } else {  // Unigram: pairs of piece and score, in the order of their numbers
+    } else {  // Unigram: pairs of piece and score, in the order of their ids
       for (const Json& entry : vocabulary) place(vocab_size(), decoded(entry.at(0).get<std::string>()));
     }
     for (const Json& added : json.value("added_tokens", Json::array())) {
@@ -107,13 +76,14 @@ class HuggingFaceTokenizer final : public Tokenizer {
   }
 
   void place(int64_t id, std::string text) {
-    if (id < 0 || id >= kMostTokens) throw refuse(fmt::format("a token has the number {}", id));
+    if (id < 0 || id >= kMaxTokens)
+      throw refuse(fmt::format("a token has the id {}; expected 0 to {}", id, kMaxTokens - 1));
     if (id >= vocab_size()) pieces_.resize(static_cast<size_t>(id) + 1);
     pieces_[static_cast<size_t>(id)] = std::move(text);
   }
 
-  /// The token that tokenizer_config.json beside it names as end of text, or if it names none, one with a usual name.
-  /// It may be among the added tokens or in the vocabulary.
+  /// Takes end of text from tokenizer_config.json beside the file, else from the usual names. The token may be in the
+  /// vocabulary or among the added tokens.
   void find_end_of_text(const Json& json) {
     std::vector<std::string> names;
     const fs::path beside = path_.parent_path() / "tokenizer_config.json";
@@ -125,18 +95,17 @@ class HuggingFaceTokenizer final : public Tokenizer {
     }
     if (names.empty()) names = {"<|end_of_text|>", "<|endoftext|>", "</s>"};
     for (const std::string& name : names) {
-      if (const std::optional<int64_t> id = number_of(json, name)) {
+      if (const std::optional<int64_t> id = id_of(json, name)) {
         place(*id, "");
         end_of_text_ = static_cast<int32_t>(*id);
         return;
       }
     }
-    throw refuse(
-        fmt::format("it has no token for end of text (the eos_token of tokenizer_config.json{}): looked for {}",
-                    names.size() > 1 ? ", which names none" : "", join(names, ", ")));
+    throw refuse(fmt::format("it has no end-of-text token (eos_token of tokenizer_config.json{}); looked for {}",
+                             names.size() > 1 ? ", which is missing" : "", join(names, ", ")));
   }
 
-  static std::optional<int64_t> number_of(const Json& json, const std::string& name) {
+  static std::optional<int64_t> id_of(const Json& json, const std::string& name) {
     for (const Json& added : json.value("added_tokens", Json::array())) {
       if (added.at("content") == name) return added.at("id").get<int64_t>();
     }

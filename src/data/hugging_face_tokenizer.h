@@ -1,4 +1,4 @@
-// The tokenizer.json of Hugging Face's `tokenizers`, as far as decoding goes.
+// Decoding with the tokenizer.json of Hugging Face's `tokenizers`.
 #pragma once
 
 #include <filesystem>
@@ -8,9 +8,8 @@
 
 namespace lighthouse {
 
-/// Decodes the tokens of byte-level BPE, and of SentencePiece models with byte fallback that were turned into a
-/// tokenizer.json. It does not encode: scripts/prepare_hf.py does. Throws InputError if the file is missing or damaged,
-/// or is of another kind.
+/// Supports byte-level BPE, and SentencePiece models with byte fallback that were converted to tokenizer.json. encode()
+/// throws: scripts/prepare_hf.py encodes. Throws InputError if the file is missing or damaged or of another kind.
 std::unique_ptr<Tokenizer> make_hugging_face_tokenizer(const std::filesystem::path& path);
 
 }  // namespace lighthouse

@@ -6,20 +6,18 @@
 #include <cmath>
 #include <numeric>
 
-#include "lighthouse/data/utf8.h"
+#include "lighthouse/core/utf8.h"
 
 namespace lighthouse {
 namespace {
 
-/// Text on one line that a terminal can show.
+/// The text on one line, with everything escaped that a terminal cannot show.
 std::string escaped(std::string_view text) {
   std::string shown;
   while (!text.empty()) {
     const auto byte = static_cast<unsigned char>(text.front());
-    const size_t sound = std::min(first_broken_utf8(text.substr(0, 4)), std::min<size_t>(text.size(), 4));
-    size_t length = 1;
-    if (byte >= 0x80 && sound > 0) {  // a whole character
-      while (length < sound && (static_cast<unsigned char>(text[length]) & 0xC0) == 0x80) ++length;
+    const size_t length = std::max<size_t>(1, character_length(text));
+    if (length > 1) {
       shown += text.substr(0, length);
     } else if (byte == '\n') {
       shown += "\\n";
@@ -38,14 +36,10 @@ std::string escaped(std::string_view text) {
 }  // namespace
 
 void TokenCounts::add(const TokenShard& shard, int32_t end_of_text) {
-  constexpr int64_t kPiece = int64_t{1} << 20;
-  std::vector<int32_t> piece;
   int64_t run = 0;
   int32_t last = -1;
-  for (int64_t begin = 0; begin < shard.size(); begin += kPiece) {
-    piece.resize(static_cast<size_t>(std::min(kPiece, shard.size() - begin)));
-    shard.read(begin, piece);
-    for (const int32_t token : piece) {
+  shard.for_each_block([&](std::span<const int32_t> block) {
+    for (const int32_t token : block) {
       run = token == last ? run + 1 : 1;
       last = token;
       if (run > longest_run) {
@@ -59,7 +53,7 @@ void TokenCounts::add(const TokenShard& shard, int32_t end_of_text) {
         ++of_token[static_cast<size_t>(token)];
       }
     }
-  }
+  });
   tokens += shard.size();
 }
 
@@ -88,15 +82,15 @@ std::vector<std::pair<int32_t, int64_t>> TokenCounts::most_frequent(int64_t coun
   return most;
 }
 
-std::string shown_token(const Tokenizer& tokenizer, int32_t token) {
+std::string format_token(const Tokenizer& tokenizer, int32_t token) {
   return token == tokenizer.end_of_text() ? "<end of text>" : fmt::format("\"{}\"", escaped(tokenizer.decode(token)));
 }
 
-std::string sample_of(const TokenShard& shard, const Tokenizer& tokenizer, int64_t begin, int64_t count) {
+std::string decode_sample(const TokenShard& shard, const Tokenizer& tokenizer, int64_t begin, int64_t count) {
   std::vector<int32_t> tokens(static_cast<size_t>(std::clamp<int64_t>(count, 0, shard.size() - begin)));
   shard.read(begin, tokens);
   std::string shown;
-  std::string text;  // tokens may be parts of characters: what is between two others is decoded together
+  std::string text;  // pending bytes: a character may span several tokens
   const auto flush = [&] {
     shown += escaped(text);
     text.clear();

@@ -10,7 +10,7 @@ bool nests_deeply(std::string_view json) {
     const char c = json[i];
     if (c == '"') quoted = !quoted;
     if (quoted) {
-      i += c == '\\' ? 1 : 0;  // what it escapes ends no string
+      i += c == '\\' ? 1 : 0;  // skip the escaped character
     } else {
       depth += (c == '[' || c == '{') - (c == ']' || c == '}');
     }

@@ -27,7 +27,7 @@ WindowUse window_use(std::span<const int64_t> shards, int64_t sequence_length) {
 WindowedSource::WindowedSource(const std::string& pattern, int64_t sequence_length, int64_t vocab_size)
     : sequence_length_(sequence_length), vocab_size_(vocab_size) {
   if (sequence_length < 1)
-    throw InputError(fmt::format("a sequence length of {}; expected 1 or more", sequence_length));
+    throw InputError(fmt::format("the sequence length is {}; expected 1 or more", sequence_length));
   int64_t bytes = 0;
   for (const auto& path : match_files(pattern)) {
     const TokenShard& shard = shards_.emplace_back(path);
@@ -39,21 +39,22 @@ WindowedSource::WindowedSource(const std::string& pattern, int64_t sequence_leng
   if (windows_ == 0) {
     const auto longest = std::ranges::max_element(shards_, {}, &TokenShard::size);
     throw InputError(
-        fmt::format("a sequence length of {} is too long for {}: a window takes {} tokens, and its longest "
+        fmt::format("a sequence length of {} is too long for {}: a window needs {} tokens, and its longest "
                     "shard, {}, has {}; use a sequence length of at most {}, or prepare more text in larger "
                     "shards",
                     format_count(sequence_length), pattern, format_count(sequence_length + 1), longest->path().string(),
                     format_count(longest->size()), format_count(longest->size() - 1)));
   }
   if (bytes > kScanAtOpening) return;
-  for (const TokenShard& shard : shards_) shard.check_vocabulary(vocab_size);
+  for (const TokenShard& shard : shards_) shard.for_each_block([](auto) {}, vocab_size);
 }
 
 void WindowedSource::read(int64_t index, std::span<int32_t> out) const {
   if (index < 0 || index >= windows_ || std::ssize(out) != sequence_length_ + 1) {
-    throw std::logic_error("a window that the source does not have");
+    throw std::logic_error("WindowedSource::read: no such window");
   }
-  // The last shard that begins at or before it; shards without a window begin where the next one does.
+  // The last shard whose first window is at most `index`. A shard without windows has the same first window as the next
+  // shard.
   const auto after = std::upper_bound(first_window_.begin(), first_window_.end(), index);
   const auto place = static_cast<size_t>(after - first_window_.begin() - 1);
   shards_[place].read((index - first_window_[place]) * sequence_length_, out, vocab_size_);
@@ -94,7 +95,7 @@ void Loader::read_window(size_t source, int64_t drawn, std::span<int32_t> out) c
 void Loader::next(int64_t global, int64_t first, int64_t sequences, std::span<int32_t> tokens) {
   const int64_t window = sequence_length_ + 1;
   if (first < 0 || sequences < 0 || first > global - sequences || std::ssize(tokens) != sequences * window) {
-    throw std::logic_error("a rank's share of the batch is not a part of it");
+    throw std::logic_error("Loader::next: the rank's sequences are not part of the batch");
   }
   LoaderPosition position = position_;
   for (int64_t i = 0; i < global; ++i) {
@@ -111,11 +112,11 @@ void Loader::next(int64_t global, int64_t first, int64_t sequences, std::span<in
 
 void Loader::seek(const LoaderPosition& position) {
   if (position.tokens.size() != sources_.size() || position.mixed.size() != sources_.size()) {
-    throw InputError(fmt::format("the position in the data is one of {} sources, and the config lists {}",
+    throw InputError(fmt::format("the checkpoint's data position is for {} sources; the config lists {}",
                                  position.tokens.size(), sources_.size()));
   }
   if (std::ranges::any_of(position.tokens, [](int64_t tokens) { return tokens < 0; })) {
-    throw InputError("the position in the data is negative: the checkpoint is damaged");
+    throw InputError("the checkpoint's data position is negative; the checkpoint is damaged");
   }
   position_ = position;
 }

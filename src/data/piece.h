@@ -1,4 +1,4 @@
-// How SentencePiece spells what it cuts text into.
+// How SentencePiece spells pieces.
 #pragma once
 
 #include <string>
@@ -6,7 +6,7 @@
 
 namespace lighthouse {
 
-/// The bytes that a piece stands for: "<0x0A>" is one byte, and U+2581 in others a space.
+/// The bytes of a piece: "<0x0A>" is one byte, and U+2581 in other pieces is a space.
 std::string bytes_of_piece(std::string_view piece);
 
 }  // namespace lighthouse

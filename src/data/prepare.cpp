@@ -16,6 +16,7 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/data/shard.h"
 #include "lighthouse/data/text_file.h"
 #include "text_check.h"
@@ -25,10 +26,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kPieceBytes = int64_t{8} << 20;
-constexpr int64_t kFewestTokens = 2;  // of a split: a token and its target
+constexpr int64_t kBlockBytes = 8 * kMebibyte;
+constexpr int64_t kFewestTokens = 2;  // of a split: one token and its target
 
-/// A text file: where its text begins, and its size when it was checked.
+/// A text file: the offset of its text and the number of bytes after it, at the time of the check.
 struct Text {
   fs::path path;
   int64_t begin = 0;
@@ -41,8 +42,8 @@ void check_options(const PrepareOptions& options) {
     throw InputError(fmt::format("the validation share is {}; expected 0 to 0.5", options.validation_share));
   }
   if (options.shard_tokens < kFewestTokens || options.shard_tokens > ShardWriter::kMaxTokens) {
-    throw InputError(fmt::format("the size of a shard is {} tokens; expected {} to {}", options.shard_tokens,
-                                 kFewestTokens, ShardWriter::kMaxTokens));
+    throw InputError(fmt::format("a shard has {} tokens; expected {} to {}", options.shard_tokens, kFewestTokens,
+                                 ShardWriter::kMaxTokens));
   }
 }
 
@@ -50,15 +51,15 @@ int64_t checked_begin(const fs::path& path) {
   try {
     return begin_of_text(path);
   } catch (const InputError& error) {
-    throw InputError(fmt::format("{} (--as-is takes a file byte by byte, whatever it is)", error.what()));
+    throw InputError(fmt::format("{} (--as-is reads any file byte by byte)", error.what()));
   }
 }
 
-/// The files that have text. Adds those that have none to `empty`, unless that is all of them.
+/// The files with text. Adds files without text to `empty`; throws if no file has text.
 std::vector<Text> open_texts(const PrepareOptions& options, std::vector<fs::path>& empty) {
   std::vector<Text> texts;
   for (const fs::path& path : options.files) {
-    const MappedFile file(path);  // says why a file cannot be read
+    const MappedFile file(path);  // throws with the reason if the file cannot be read
     const int64_t begin = options.as_is ? 0 : checked_begin(path);
     const int64_t bytes = std::ssize(file.bytes()) - begin;
     if (bytes == 0) {
@@ -74,14 +75,14 @@ std::vector<Text> open_texts(const PrepareOptions& options, std::vector<fs::path
   return texts;
 }
 
-/// How many bytes of text (one more for each end of text) come before validation.
+/// The number of bytes before the validation text, with one byte for each end of text.
 int64_t find_boundary(const std::vector<Text>& texts, double validation_share) {
   int64_t total = 0;
   for (const Text& text : texts) total += text.bytes + 1;
   const int64_t validation = std::llround(validation_share * static_cast<double>(total));
   if (total - validation < kFewestTokens || (validation_share > 0 && validation < kFewestTokens)) {
     throw InputError(
-        fmt::format("{} of text are too few to split {} of them off for validation; give more text, or a "
+        fmt::format("{} of text are too little to take a fraction of {} for validation; give more text, or a "
                     "validation share of 0",
                     format_bytes(total), validation_share));
   }
@@ -101,11 +102,11 @@ std::vector<fs::path> shards_in(const fs::path& directory) {
   return shards;
 }
 
-/// The shards that will be replaced. Refuses them unless the user, now or in a call that was killed, said they may be.
+/// The shards that will be replaced. Throws InputError unless the user allowed it, now or in a call that was killed.
 std::vector<fs::path> check_old_shards(const PrepareOptions& options) {
   std::vector<fs::path> old = shards_in(options.directory);
   if (!old.empty() && !options.overwrite && !fs::exists(options.directory / kUnfinishedMarker)) {
-    throw InputError(fmt::format("{} has shards already ({}); choose another folder, or --overwrite to replace them",
+    throw InputError(fmt::format("{} already has shards ({}); choose another folder, or replace them with --overwrite",
                                  options.directory.string(), old.front().filename().string()));
   }
   for (const fs::path& shard : old) {
@@ -118,7 +119,7 @@ std::vector<fs::path> check_old_shards(const PrepareOptions& options) {
 
 constexpr std::string_view kStagingPrefix = "prepare.partial-";
 
-/// Whether `name` is a staging folder's whose process is gone.
+/// Whether `name` is the staging folder of a process that no longer exists.
 bool is_abandoned(const std::string& name) {
   if (!name.starts_with(kStagingPrefix)) return false;
   pid_t process = 0;
@@ -129,8 +130,8 @@ bool is_abandoned(const std::string& name) {
   return process == getpid() || (kill(process, 0) != 0 && errno == ESRCH);
 }
 
-/// The folder in which shards are made. It goes when this does, and so do the folders above it that it had to make,
-/// unless there is something in them by then.
+/// The folder in which shards are written. The destructor removes it, and those of its parents that the constructor
+/// created and that are still empty.
 class Staging {
  public:
   explicit Staging(const fs::path& directory) : path_(directory / fmt::format("{}{}", kStagingPrefix, getpid())) {
@@ -160,7 +161,7 @@ class Staging {
   std::vector<fs::path> made_;  // innermost first
 };
 
-/// The shards of one split, each begun when the one before is full.
+/// Writes the shards of one split, one after another.
 class Split {
  public:
   Split(fs::path directory, std::string_view name, int bytes_per_token, int64_t shard_tokens)
@@ -202,13 +203,13 @@ class Split {
   std::optional<ShardWriter> shard_;
 };
 
-/// Encodes the texts and gives each token to the split that it belongs to.
-class Divider {
+/// Encodes the texts and appends each token to the split that it belongs to.
+class Splitter {
  public:
-  Divider(const Tokenizer& tokenizer, int64_t boundary, Split& train, Split& validation)
+  Splitter(const Tokenizer& tokenizer, int64_t boundary, Split& train, Split& validation)
       : tokenizer_(tokenizer), before_boundary_(boundary), train_(train), validation_(validation) {}
 
-  /// `begins`: whether a document begins here.
+  /// `begins`: whether `text` is the start of a document.
   void add(std::string_view text, bool begins) {
     const size_t first = before_boundary(text);
     encode(text.substr(0, first), begins, train_);
@@ -224,11 +225,11 @@ class Divider {
   }
 
  private:
-  /// Bytes of `text` that are trained on: to the boundary, or to the end of the line in which it lies.
+  /// The number of bytes of `text` for training: up to the boundary, or to the end of the line that contains it.
   size_t before_boundary(std::string_view text) const {
     if (before_boundary_ <= 0) return 0;
     const auto exact = static_cast<size_t>(std::min(std::ssize(text), before_boundary_));
-    if (!tokenizer_.takes_text_alone() || exact == text.size()) return exact;
+    if (!tokenizer_.requires_utf8() || exact == text.size()) return exact;
     const size_t line_end = text.find('\n', exact - 1);
     return line_end == std::string_view::npos ? text.size() : line_end + 1;
   }
@@ -236,7 +237,7 @@ class Divider {
   void encode(std::string_view text, bool begins, Split& split) {
     if (text.empty()) return;
     tokens_.clear();
-    if (tokenizer_.takes_text_alone()) {
+    if (tokenizer_.requires_utf8()) {
       encode_in_parts(tokenizer_, text, begins, tokens_);
     } else {
       tokenizer_.encode(text, tokens_);
@@ -251,41 +252,41 @@ class Divider {
   std::vector<int32_t> tokens_;
 };
 
-/// Gives one text to the divider, piece by piece. Returns the lines that were left out.
-int64_t read_text(const Text& text, const PrepareOptions& options, bool text_alone, Divider& divider,
+/// Feeds one text to the splitter, block by block. Returns the number of lines dropped.
+int64_t read_text(const Text& text, const PrepareOptions& options, bool utf8_only, Splitter& splitter,
                   const std::function<void(int64_t)>& done) {
   std::ifstream file(text.path, std::ios::binary);
   file.seekg(text.begin);
   TextCheck check(text.path, options.skip_broken);
-  std::string piece;  // begins with what the one before left after its last line end
+  std::string piece;  // starts with the incomplete line at the end of the previous block
   bool begins = true;
   for (int64_t left = text.bytes; left > 0;) {
-    const int64_t more = std::min(left, kPieceBytes);
+    const int64_t more = std::min(left, kBlockBytes);
     const size_t kept = piece.size();
     piece.resize(kept + static_cast<size_t>(more));
     if (!file.read(piece.data() + kept, more)) {
-      throw InputError(fmt::format("cannot read {}: it became shorter while it was read", text.path.string()));
+      throw InputError(fmt::format("cannot read {}: the file became shorter while it was read", text.path.string()));
     }
     left -= more;
-    const size_t whole = text_alone && left > 0 ? cut_at_line_end(piece) : piece.size();
+    const size_t whole = utf8_only && left > 0 ? cut_at_line_end(piece) : piece.size();
     const std::string_view ready(piece.data(), whole);
-    divider.add(text_alone ? check.sound(ready) : ready, begins);
+    splitter.add(utf8_only ? check.without_invalid_lines(ready) : ready, begins);
     begins = false;
     piece.erase(0, whole);
     done(more);
   }
-  divider.end_text();
+  splitter.end_text();
   return check.skipped_lines();
 }
 
-int64_t read_texts(const std::vector<Text>& texts, const PrepareOptions& options, bool text_alone, Divider& divider,
+int64_t read_texts(const std::vector<Text>& texts, const PrepareOptions& options, bool utf8_only, Splitter& splitter,
                    const PrepareProgress& progress) {
   int64_t all = 0;
   int64_t done = 0;
   int64_t skipped = 0;
   for (const Text& text : texts) all += text.bytes;
   for (const Text& text : texts) {
-    skipped += read_text(text, options, text_alone, divider, [&](int64_t more) {
+    skipped += read_text(text, options, utf8_only, splitter, [&](int64_t more) {
       done += more;
       if (progress) progress(done, all);
     });
@@ -293,17 +294,17 @@ int64_t read_texts(const std::vector<Text>& texts, const PrepareOptions& options
   return skipped;
 }
 
-/// Where lines are not cut apart, the last of them may have taken all that was to validate.
+/// A split at a line end may leave too few tokens on one side.
 void check_split(const PrepareOptions& options, const Split& train, const Split& validation) {
   if (train.total() >= kFewestTokens && (options.validation_share == 0 || validation.total() >= kFewestTokens)) return;
-  throw InputError(
-      fmt::format("the text cannot be split at the end of a line into {} and {} of it; give more text, or a validation "
-                  "share of 0",
-                  1 - options.validation_share, options.validation_share));
+  throw InputError(fmt::format(
+      "the text has no line end at which to split it into fractions of {} and {}; give more text, or a validation "
+      "share of 0",
+      1 - options.validation_share, options.validation_share));
 }
 
-/// Moves finished shards to their place and removes those that they replace. The marker stands meanwhile: a part of the
-/// shards is not the data.
+/// Moves finished shards to `to` and removes the shards that they replace. The marker exists in the meantime, because
+/// some of the shards are not the whole data.
 std::vector<fs::path> publish(const fs::path& from, const fs::path& to, const std::vector<std::string>& names,
                               const std::vector<fs::path>& old) {
   write_file(to / kUnfinishedMarker, "lighthouse prepare was stopped here; run it again\n");
@@ -333,8 +334,8 @@ PrepareResult prepare_shards(const PrepareOptions& options, const Tokenizer& tok
   const int width = tokenizer.vocab_size() <= 65536 ? 2 : 4;
   Split train(staging.path(), "train", width, options.shard_tokens);
   Split validation(staging.path(), "val", width, options.shard_tokens);
-  Divider divider(tokenizer, boundary, train, validation);
-  const int64_t skipped = read_texts(texts, options, tokenizer.takes_text_alone(), divider, progress);
+  Splitter splitter(tokenizer, boundary, train, validation);
+  const int64_t skipped = read_texts(texts, options, tokenizer.requires_utf8(), splitter, progress);
   check_split(options, train, validation);
   train.finish();
   validation.finish();

@@ -20,8 +20,8 @@ namespace fs = std::filesystem;
 #ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
 namespace {
 
-// Parts of a serialized model of one type add up, and the last value of a field holds: what a protocol buffer says
-// about messages that are put one behind the other. This one is ModelProto.normalizer_spec.add_dummy_prefix = false.
+// Concatenated protocol buffers merge: for a scalar field the last value wins. These bytes set
+// ModelProto.normalizer_spec.add_dummy_prefix to false or true.
 constexpr std::string_view kWithoutPrefix("\x1A\x02\x18\x00", 4);
 constexpr std::string_view kWithPrefix("\x1A\x02\x18\x01", 4);
 
@@ -37,7 +37,7 @@ class SentencePieceTokenizer final : public Tokenizer {
     plain_bpe_ = keeps && is_bpe(model);
     load(continuing_, model.append(folds_lines() ? kWithPrefix : kWithoutPrefix));
     if (model_.eos_id() < 0) {
-      throw refuse("it has no piece for the end of a sentence, which end of text needs; train it with one");
+      throw refuse("it has no end-of-sentence piece, which serves as end of text; train the model with one");
     }
   }
 
@@ -64,7 +64,7 @@ class SentencePieceTokenizer final : public Tokenizer {
       }
     });
   }
-  bool takes_text_alone() const override { return true; }
+  bool requires_utf8() const override { return true; }
 
   SentencePieceSettings settings() const {
     std::vector<std::string> pieces;
@@ -99,8 +99,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     if (!status.ok()) throw refuse(std::string(status.message()));
   }
 
-  /// Whether line ends and runs of spaces become one space, as in models with the trainer's own normalizer: then the
-  /// line end before a text that goes on is the space that it begins with.
+  /// Whether the normalizer turns line ends and runs of spaces into one space, as the trainer's default does. Then the
+  /// line end before a continued text is the space that the text begins with.
   bool folds_lines() const {
     std::vector<int32_t> lines, words;
     encode(model_, "a\n\nb", lines);
@@ -108,8 +108,8 @@ class SentencePieceTokenizer final : public Tokenizer {
     return lines == words;
   }
 
-  /// Whether no piece reaches over the border of two words (first_word), and bytes stand in for unknown characters, so
-  /// that unknown neighbours are not joined: then words encoded one by one give the tokens of the whole text.
+  /// Whether no piece spans two words (first_word), and unknown characters become bytes and so do not join. Then words
+  /// can be encoded one by one.
   bool pieces_end_with_words() const {
     if (!model_.IsByte(model_.PieceToId("<0x0A>"))) return false;
     for (int id = 0; id < model_.GetPieceSize(); ++id) {
@@ -129,7 +129,7 @@ class SentencePieceTokenizer final : public Tokenizer {
 
   fs::path path_;
   Processor model_;
-  Processor continuing_;  // without the space that some models put before a text; but see folds_lines()
+  Processor continuing_;  // for text that continues: adds no space at its start, unless folds_lines()
   bool words_apart_ = false;
   bool plain_bpe_ = false;
   mutable WordCaches caches_;
@@ -155,7 +155,7 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
   throw InputError(
-      fmt::format("{} needs SentencePiece, which this program was built without; install libsentencepiece-dev "
+      fmt::format("{} needs SentencePiece, without which this program was built; install libsentencepiece-dev "
                   "and build again (scripts/setup.sh does)",
                   what));
 }

@@ -6,28 +6,28 @@
 namespace lighthouse {
 namespace {
 
-// Numbers of fields in sentencepiece_model.proto.
+// Field numbers of sentencepiece_model.proto.
 constexpr uint64_t kTrainerSpec = 2;     // of ModelProto
 constexpr uint64_t kModelType = 3;       // of TrainerSpec
-constexpr uint64_t kBpe = 2;             // unigram, 1, if not said
+constexpr uint64_t kBpe = 2;             // default: unigram, 1
 constexpr uint64_t kNormalizerSpec = 3;  // of ModelProto
 constexpr uint64_t kCharsmap = 2;        // of NormalizerSpec, precompiled_charsmap
-constexpr uint64_t kRemoveSpaces = 4;    // remove_extra_whitespaces, true if not said
-constexpr uint64_t kEscapeSpaces = 5;    // escape_whitespaces, likewise
+constexpr uint64_t kRemoveSpaces = 4;    // remove_extra_whitespaces, default true
+constexpr uint64_t kEscapeSpaces = 5;    // escape_whitespaces, default true
 
-/// One field of a protocol buffer: a number, or bytes.
+/// A field of a protocol buffer: a number, or bytes.
 struct Field {
   uint64_t number = 0;
   uint64_t value = 0;
   std::string_view bytes;
 };
 
-/// Walks through a serialized message (protobuf.dev/programming-guides/encoding).
+/// Iterates over the fields of a serialized message (protobuf.dev/programming-guides/encoding).
 class Fields {
  public:
   explicit Fields(std::string_view message) : rest_(message) {}
 
-  /// The next field, or nothing at the end or where the message is damaged.
+  /// The next field, or nullopt at the end and where the message is damaged.
   std::optional<Field> next() {
     uint64_t tag = 0;
     if (rest_.empty() || !varint(tag)) return std::nullopt;
@@ -45,7 +45,7 @@ class Fields {
         return std::nullopt;
     }
   }
-  bool sound() const { return rest_.empty(); }
+  bool at_end() const { return rest_.empty(); }
 
  private:
   bool varint(uint64_t& value) {
@@ -69,7 +69,8 @@ class Fields {
   std::string_view rest_;
 };
 
-/// Calls visit(field) for the fields of the model's part `number`. Returns whether the model could be read to its end.
+/// Calls visit(field) for each field of the model's submessage `number`. Returns whether the whole model could be
+/// parsed.
 template <typename Visit>
 bool visit_part(std::string_view model, uint64_t number, const Visit& visit) {
   Fields fields(model);
@@ -78,29 +79,29 @@ bool visit_part(std::string_view model, uint64_t number, const Visit& visit) {
     Fields part(field->bytes);
     while (const auto inner = part.next()) visit(*inner);
   }
-  return fields.sound();
+  return fields.at_end();
 }
 
 }  // namespace
 
 bool is_bpe(std::string_view model) {
   bool bpe = false;
-  const bool sound = visit_part(model, kTrainerSpec, [&](const Field& field) {
+  const bool parsed = visit_part(model, kTrainerSpec, [&](const Field& field) {
     if (field.number == kModelType) bpe = field.value == kBpe;
   });
-  return sound && bpe;
+  return parsed && bpe;
 }
 
 bool keeps_text(std::string_view model) {
   bool has_charsmap = false;
   bool removes_spaces = true;
   bool escapes_spaces = true;
-  const bool sound = visit_part(model, kNormalizerSpec, [&](const Field& field) {
+  const bool parsed = visit_part(model, kNormalizerSpec, [&](const Field& field) {
     if (field.number == kCharsmap) has_charsmap = !field.bytes.empty();
     if (field.number == kRemoveSpaces) removes_spaces = field.value != 0;
     if (field.number == kEscapeSpaces) escapes_spaces = field.value != 0;
   });
-  return sound && !has_charsmap && !removes_spaces && escapes_spaces;
+  return parsed && !has_charsmap && !removes_spaces && escapes_spaces;
 }
 
 }  // namespace lighthouse

@@ -1,15 +1,15 @@
-// What a serialized SentencePiece model says about the text that it is given.
+// Settings of a serialized SentencePiece model that its library does not report.
 #pragma once
 
 #include <string_view>
 
 namespace lighthouse {
 
-/// Whether text reaches the pieces as it is, but for a space at its beginning: no character is replaced, no space
-/// removed. False also if the model cannot be read.
+/// Whether the model encodes text unchanged, except for a space at its start: no character is replaced and no space
+/// removed. False also if the model cannot be parsed.
 bool keeps_text(std::string_view model);
 
-/// Whether it joins pieces as byte-pair encoding does. False also if the model cannot be read.
+/// Whether the model uses byte-pair encoding. False also if the model cannot be parsed.
 bool is_bpe(std::string_view model);
 
 }  // namespace lighthouse

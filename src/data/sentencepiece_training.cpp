@@ -9,9 +9,9 @@
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/utf8.h"
 #include "lighthouse/data/sentencepiece.h"
 #include "lighthouse/data/text_file.h"
-#include "lighthouse/data/utf8.h"
 #include "text_check.h"
 
 namespace sentencepiece {
@@ -23,10 +23,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr int64_t kFewestPieces = 300;  // 256 bytes, 3 of control, and some to learn
+constexpr int64_t kFewestPieces = 300;  // 256 bytes, 3 control pieces and some learned ones
 constexpr int64_t kMostPieces = 1'000'000;
 
-/// Hands out the lines of files. Longer ones, which the trainer would leave out, come in parts.
+/// Iterates over the lines of files. Splits long lines, which the trainer would skip.
 class Lines final : public sentencepiece::SentenceIterator {
  public:
   explicit Lines(const SentencePieceTraining& training) : training_(training) { Next(); }
@@ -53,7 +53,7 @@ class Lines final : public sentencepiece::SentenceIterator {
   }
 
  private:
-  /// Reads on to the next sound line, which may be empty. Returns whether there is one.
+  /// Advances to the next valid line, which may be empty. Returns false at the end.
   bool next_line() {
     while (rest_.empty()) {
       if (next_file_ == training_.files.size()) return false;
@@ -64,7 +64,7 @@ class Lines final : public sentencepiece::SentenceIterator {
       rest_.remove_prefix(static_cast<size_t>(begin_of_text(path)));
     }
     const size_t end = std::min(rest_.find('\n'), rest_.size() - 1) + 1;
-    line_ = check_->sound(rest_.substr(0, end));
+    line_ = check_->without_invalid_lines(rest_.substr(0, end));
     if (line_.ends_with('\n')) line_.remove_suffix(1);
     rest_.remove_prefix(end);
     return true;
@@ -80,14 +80,16 @@ class Lines final : public sentencepiece::SentenceIterator {
 };
 
 void check(const SentencePieceTraining& training) {
-  if (training.files.empty()) throw InputError("no text file was given to train on");
+  if (training.files.empty()) throw InputError("no text file was given; name at least one to train on");
   if (training.vocab_size < kFewestPieces || training.vocab_size > kMostPieces) {
-    throw InputError(fmt::format("the vocabulary is to have {} pieces; expected {} to {}", training.vocab_size,
+    throw InputError(fmt::format("the vocabulary size is {} pieces; expected {} to {}", training.vocab_size,
                                  kFewestPieces, kMostPieces));
   }
-  if (training.max_sentences < 0) throw InputError("the number of lines to look at is negative");
+  if (training.max_sentences < 0)
+    throw InputError(fmt::format("max_sentences is {}; expected 0 (all lines) or more", training.max_sentences));
   if (fs::exists(training.output)) {
-    throw InputError(fmt::format("{} is there already; nothing is written over", training.output.string()));
+    throw InputError(
+        fmt::format("{} already exists; choose another name or remove the file", training.output.string()));
   }
 }
 
@@ -113,7 +115,7 @@ std::unordered_map<std::string, std::string> arguments_of(const SentencePieceTra
 void train_sentencepiece(const SentencePieceTraining& training) {
   check(training);
   if (training.output.has_parent_path()) make_directories(training.output.parent_path());
-  AtomicFile file(training.output);  // a place that cannot be written is refused before the work
+  AtomicFile file(training.output);  // throws before the training if the file cannot be written
   Lines lines(training);
   std::string model;
   sentencepiece::SetRandomGeneratorSeed(42);

@@ -12,13 +12,14 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 
 namespace lighthouse {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "shards are read as they are");
+static_assert(std::endian::native == std::endian::little, "shards are little-endian and read without conversion");
 
-/// What the header of one width begins with.
+/// The header's first values for one token width.
 struct ShardFormat {
   int32_t magic;
   int32_t version;
@@ -28,13 +29,13 @@ struct ShardFormat {
 constexpr ShardFormat k16Bit{20240520, 1, 2};
 constexpr ShardFormat k32Bit{20240801, 7, 4};
 constexpr int64_t kHeaderBytes = 256 * 4;
-constexpr const char* kHint = "`lighthouse prepare` makes shards from text";
+constexpr const char* kHint = "`lighthouse prepare` converts text to shards";
 
 InputError refuse(const std::filesystem::path& path, const std::string& why) {
   return InputError(fmt::format("{}: {}", path.string(), why));
 }
 
-/// Whether these bytes are what a text file has: no control characters but white space.
+/// Whether the bytes have no control characters but white space, as in text.
 bool looks_like_text(std::span<const std::byte> bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](auto byte) {
     const auto c = static_cast<unsigned char>(byte);
@@ -42,19 +43,19 @@ bool looks_like_text(std::span<const std::byte> bytes) {
   });
 }
 
-/// Magic number, version and count of tokens, which the header begins with.
+/// The start of the header: magic number, version, token count.
 using HeaderStart = std::array<int32_t, 3>;
 
 HeaderStart read_header(const InputFile& file) {
-  if (file.size() == 0) throw refuse(file.path(), fmt::format("the file is empty; {}", kHint));
+  if (file.size() == 0) throw refuse(file.path(), fmt::format("the shard is empty; {}", kHint));
   std::vector<std::byte> bytes(static_cast<size_t>(std::min(file.size(), kHeaderBytes)));
   file.read(0, bytes);
   if (looks_like_text(bytes)) {
-    throw refuse(file.path(), fmt::format("this looks like text, not a token shard; {}", kHint));
+    throw refuse(file.path(), fmt::format("this is text, not a token shard; {}", kHint));
   }
   if (std::ssize(bytes) < kHeaderBytes) {
-    throw refuse(file.path(), fmt::format("not a token shard, or one cut short: it has {} bytes, and the header alone "
-                                          "takes {}",
+    throw refuse(file.path(), fmt::format("not a token shard, or a truncated one: it has {} bytes, less than the "
+                                          "header's {}",
                                           bytes.size(), kHeaderBytes));
   }
   HeaderStart header{};
@@ -79,37 +80,39 @@ const ShardFormat& format_of(const InputFile& file, const HeaderStart& found) {
   return format;
 }
 
-/// The header's count, which must agree with the file's length.
+/// The header's token count. Throws InputError if the file has another length.
 int64_t count_of(const InputFile& file, const HeaderStart& header, const ShardFormat& format) {
   const int32_t count = header[2];
-  if (count <= 0) throw refuse(file.path(), fmt::format("its header says that it holds {} tokens", count));
+  if (count <= 0) throw refuse(file.path(), fmt::format("its header gives {} tokens; expected 1 or more", count));
   const int64_t found = file.size() - kHeaderBytes;
   const int64_t expected = int64_t{count} * format.bytes_per_token;
   if (found == expected) return count;
-  const std::string promise = fmt::format("its header says {} tokens of {} bits, which take {} bytes after the header",
-                                          format_count(count), 8 * format.bytes_per_token, format_count(expected));
+  const std::string claim = fmt::format("its header gives {} tokens of {} bits, {} bytes in all", format_count(count),
+                                        8 * format.bytes_per_token, format_count(expected));
   if (found == int64_t{count} * (format.bytes_per_token == 2 ? 4 : 2)) {
-    throw refuse(file.path(),
-                 fmt::format("{}, and it has {}: just what tokens of {} bits would take. Header and tokens "
-                             "differ in width; prepare it again",
-                             promise, format_count(found), format.bytes_per_token == 2 ? 32 : 16));
+    throw refuse(
+        file.path(),
+        fmt::format("{}, but {} bytes follow it, the size of {}-bit tokens; header and tokens differ in width, "
+                    "so prepare the shard again",
+                    claim, format_count(found), format.bytes_per_token == 2 ? 32 : 16));
   }
   if (found < expected) {
     const int64_t missing = (expected - found + format.bytes_per_token - 1) / format.bytes_per_token;
-    throw refuse(file.path(), fmt::format("cut short: {}, and {} tokens of them are missing; copy or prepare it again",
-                                          promise, format_count(missing)));
+    throw refuse(file.path(),
+                 fmt::format("truncated: {}, of which {} tokens are missing; copy or prepare the shard again", claim,
+                             format_count(missing)));
   }
-  throw refuse(file.path(),
-               fmt::format("too long: {}, and it has {}; copy or prepare it again", promise, format_count(found)));
+  throw refuse(file.path(), fmt::format("too long: {}, but {} bytes follow it; copy or prepare the shard again", claim,
+                                        format_count(found)));
 }
 
-/// The place of the first token that is not less than `vocab_size`, or -1.
+/// The index of the first token that is at least `vocab_size`, or -1.
 int64_t first_outside(std::span<const uint32_t> tokens, int64_t vocab_size) {
   constexpr size_t kBlock = 4096;
   for (size_t begin = 0; begin < tokens.size(); begin += kBlock) {
     const auto block = tokens.subspan(begin, std::min(kBlock, tokens.size() - begin));
     uint32_t largest = 0;
-    for (const uint32_t token : block) largest = std::max(largest, token);  // a loop that the compiler vectorises
+    for (const uint32_t token : block) largest = std::max(largest, token);  // the compiler vectorises this loop
     if (int64_t{largest} < vocab_size) continue;
     const auto bad =
         std::find_if(block.begin(), block.end(), [&](uint32_t token) { return int64_t{token} >= vocab_size; });
@@ -129,7 +132,8 @@ TokenShard::TokenShard(const std::filesystem::path& path) : file_(path) {
 
 void TokenShard::read(int64_t begin, std::span<int32_t> out) const {
   const int64_t count = std::ssize(out);
-  if (begin < 0 || begin > size_ || count > size_ - begin) throw std::logic_error("tokens outside a shard");
+  if (begin < 0 || begin > size_ || count > size_ - begin)
+    throw std::logic_error("TokenShard::read: the range exceeds the shard");
   const int64_t place = kHeaderBytes + begin * bytes_per_token_;
   if (bytes_per_token_ == 4) return file_.read(place, std::as_writable_bytes(out));
   std::vector<uint16_t> narrow(out.size());
@@ -139,35 +143,42 @@ void TokenShard::read(int64_t begin, std::span<int32_t> out) const {
 
 void TokenShard::read(int64_t begin, std::span<int32_t> out, int64_t vocab_size) const {
   read(begin, out);
-  // Negative tokens are large here.
+  // As unsigned numbers, negative tokens are large.
   const std::span tokens(reinterpret_cast<const uint32_t*>(out.data()), out.size());
   const int64_t place = first_outside(tokens, vocab_size);
   if (place < 0) return;
-  throw refuse(path(), fmt::format("token {} is {}, outside the vocabulary of 0 to {}; either another tokenizer made "
-                                   "this shard, or the model's vocab_size is too small",
+  throw refuse(path(), fmt::format("token {} is {}, outside the vocabulary of 0 to {}; another tokenizer made "
+                                   "this shard, or model.vocab_size is too small",
                                    begin + place, tokens[static_cast<size_t>(place)], vocab_size - 1));
 }
 
-void TokenShard::check_vocabulary(int64_t vocab_size) const {
-  constexpr int64_t kPiece = int64_t{1} << 16;
-  std::vector<int32_t> piece;
-  for (int64_t begin = 0; begin < size_; begin += kPiece) {
-    piece.resize(static_cast<size_t>(std::min(kPiece, size_ - begin)));
-    read(begin, piece, vocab_size);
+void TokenShard::for_each_block(const std::function<void(std::span<const int32_t>)>& visit,
+                                std::optional<int64_t> vocab_size) const {
+  constexpr int64_t kBlock = 64 * kKibibyte;  // tokens
+  std::vector<int32_t> block;
+  for (int64_t begin = 0; begin < size_; begin += kBlock) {
+    block.resize(static_cast<size_t>(std::min(kBlock, size_ - begin)));
+    if (vocab_size) {
+      read(begin, block, *vocab_size);
+    } else {
+      read(begin, block);
+    }
+    visit(block);
   }
 }
 
 ShardWriter::ShardWriter(const std::filesystem::path& path, int bytes_per_token)
     : file_(path), bytes_per_token_(bytes_per_token) {
-  if (bytes_per_token != 2 && bytes_per_token != 4) throw std::logic_error("a token takes 2 or 4 bytes");
-  file_.write(std::vector<std::byte>(kHeaderBytes));  // filled in by commit(), so that no earlier state is a shard
+  if (bytes_per_token != 2 && bytes_per_token != 4) throw std::logic_error("ShardWriter: a token has 2 or 4 bytes");
+  file_.write(
+      std::vector<std::byte>(kHeaderBytes));  // commit() writes the header, so that an unfinished file is not a shard
 }
 
 void ShardWriter::append(std::span<const int32_t> tokens) {
-  if (std::ssize(tokens) > kMaxTokens - size_) throw std::logic_error("too many tokens for one shard");
+  if (std::ssize(tokens) > kMaxTokens - size_) throw std::logic_error("ShardWriter: too many tokens for one shard");
   const int64_t limit = bytes_per_token_ == 2 ? int64_t{1} << 16 : int64_t{1} << 31;
   if (first_outside(std::span(reinterpret_cast<const uint32_t*>(tokens.data()), tokens.size()), limit) >= 0) {
-    throw std::logic_error(fmt::format("a token that does not fit {} bytes", bytes_per_token_));
+    throw std::logic_error(fmt::format("ShardWriter: a token does not fit {} bytes", bytes_per_token_));
   }
   if (bytes_per_token_ == 4) {
     file_.write(std::as_bytes(tokens));
@@ -191,9 +202,9 @@ std::vector<std::filesystem::path> match_files(const std::string& pattern) {
   std::vector<std::filesystem::path> paths;
   if (result == 0) paths.assign(matches.gl_pathv, matches.gl_pathv + matches.gl_pathc);
   globfree(&matches);
-  if (paths.empty() && std::filesystem::exists(pattern)) paths = {pattern};  // a name with brackets of its own
+  if (paths.empty() && std::filesystem::exists(pattern)) paths = {pattern};  // a file name that contains brackets
   if (paths.empty()) throw InputError(fmt::format("no file matches {}; {}", pattern, kHint));
-  std::sort(paths.begin(), paths.end());  // by bytes; glob's order depends on the locale
+  std::sort(paths.begin(), paths.end());  // glob's own order depends on the locale
   std::set<std::filesystem::path> folders;
   for (const auto& path : paths) {
     if (std::filesystem::is_directory(path)) {
@@ -205,8 +216,8 @@ std::vector<std::filesystem::path> match_files(const std::string& pattern) {
   for (const auto& folder : folders) {
     if (!std::filesystem::exists(folder / kUnfinishedMarker)) continue;
     throw InputError(
-        fmt::format("the shards of {} are incomplete, because `lighthouse prepare` was stopped while it "
-                    "wrote them; run it again",
+        fmt::format("the shards in {} are incomplete, because `lighthouse prepare` was killed while it "
+                    "moved them; run it again",
                     folder.empty() ? "this folder" : folder.string()));
   }
   return paths;

@@ -1,4 +1,4 @@
-// Finds the lines of a file that are not text.
+// UTF-8 validation of a text file, line by line.
 #pragma once
 
 #include <cstdint>
@@ -8,21 +8,21 @@
 
 namespace lighthouse {
 
-/// Walks through a file in pieces that end at line ends.
+/// Checks a file in consecutive pieces that end at line ends.
 class TextCheck {
  public:
-  /// `skip`: lines that are not UTF-8 are left out; else they are refused.
+  /// `skip`: drop lines that are not UTF-8 instead of throwing.
   TextCheck(std::filesystem::path path, bool skip) : path_(std::move(path)), skip_(skip) {}
 
-  /// `piece`, or a copy of it without its broken lines, which lives until the next call. Throws InputError naming file,
-  /// line and byte.
-  std::string_view sound(std::string_view piece);
+  /// Returns `piece`, or a copy without its invalid lines, valid until the next call. Throws InputError with file, line
+  /// and byte if invalid lines are not to be dropped.
+  std::string_view without_invalid_lines(std::string_view piece);
   int64_t skipped_lines() const { return skipped_; }
 
  private:
   std::filesystem::path path_;
   bool skip_;
-  int64_t line_ = 1;  // the first of the next piece
+  int64_t line_ = 1;  // number of the next piece's first line
   int64_t skipped_ = 0;
   std::string kept_;
 };

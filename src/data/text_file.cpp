@@ -12,6 +12,7 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/data/json.h"
 
 namespace lighthouse {
@@ -19,17 +20,17 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr int64_t kBytesRead = 64 << 10;  // of a file's beginning
+constexpr int64_t kBytesRead = 64 * kKibibyte;  // from the start of a file
 
-constexpr const char* kPrepareHf = "scripts/prepare_hf.py makes shards of it";
+constexpr const char* kPrepareHf = "scripts/prepare_hf.py converts it to shards";
 constexpr const char* kToParquet =
-    "save it as Parquet (pandas, pyarrow or datasets do), which scripts/prepare_hf.py reads";
+    "save it as Parquet (with pandas, pyarrow or datasets), which scripts/prepare_hf.py reads";
 constexpr const char* kExtract = "extract the text first";
 
-/// A format that is no text, by what its files begin with (at `offset`) and how their names end.
+/// A format that is not text: its magic bytes at `offset`, and its file name suffixes.
 struct Format {
   const char* name;
-  std::string_view magic;  // "": it has none
+  std::string_view magic;  // "": none
   size_t offset;
   std::vector<std::string_view> suffixes;
   const char* advice;
@@ -70,8 +71,8 @@ const std::vector<Format>& formats() {
       {"a program", "\x7F\x45LF"sv, 0, {}, kExtract},
       {"a PNG picture", "\x89PNG"sv, 0, {".png"}, kExtract},
       {"a JPEG picture", "\xFF\xD8\xFF"sv, 0, {".jpg", ".jpeg"}, kExtract},
-      {"a token shard", "\x88\xD8\x34\x01"sv, 0, {}, "data.train of a config takes it as it is"},
-      {"a token shard", "\xA1\xD9\x34\x01"sv, 0, {}, "data.train of a config takes it as it is"},
+      {"a token shard", "\x88\xD8\x34\x01"sv, 0, {}, "name it under data.train of a config"},
+      {"a token shard", "\xA1\xD9\x34\x01"sv, 0, {}, "name it under data.train of a config"},
   };
   return kFormats;
 }
@@ -87,7 +88,7 @@ std::string beginning_of(const std::filesystem::path& path) {
   return bytes;
 }
 
-/// Whether a line is a JSON object with a key or, if it was cut off, begins like one: {"key":
+/// Whether a line is a non-empty JSON object. A line that was cut off counts if it starts like one: {"key":
 bool is_json_object(std::string_view line, bool cut_off) {
   if (!line.starts_with('{')) return false;
   if (cut_off) {
@@ -100,7 +101,7 @@ bool is_json_object(std::string_view line, bool cut_off) {
   return json.is_object() && !json.empty();
 }
 
-/// Whether the text begins with lines that are JSON objects: the first, and the second if there is one.
+/// Whether the first two lines of the text, or its only line, are JSON objects.
 bool is_json_lines(std::string_view text) {
   const size_t end = text.find('\n');
   if (!is_json_object(text.substr(0, end), end == std::string_view::npos && std::ssize(text) >= kBytesRead - 3))
@@ -129,7 +130,7 @@ void check_format(const std::filesystem::path& path, std::string_view bytes) {
   std::ranges::transform(suffix, suffix.begin(), [](unsigned char c) { return std::tolower(c); });
   for (const Format& format : formats()) {
     if (std::ranges::find(format.suffixes, suffix) == format.suffixes.end()) continue;
-    throw refuse(path, fmt::format("by its name {}", format.name), format.advice);
+    throw refuse(path, fmt::format("{} by its name", format.name), format.advice);
   }
 }
 
@@ -144,8 +145,7 @@ int64_t begin_of_text(const std::filesystem::path& path) {
   if (text.starts_with(kMark)) text.remove_prefix(kMark.size());
   if (is_json_lines(text)) throw refuse(path, "JSON lines", kPrepareHf);
   if (text.find('\0') != std::string_view::npos) {
-    throw refuse(path, "binary (its beginning has zero bytes)",
-                 "text has none; if it is in UTF-16, convert it with iconv");
+    throw refuse(path, "binary (it starts with zero bytes)", "if it is UTF-16 text, convert it with iconv");
   }
   return std::ssize(bytes) - std::ssize(text);
 }

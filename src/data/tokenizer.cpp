@@ -41,14 +41,14 @@ bool is_marked_bytes(const fs::path& folder) {
   return config.is_object() && config.value(kTokenizerMark, nlohmann::json()) == "bytes";
 }
 
-std::unique_ptr<Tokenizer> of_folder(const fs::path& folder) {
+std::unique_ptr<Tokenizer> make_tokenizer_of_folder(const fs::path& folder) {
   if (is_marked_bytes(folder)) return std::make_unique<ByteTokenizer>();
   const bool json = fs::exists(folder / "tokenizer.json");
   if (fs::exists(folder / "tokenizer.model") && (has_sentencepiece() || !json)) {
     return make_sentencepiece_tokenizer(folder / "tokenizer.model");
   }
   if (json) return make_hugging_face_tokenizer(folder / "tokenizer.json");
-  throw InputError(fmt::format("the folder {} holds neither a tokenizer.model nor a tokenizer.json", folder.string()));
+  throw InputError(fmt::format("the folder {} has neither tokenizer.model nor tokenizer.json", folder.string()));
 }
 
 }  // namespace
@@ -57,11 +57,11 @@ std::unique_ptr<Tokenizer> make_tokenizer(const std::string& name) {
   if (name == "bytes") return std::make_unique<ByteTokenizer>();
   if (!names_a_file(name)) {
     throw InputError(
-        fmt::format("there is no tokenizer \"{}\"; there are: bytes, a SentencePiece model (a file "
+        fmt::format("unknown tokenizer \"{}\"; expected bytes, a SentencePiece model (a file "
                     "ending in .model), a Hugging Face folder or its tokenizer.json",
                     name));
   }
-  if (fs::is_directory(name)) return of_folder(name);
+  if (fs::is_directory(name)) return make_tokenizer_of_folder(name);
   if (fs::path(name).extension() == ".json") return make_hugging_face_tokenizer(name);
   return make_sentencepiece_tokenizer(name);
 }

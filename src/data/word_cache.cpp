@@ -5,8 +5,8 @@
 namespace lighthouse {
 
 void WordCache::append(std::string_view word, std::vector<int32_t>& tokens, const Encode& encode) {
-  constexpr size_t kLongest = 64;    // longer words hardly come again
-  constexpr size_t kMost = 1 << 18;  // words: some 30 MB
+  constexpr size_t kLongest = 64;    // longer words rarely repeat
+  constexpr size_t kMost = 1 << 18;  // words, some 30 MB
   if (word.size() > kLongest) return encode(word, tokens);
   const auto known = words_.find(word);
   if (known != words_.end()) {
@@ -37,7 +37,7 @@ void WordCaches::with_cache(const std::function<void(WordCache&)>& use) {
 }
 
 size_t first_word(std::string_view text) {
-  constexpr std::string_view kSpelledSpace = "\xE2\x96\x81";  // U+2581, which SentencePiece takes for a space
+  constexpr std::string_view kSpelledSpace = "\xE2\x96\x81";  // U+2581, SentencePiece's space
   if (text.starts_with('\n')) return 1;
   const size_t begin = text.find_first_not_of(' ');
   size_t end = text.find_first_of(" \n", begin);

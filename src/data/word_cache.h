@@ -1,4 +1,4 @@
-// Words that were encoded before: text repeats them, and looking one up takes a small part of encoding it.
+// A cache of encoded words: text repeats words, and looking one up is much cheaper than encoding it.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,12 @@
 
 namespace lighthouse {
 
+/// The tokens of words, for one thread at a time.
 class WordCache {
  public:
   using Encode = std::function<void(std::string_view word, std::vector<int32_t>& tokens)>;
 
-  /// Appends the tokens of `word`, by `encode` if it is new.
+  /// Appends the tokens of `word`, calling `encode` for a new word.
   void append(std::string_view word, std::vector<int32_t>& tokens, const Encode& encode);
 
  private:
@@ -25,7 +26,7 @@ class WordCache {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
   };
-  /// Where a word's tokens lie in tokens_.
+  /// A word's tokens in tokens_.
   struct Place {
     uint32_t begin, size;
   };
@@ -34,10 +35,10 @@ class WordCache {
   std::vector<int32_t> tokens_;
 };
 
-/// As many caches as there are threads that want one at a time.
+/// One cache for each thread that encodes at the same time. Thread-safe.
 class WordCaches {
  public:
-  /// Lends a cache to `use`.
+  /// Calls `use` with a cache that no other thread uses.
   void with_cache(const std::function<void(WordCache&)>& use);
 
  private:
@@ -45,9 +46,8 @@ class WordCaches {
   std::vector<std::unique_ptr<WordCache>> idle_;
 };
 
-/// Bytes of the first word of `text`: a line end, or spaces and what follows them up to the next space or line end. So
-/// that a vocabulary whose pieces have spaces at their beginning alone, and no line ends, has none that reaches over
-/// the border of two words.
+/// The length of the first word of `text`: a line end, or spaces and the text after them up to the next space or line
+/// end. A vocabulary whose pieces have spaces only at their start and no line ends has no piece that spans two words.
 size_t first_word(std::string_view text);
 
 }  // namespace lighthouse

@@ -13,18 +13,18 @@
 namespace lighthouse {
 namespace {
 
-/// Calls `visit(previous, next)` for each pair of neighbours within a shard.
+/// Calls visit(previous, next) for each pair of consecutive tokens in a shard.
 template <typename Visit>
 void for_each_pair(const std::string& pattern, int64_t vocab_size, const Visit& visit) {
-  constexpr int64_t kPiece = int64_t{1} << 20;
   for (const auto& path : match_files(pattern)) {
-    const TokenShard shard(path);
-    std::vector<int32_t> tokens;
-    for (int64_t begin = 0; begin + 1 < shard.size(); begin += kPiece) {
-      tokens.resize(static_cast<size_t>(std::min(kPiece + 1, shard.size() - begin)));
-      shard.read(begin, tokens, vocab_size);
-      for (size_t i = 0; i + 1 < tokens.size(); ++i) visit(tokens[i], tokens[i + 1]);
-    }
+    int32_t previous = -1;
+    const auto visit_block = [&](std::span<const int32_t> tokens) {
+      for (const int32_t token : tokens) {
+        if (previous >= 0) visit(previous, token);
+        previous = token;
+      }
+    };
+    TokenShard(path).for_each_block(visit_block, vocab_size);
   }
 }
 
@@ -40,14 +40,15 @@ uint64_t key_of(int32_t previous, int32_t next) {
 }  // namespace
 
 double bigram_loss(const std::vector<std::string>& train, const std::string& validation, int64_t vocab_size) {
-  // Only the pairs that are asked for are counted: a table of all would have vocab_size^2 entries.
+  // Counts only the pairs of the validation text: a table of all pairs would have vocab_size^2 entries.
   std::unordered_map<uint64_t, PairCount> pairs;
   int64_t count = 0;
   for_each_pair(validation, vocab_size, [&](int32_t a, int32_t b) {
     ++pairs[key_of(a, b)].validated;
     ++count;
   });
-  if (count == 0) throw InputError(fmt::format("{}: no shard there has two tokens", validation));
+  if (count == 0)
+    throw InputError(fmt::format("{}: no shard has two tokens; expected at least one pair to predict", validation));
   std::vector<int64_t> firsts(static_cast<size_t>(vocab_size));
   for (const std::string& pattern : train) {
     for_each_pair(pattern, vocab_size, [&](int32_t a, int32_t b) {

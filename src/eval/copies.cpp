@@ -18,23 +18,23 @@ namespace {
 constexpr int64_t kHead = 32;
 constexpr int64_t kFirstDistance = 1024;
 
-/// Summed over a part of the passage.
+/// The summed losses of the passage's parts.
 struct PassageLoss {
   double head = 0;
   double rest = 0;
 };
 
-/// `losses` are those of the passage alone.
+/// `losses`: of the passage's tokens.
 PassageLoss passage_loss(std::span<const float> losses, int64_t head) {
   const PassageLoss loss{std::accumulate(losses.begin(), losses.begin() + head, 0.0),
                          std::accumulate(losses.begin() + head, losses.end(), 0.0)};
   if (!std::isfinite(loss.head + loss.rest)) {
-    throw RunError("the model's losses are not finite: its weights are broken");
+    throw RunError("the model's losses are not finite; its weights may be damaged");
   }
   return loss;
 }
 
-/// Reads windows and their variants: variant 0 is the window as it is, variant i has a copy at distances[i - 1].
+/// Reads windows in variants: variant 0 is the original window, variant i has a copy at distances[i - 1].
 class CopyReader {
  public:
   CopyReader(const CopyOptions& options, const WindowedSource& source, int64_t sequence_length)
@@ -47,7 +47,7 @@ class CopyReader {
   int64_t windows() const { return windows_; }
   int64_t variants() const { return 1 + std::ssize(options_.distances); }
 
-  /// Row `row` of windows() * variants(), the variants of a window one after another; `out` has N+1 places.
+  /// Reads row `row` of windows() * variants() into `out` (N+1 tokens). The variants of a window are consecutive.
   void read(int64_t row, std::span<int32_t> out) const {
     const auto window = static_cast<int64_t>(order_(static_cast<uint64_t>(row / variants())));
     source_.read(window, out);
@@ -56,7 +56,7 @@ class CopyReader {
     plant_copy(out, options_.passage, options_.distances[static_cast<size_t>(variant - 1)]);
   }
 
-  /// Rows [begin, end), N+1 tokens each.
+  /// Rows [begin, end), of N+1 tokens each.
   std::vector<int32_t> read_rows(int64_t begin, int64_t end) const {
     const auto length = static_cast<size_t>(sequence_length_ + 1);
     std::vector<int32_t> tokens(static_cast<size_t>(end - begin) * length);
@@ -74,7 +74,7 @@ class CopyReader {
   Permutation order_;
 };
 
-/// The passage's loss in every row.
+/// The passage's loss in each row.
 std::vector<PassageLoss> read_losses(const CopyOptions& options, const CopyReader& reader, ForwardPass& pass,
                                      const Parameters& weights, Backend& backend,
                                      const std::function<void(int64_t done, int64_t of)>& progress) {
@@ -99,12 +99,12 @@ std::vector<PassageLoss> read_losses(const CopyOptions& options, const CopyReade
   return found;
 }
 
-/// The means of one part of the passage, of `tokens` tokens, over windows.
+/// Means over windows for one part of the passage, of `tokens` tokens.
 class GainMeans {
  public:
   explicit GainMeans(int64_t tokens) : tokens_(static_cast<double>(tokens)) {}
 
-  /// Sums over the part.
+  /// Adds one window, given the sums over the part.
   void add(double without, double with) {
     without_.add(without / tokens_);
     with_.add(with / tokens_);
@@ -117,7 +117,7 @@ class GainMeans {
   RunningMean without_, with_, gain_;
 };
 
-/// `losses`: of each window those of its variants; `variant` is that of the distance.
+/// `losses`: for each window, one for each variant. `variant`: the one with the distance in question.
 CopyCell cell_of(const CopyOptions& options, const std::vector<PassageLoss>& losses, size_t variants, size_t variant) {
   GainMeans passage(options.passage);
   GainMeans head(options.head());
@@ -143,8 +143,8 @@ int64_t CopyOptions::farthest(int64_t sequence_length) const {
 }
 
 void CopyOptions::check(int64_t sequence_length) const {
-  if (windows < 1) throw InputError(fmt::format("the copy test of {} windows; expected at least 1", windows));
-  if (passage < 2) throw InputError(fmt::format("a passage of {} tokens; expected at least 2", passage));
+  if (windows < 1) throw InputError(fmt::format("windows is {}; expected at least 1", windows));
+  if (passage < 2) throw InputError(fmt::format("passage is {} tokens; expected at least 2", passage));
   const int64_t last = farthest(sequence_length);
   if (last < passage) {
     throw InputError(
@@ -152,7 +152,7 @@ void CopyOptions::check(int64_t sequence_length) const {
                     "most {} tokens or longer sequences",
                     format_count(passage), format_count(sequence_length), format_count((sequence_length + 1) / 2)));
   }
-  if (distances.empty()) throw InputError("the copy test has no distance");
+  if (distances.empty()) throw InputError("the copy test needs at least one distance");
   for (const int64_t distance : distances) {
     if (distance < passage) {
       throw InputError(

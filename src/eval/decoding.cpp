@@ -33,10 +33,10 @@ void Decoding::lay_out_host(Arena& arena) {
 }
 
 ForwardPass& Decoding::prompt_pass(int64_t length) {
-  constexpr int64_t kStep = 64;  // so that prompts of about one length share a pass
+  constexpr int64_t kStep = 64;  // rounding lengths up lets similar prompts share a pass
   const int64_t rounded = (length + kStep - 1) / kStep * kStep;
   if (prompt_ && prompt_->inputs().size(1) == rounded) return *prompt_;
-  prompt_.reset();  // its memory before that of the next
+  prompt_.reset();  // free its memory before allocating the next
   PassSettings settings;
   settings.sequence_length = rounded;
   settings.rope_theta = config_.rope_theta;
@@ -49,7 +49,7 @@ ForwardPass& Decoding::prompt_pass(int64_t length) {
 
 std::vector<float> Decoding::start(const std::vector<int32_t>& tokens) {
   const auto length = static_cast<int64_t>(tokens.size());
-  if (length < 1 || length > context_) throw std::logic_error("Decoding: a prompt that does not fit its context");
+  if (length < 1 || length > context_) throw std::logic_error("Decoding::start: the prompt does not fit the context");
   ForwardPass& pass = prompt_pass(length);
   length_ = length;
   return pass.next_logits(weights_, tokens);
@@ -63,11 +63,12 @@ void Decoding::enqueue_step(const Stream& stream) {
 }
 
 std::span<const float> Decoding::append(int32_t token) {
-  if (length_ < 1 || length_ >= context_) throw std::logic_error("Decoding: no place for another token");
+  if (length_ < 1 || length_ >= context_)
+    throw std::logic_error("Decoding::append: the context is full or there is no prompt");
   host_token_.data<int32_t>()[0] = token;
   host_token_.data<int32_t>()[1] = static_cast<int32_t>(length_);
   const Stream stream = backend_.compute_stream();
-  // The first run is not recorded: libraries make their plans in it.
+  // Libraries initialise in the first run, so it is not recorded.
   if (steps_ == 1) graph_ = backend_.capture(stream, [&] { enqueue_step(stream); });
   graph_ ? graph_->launch(stream) : enqueue_step(stream);
   backend_.wait(stream);

@@ -17,8 +17,8 @@ void check(const std::vector<int32_t>& prompt, int64_t context, const ModelConfi
   if (prompt.empty()) throw InputError("the prompt is empty; give at least one character");
   for (int32_t token : prompt) {
     if (token < 0 || token >= config.token_count()) {
-      throw InputError(
-          fmt::format("the prompt holds token {}; the model's vocabulary is 0 to {}", token, config.token_count() - 1));
+      throw InputError(fmt::format("the prompt has token {}; expected 0 to {}, the model's vocabulary", token,
+                                   config.token_count() - 1));
     }
   }
   if (!(options.temperature >= 0) || !std::isfinite(options.temperature)) {
@@ -37,7 +37,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The last `count` of them, if there are more.
+/// The last `count` tokens, or all if there are fewer.
 void keep_last(std::vector<int32_t>& tokens, int64_t count) {
   const auto size = static_cast<int64_t>(tokens.size());
   if (size > count) tokens.erase(tokens.begin(), tokens.begin() + (size - count));

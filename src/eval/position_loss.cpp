@@ -26,7 +26,8 @@ std::vector<PositionRange> doubling_ranges(int64_t length, int64_t first) {
 
 std::vector<PositionRange> equal_ranges(int64_t length, int64_t count) {
   if (count < 1 || count > length) {
-    throw InputError(fmt::format("{} ranges of {} positions cannot be; expected 1 to {}", count, length, length));
+    throw InputError(
+        fmt::format("cannot divide {} positions into {} ranges; expected 1 to {} ranges", count, length, length));
   }
   std::vector<PositionRange> ranges;
   for (int64_t i = 0; i < count; ++i) ranges.push_back({i * length / count, (i + 1) * length / count});
@@ -38,7 +39,7 @@ PositionLosses::PositionLosses(std::vector<PositionRange> ranges)
 
 void PositionLosses::add(std::span<const float> losses) {
   if (static_cast<int64_t>(losses.size()) != ranges_.back().end) {
-    throw std::logic_error("PositionLosses: a window of another length than its ranges");
+    throw std::logic_error("PositionLosses::add: the window's length is not that of the ranges");
   }
   ++windows_;
   double total = 0;

@@ -25,7 +25,7 @@ std::vector<int32_t> encode(const Tokenizer& tokenizer, const std::string& text)
   return tokens;
 }
 
-/// Sentences with what separates them from the next.
+/// Splits text into sentences, each with the separator after it.
 std::vector<std::string> sentences_of(std::string_view text) {
   std::vector<std::string> sentences;
   std::string sentence;
@@ -47,11 +47,11 @@ void append(std::vector<int32_t>& to, const std::vector<int32_t>& tokens) {
 
 void check_length(int64_t length, int64_t shortest) {
   if (length >= shortest) return;
-  throw InputError(fmt::format("a retrieval prompt of {} tokens cannot be; the shortest has {}", length, shortest));
+  throw InputError(fmt::format("the length of retrieval prompts is {} tokens; expected at least {}", length, shortest));
 }
 
 void check(const RetrievalOptions& options, const RetrievalTask& task) {
-  if (options.lengths.empty()) throw InputError("the retrieval test has no length");
+  if (options.lengths.empty()) throw InputError("the retrieval test needs at least one length");
   for (const int64_t length : options.lengths) check_length(length, task.shortest());
   if (options.depths < 2) throw InputError(fmt::format("depths is {}; expected at least 2", options.depths));
   if (options.trials < 1) throw InputError(fmt::format("trials is {}; expected at least 1", options.trials));
@@ -63,13 +63,13 @@ RetrievalTask::RetrievalTask(const Tokenizer& tokenizer, std::string_view filler
   for (const std::string& sentence : sentences_of(filler.empty() ? kHarbour : filler)) {
     filler_.push_back(encode(tokenizer, sentence));
   }
-  if (filler_.empty()) throw InputError("the filler has no sentence");
+  if (filler_.empty()) throw InputError("the filler has no sentence; give a longer text");
   std::array<std::vector<int32_t>, 10> asked;
   for (size_t digit = 0; digit < 10; ++digit) {
     asked[digit] = encode(tokenizer, std::string(kSentence) + std::to_string(digit));
     sentences_[digit] = encode(tokenizer, std::string(kSentence) + std::to_string(digit) + ". ");
   }
-  // A tokenizer may join the space and the digit, so the question ends where the ten part ways.
+  // A tokenizer may join the space and the digit, so the question ends at the first token that depends on the digit.
   size_t common = 0;
   const auto all_have = [&](int32_t token) {
     return std::all_of(asked.begin(), asked.end(),
@@ -79,10 +79,11 @@ RetrievalTask::RetrievalTask(const Tokenizer& tokenizer, std::string_view filler
   question_.assign(asked[0].begin(), asked[0].begin() + static_cast<int64_t>(common));
   for (size_t digit = 0; digit < 10; ++digit) {
     if (asked[digit].size() > common) candidates_[digit] = asked[digit][common];
-    if (asked[digit].size() != common + 1) throw InputError("this tokenizer does not write a digit as one token");
+    if (asked[digit].size() != common + 1)
+      throw InputError("the retrieval test needs a tokenizer that encodes a digit as one token");
   }
   if (question_.empty() || std::set<int32_t>(candidates_.begin(), candidates_.end()).size() != 10) {
-    throw InputError("this tokenizer does not tell the ten digits apart by one token");
+    throw InputError("the retrieval test needs a tokenizer that encodes the ten digits as different tokens");
   }
 }
 
@@ -91,7 +92,7 @@ int64_t RetrievalTask::shortest() const {
 }
 
 std::vector<std::vector<int32_t>> RetrievalTask::filler_of(int64_t tokens, size_t last) const {
-  std::vector<std::vector<int32_t>> filler;  // from its end
+  std::vector<std::vector<int32_t>> filler;  // last sentence first
   int64_t written = 0;
   for (size_t next = last; written < tokens; next = (next + filler_.size() - 1) % filler_.size()) {
     filler.push_back(filler_[next]);
@@ -109,13 +110,13 @@ RetrievalPrompt RetrievalTask::prompt(int64_t length, double depth, int64_t tria
   RetrievalPrompt prompt;
   prompt.candidates = candidates_;
   prompt.digit = static_cast<int>(Permutation(10, random)(static_cast<uint64_t>(trial) % 10));
-  const std::vector<int32_t>& told = sentences_[static_cast<size_t>(prompt.digit)];
-  const int64_t room = length - static_cast<int64_t>(question_.size() + told.size());
+  const std::vector<int32_t>& sentence = sentences_[static_cast<size_t>(prompt.digit)];
+  const int64_t filler_tokens = length - static_cast<int64_t>(question_.size() + sentence.size());
   const auto last = static_cast<size_t>(random.bits(100 + static_cast<uint64_t>(trial)) % filler_.size());
-  const std::vector<std::vector<int32_t>> filler = filler_of(room, last);
+  const std::vector<std::vector<int32_t>> filler = filler_of(filler_tokens, last);
 
-  const double wanted = depth * static_cast<double>(room);
-  size_t before = 0;  // sentences of filler before the digit's
+  const double wanted = depth * static_cast<double>(filler_tokens);
+  size_t before = 0;  // number of filler sentences before the digit's sentence
   for (int64_t end = 0; before < filler.size(); ++before) {
     const auto size = static_cast<int64_t>(filler[before].size());
     if (static_cast<double>(end) + static_cast<double>(size) / 2 > wanted) break;
@@ -123,7 +124,7 @@ RetrievalPrompt RetrievalTask::prompt(int64_t length, double depth, int64_t tria
   }
   for (size_t i = 0; i < before; ++i) append(prompt.tokens, filler[i]);
   prompt.hidden_at = static_cast<int64_t>(prompt.tokens.size());
-  append(prompt.tokens, told);
+  append(prompt.tokens, sentence);
   for (size_t i = before; i < filler.size(); ++i) append(prompt.tokens, filler[i]);
   append(prompt.tokens, question_);
   return prompt;
@@ -135,7 +136,7 @@ int retrieved_digit(const RetrievalPrompt& prompt, const std::vector<float>& log
   };
   int best = 0;
   for (int digit = 0; digit < 10; ++digit) {
-    if (std::isnan(logit(digit))) throw RunError("the model's logits are not numbers: its weights are broken");
+    if (std::isnan(logit(digit))) throw RunError("the model's logits are NaN; its weights may be damaged");
     if (logit(digit) > logit(best)) best = digit;
   }
   return best;

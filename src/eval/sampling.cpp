@@ -12,7 +12,7 @@
 namespace lighthouse {
 namespace {
 
-/// Tokens that may be drawn, in the order of their numbers, and how likely each is relative to the likeliest.
+/// The tokens that may be drawn, in ascending order, and their probabilities relative to the most likely token.
 struct Candidates {
   std::vector<int32_t> tokens;
   std::vector<double> weights;
@@ -20,7 +20,7 @@ struct Candidates {
   double total() const { return std::accumulate(weights.begin(), weights.end(), 0.0); }
 };
 
-/// The largest of some logits, or NaN if one is.
+/// The largest logit, or NaN if any is NaN.
 float largest_of(const float* logits, int64_t count) {
   float largest = -std::numeric_limits<float>::infinity();
   int broken = 0;
@@ -32,14 +32,15 @@ float largest_of(const float* logits, int64_t count) {
   return broken != 0 ? std::numeric_limits<float>::quiet_NaN() : largest;
 }
 
-/// The first of the largest logits. The search is for a block of them, then in it, because only the former is quick.
+/// The index of the largest logit, the first of equals. Finds its block first, because the compiler vectorises only
+/// that loop.
 int32_t likeliest_of(const float* logits, int64_t count) {
   constexpr int64_t kBlock = 1024;
   float largest = -std::numeric_limits<float>::infinity();
   int64_t first = 0;
   for (int64_t begin = 0; begin < count; begin += kBlock) {
     const float here = largest_of(logits + begin, std::min(kBlock, count - begin));
-    if (std::isnan(here)) throw RunError("the model's logits are not numbers: its weights are broken");
+    if (std::isnan(here)) throw RunError("the model's logits are NaN; its weights may be damaged");
     if (here > largest) {
       largest = here;
       first = begin;
@@ -48,7 +49,7 @@ int32_t likeliest_of(const float* logits, int64_t count) {
   return static_cast<int32_t>(std::find(logits + first, logits + count - 1, largest) - logits);
 }
 
-/// The k likeliest of all tokens; of those alike the first. All if k is 0.
+/// The k most likely tokens, the first among equals; all tokens if k is 0.
 std::vector<int32_t> top_k(const float* logits, int64_t count, int64_t k) {
   std::vector<int32_t> all(static_cast<size_t>(count));
   std::iota(all.begin(), all.end(), 0);
@@ -60,11 +61,11 @@ std::vector<int32_t> top_k(const float* logits, int64_t count, int64_t k) {
   return tokens;
 }
 
-/// The fewest candidates, likeliest first, whose share of the whole is p.
+/// The fewest candidates, most likely first, whose probabilities add up to at least p.
 void keep_top_p(Candidates& candidates, double p) {
   if (p >= 1) return;
   const double total = candidates.total();
-  // All that are lighter than this weigh less than 1 - p together, so that they need not be sorted.
+  // Candidates below this weight have less than 1 - p in total, so they need no sorting.
   const double light = (1 - p) * total / static_cast<double>(candidates.tokens.size());
   std::vector<size_t> order;
   for (size_t i = 0; i < candidates.tokens.size(); ++i) {

@@ -10,7 +10,7 @@ namespace lighthouse {
 
 namespace {
 
-/// Calls visit(losses) for each of the windows [first, last) of `count` that are spread evenly over the source.
+/// Calls visit(losses) for windows [first, last) of the `count` windows spaced evenly over the source.
 void visit_windows(Llama& model, const Parameters& weights, const WindowedSource& source, int64_t count, int64_t first,
                    int64_t last, const Tensor& inputs, const Tensor& targets, BatchFeed& feed, Backend& backend,
                    const WindowLosses& visit) {

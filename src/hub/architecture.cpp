@@ -24,25 +24,26 @@ bool holds(const Json& list, const char* word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-/// The layers that `layer_types` gives no window; none without that key.
+/// The layers to which `layer_types` gives full attention; none without that key.
 std::vector<int64_t> read_full_layers(const KeyReader& keys, int64_t layers) {
   std::vector<int64_t> full;
   if (!keys.has("layer_types")) return full;
   const Json types = keys.list("layer_types");
   if (static_cast<int64_t>(types.size()) != layers) {
-    throw keys.refuse(fmt::format("layer_types names {} layers; expected num_hidden_layers, {}", types.size(), layers));
+    throw keys.refuse(
+        fmt::format("layer_types names {} layers; expected {} (num_hidden_layers)", types.size(), layers));
   }
   for (int64_t layer = 0; layer < layers; ++layer) {
     const Json& type = types[static_cast<size_t>(layer)];
     if (type == kFull) full.push_back(layer);
     if (type == kFull || type == kSliding) continue;
-    throw keys.refuse(fmt::format("layer_types: layer {} is {}; this program computes \"{}\" and \"{}\"", layer,
+    throw keys.refuse(fmt::format("layer_types: layer {} is {}; this program supports \"{}\" and \"{}\"", layer,
                                   type.dump(), kFull, kSliding));
   }
   return full;
 }
 
-/// A Llama has no windows in transformers; its config.json must not ask for one, as Qwen2's asks.
+/// transformers ignores windows in a Llama. Refuses a config.json that asks for one, as Qwen2's does.
 void check_without_windows(const KeyReader& keys, int64_t window, int64_t layers) {
   const bool switched_off = keys.has("use_sliding_window") && !keys.boolean("use_sliding_window");
   const bool no_layers = !keys.has("layer_types") && keys.count("max_window_layers", 0) >= layers;
@@ -54,7 +55,7 @@ void check_without_windows(const KeyReader& keys, int64_t window, int64_t layers
       window, kLlama.model_type, kMistral.model_type, kMistral.name, kMinistral.model_type, kMinistral.name));
 }
 
-/// A Mistral's windows do not depend on Qwen2's keys.
+/// transformers ignores Qwen2's keys in a Mistral.
 void check_without_switches(const KeyReader& keys, int64_t window) {
   if (keys.has("use_sliding_window") && !keys.boolean("use_sliding_window")) {
     throw keys.refuse(
@@ -66,7 +67,7 @@ void check_without_switches(const KeyReader& keys, int64_t window) {
   if (!keys.has("layer_types") && keys.count("max_window_layers", 0) > 0) {
     throw keys.refuse(
         fmt::format("max_window_layers is {}, which transformers ignores in models of this type; name the layers with "
-                    "sliding_window {} in layer_types, or remove max_window_layers if all have it",
+                    "sliding_window {} in layer_types, or remove max_window_layers if all layers have it",
                     keys.count("max_window_layers", 0), window));
   }
 }
@@ -79,12 +80,12 @@ const Architecture& architecture_of(const KeyReader& keys) {
   for (const Architecture* known : kArchitectures) {
     if (type.empty() ? !holds(names, known->name) : type != known->model_type) continue;
     if (names.empty() || holds(names, known->name)) return *known;
-    throw keys.refuse(fmt::format(
-        "its architectures are {}; in a model of type \"{}\" this program reads {}, which predicts the next token",
-        names.dump(), type, known->name));
+    throw keys.refuse(
+        fmt::format("its architectures are {}; for type \"{}\" this program reads {}, which predicts the next token",
+                    names.dump(), type, known->name));
   }
   throw keys.refuse(
-      fmt::format("this is a model of type \"{}\" ({}); this program reads \"{}\" ({}), \"{}\" ({}) and "
+      fmt::format("the model's type is \"{}\" ({}); this program reads \"{}\" ({}), \"{}\" ({}) and "
                   "\"{}\" ({})",
                   type, names.dump(), kLlama.model_type, kLlama.name, kMistral.model_type, kMistral.name,
                   kMinistral.model_type, kMinistral.name));
@@ -104,7 +105,7 @@ void read_windows(const KeyReader& keys, const Architecture& architecture, int64
   const bool some_slide = std::ssize(full) < model.num_hidden_layers;
   if (window == 0 && some_slide && keys.has("layer_types")) {
     throw keys.refuse(
-        fmt::format("layer_types has layers of \"{}\", but sliding_window, their width, is not set", kSliding));
+        fmt::format("layer_types has layers of type \"{}\", but sliding_window, their width, is not set", kSliding));
   }
   if (window == 0 || !some_slide) return;
   const bool matters = window < max_position_embeddings;

@@ -5,27 +5,14 @@
 #include <cstdint>
 #include <string_view>
 
+#include "lighthouse/data/byte_level.h"
+
 namespace lighthouse {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// The character by which GPT-2's alphabet spells a byte, in UTF-8: printable ones by themselves, the others by those
-/// from U+0100 on in their order.
-std::string spelled(int byte) {
-  const auto printable = [](int b) {
-    return (b >= 0x21 && b <= 0x7E) || (b >= 0xA1 && b <= 0xAC) || (b >= 0xAE && b <= 0xFF);
-  };
-  int code = byte;
-  if (!printable(byte)) {
-    code = 256;
-    for (int b = 0; b < byte; ++b) code += printable(b) ? 0 : 1;
-  }
-  if (code < 0x80) return std::string(1, static_cast<char>(code));
-  return {static_cast<char>(0xC0 | code >> 6), static_cast<char>(0x80 | (code & 0x3F))};
-}
-
-// Protocol buffers: a field is a key (its number, and how it is written), then a varint, or a length and bytes.
+// Protocol buffers: a field is a key (its number and wire type), then a varint, or a length and bytes.
 
 std::string varint(uint64_t value) {
   std::string bytes;
@@ -76,7 +63,7 @@ std::string normalizer_field() {
 
 nlohmann::ordered_json byte_tokenizer_json() {
   Json vocabulary = Json::object();
-  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled(byte)] = byte;
+  for (int byte = 0; byte < 256; ++byte) vocabulary[byte_level_character(byte)] = byte;
   const Json byte_level{
       {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", false}};
   const Json end{{"id", 256},       {"content", kByteEndOfText}, {"single_word", false}, {"lstrip", false},

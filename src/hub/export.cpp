@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-/// A tensor of the checkpoint, and as what it is written.
+/// A tensor of the checkpoint, and its name, shape and type in the export.
 struct Exported {
   TensorSpec spec;
   Tensor tensor;
@@ -42,7 +42,7 @@ std::vector<Exported> tensors_to_export(const SafetensorsFile& weights, const Mo
   return tensors;
 }
 
-/// Tensors in their order, file by file: the next file begins where one would become too large.
+/// Distributes the tensors, in order, over files of at most `max_bytes`.
 std::vector<std::vector<Exported>> shards_of(const std::vector<Exported>& tensors, int64_t max_bytes) {
   std::vector<std::vector<Exported>> shards(1);
   int64_t bytes = 0;
@@ -62,7 +62,7 @@ void write_tensor(SafetensorsWriter& writer, const Exported& exported) {
   if (exported.spec.dtype == tensor.dtype()) {
     return writer.write({static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes())});
   }
-  constexpr int64_t kPiece = 1 << 20;
+  constexpr int64_t kPiece = kMebibyte;  // elements
   const Tensor all = tensor.view({tensor.numel()});
   std::vector<std::byte> bytes(static_cast<size_t>(std::min(kPiece, all.numel()) * size_of(exported.spec.dtype)));
   for (int64_t begin = 0; begin < all.numel(); begin += kPiece) {
@@ -73,7 +73,7 @@ void write_tensor(SafetensorsWriter& writer, const Exported& exported) {
   }
 }
 
-/// Writes the files of weights and, if there are several, their index.
+/// Writes the files with weights and, if there are several, their index.
 void write_weights(const fs::path& folder, const std::vector<std::vector<Exported>>& shards, int64_t all,
                    const CopyProgress& progress) {
   Json map = Json::object();
@@ -99,7 +99,7 @@ void write_weights(const fs::path& folder, const std::vector<std::vector<Exporte
 
 void check(const ExportOptions& options) {
   if (options.max_shard_bytes < 1) {
-    throw InputError(fmt::format("a file of at most {} bytes; expected at least 1", options.max_shard_bytes));
+    throw InputError(fmt::format("max_shard_bytes is {}; expected at least 1", options.max_shard_bytes));
   }
   NewFolder::check(options.folder);
 }
@@ -124,7 +124,7 @@ ExportResult export_hugging_face(const ExportOptions& options, const CopyProgres
   result.files = std::ssize(shards);
   for (const Exported& exported : tensors) result.bytes += exported.bytes();
   const std::string tokenizer = options.tokenizer.empty() ? run.model.tokenizer : options.tokenizer;
-  load_tokenizer(state, run.model, options.tokenizer);  // which checks it
+  load_tokenizer(state, run.model, options.tokenizer);  // throws if the tokenizer is not the model's
   result.tokens_may_differ = exported_tokens_may_differ(tokenizer);
   NewFolder folder(options.folder);
   const SpecialTokens tokens = export_tokenizer(tokenizer, config.max_position_embeddings, folder.partial());

@@ -31,7 +31,8 @@ void check_parts(const KeyReader& keys) {
     throw keys.refuse(fmt::format("partial_rotary_factor is {}; this program rotates whole heads", rotated));
   }
   if (keys.has("quantization_config")) {
-    throw keys.refuse("its weights are quantised (quantization_config); this program reads float32 and bfloat16");
+    throw keys.refuse(
+        "its weights are quantised (quantization_config); this program reads float32, bfloat16 and float16");
   }
 }
 
@@ -39,14 +40,13 @@ std::string rope_type_of(const KeyReader& rope) {
   return rope.text("rope_type", rope.text("type", "default"));
 }
 
-/// `json` says theta and scaling under its own names in `rope_parameters`, or in the older `rope_theta`,
-/// `rope_scaling`.
+/// Reads theta and scaling from `rope_parameters`, or from the older keys `rope_theta` and `rope_scaling`.
 void read_rope(const KeyReader& keys, const fs::path& path, ModelConfig& model) {
   const std::string place = keys.has("rope_parameters") ? "rope_parameters" : "rope_scaling";
   const Json parameters = keys.object(place.c_str());
   for (const char* layer_type : {"full_attention", "sliding_attention"}) {
     if (!parameters.contains(layer_type)) continue;
-    throw keys.refuse(fmt::format("{} are other ones for layers of type \"{}\"; this program rotates all layers alike",
+    throw keys.refuse(fmt::format("{} differ for layers of type \"{}\"; this program uses the same RoPE in all layers",
                                   place, layer_type));
   }
   const KeyReader rope(path.string() + ": " + place, parameters);
@@ -54,7 +54,7 @@ void read_rope(const KeyReader& keys, const fs::path& path, ModelConfig& model) 
   const std::string type = rope_type_of(rope);
   const Json older = keys.object("rope_scaling");
   if (!older.empty() && rope_type_of(KeyReader(path, older)) != type) {
-    throw keys.refuse("rope_parameters and rope_scaling are of different types; remove the wrong one");
+    throw keys.refuse("rope_parameters and rope_scaling have different types; remove the wrong one");
   }
   if (type == "default") return;
   RopeScaling& scaling = model.rope_scaling;
@@ -92,8 +92,7 @@ Json rope_json(const ModelConfig& model) {
 HuggingFaceConfig read_hugging_face_config(const fs::path& folder) {
   const fs::path path = folder / "config.json";
   if (!fs::exists(path)) {
-    throw InputError(
-        fmt::format("{} has no config.json; expected the folder of a Hugging Face model", folder.string()));
+    throw InputError(fmt::format("{} has no config.json; expected a Hugging Face model's folder", folder.string()));
   }
   const Json json = read_json(path);
   const KeyReader keys(path, json);

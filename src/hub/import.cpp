@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Sets the tokenizer and how many rows of the vocabulary it does not use. Returns whether its files are copied.
+/// Sets model.tokenizer and model.unused_tokens. Returns whether the folder's tokenizer files are to be copied.
 bool choose_tokenizer(const ImportOptions& options, const fs::path& checkpoint, ModelConfig& model) {
   FoundTokenizer found;
   if (!options.tokenizer.empty()) {
@@ -27,7 +27,7 @@ bool choose_tokenizer(const ImportOptions& options, const fs::path& checkpoint, 
   } else {
     if (!fs::exists(options.folder / "tokenizer.json") && !fs::exists(options.folder / "tokenizer.model")) {
       throw InputError(
-          fmt::format("{} holds no tokenizer (tokenizer.json or tokenizer.model); name one with --tokenizer: "
+          fmt::format("{} has no tokenizer (tokenizer.json or tokenizer.model); name one with --tokenizer: "
                       "bytes, a SentencePiece model or a folder",
                       options.folder.string()));
     }
@@ -37,12 +37,12 @@ bool choose_tokenizer(const ImportOptions& options, const fs::path& checkpoint, 
   model.unused_tokens = model.vocab_size - found.vocab_size;
   if (model.unused_tokens >= 0) return options.tokenizer.empty() && !found.bytes;
   throw InputError(
-      fmt::format("the tokenizer {} has {} tokens and the model of {} only {}: they do not belong together",
+      fmt::format("the tokenizer {} has {} tokens, but the model of {} only {}; use the model's own tokenizer",
                   options.tokenizer.empty() ? options.folder.string() : options.tokenizer,
                   format_count(found.vocab_size), options.folder.string(), format_count(model.vocab_size)));
 }
 
-/// A run that has not begun, of one dense stage as long as the model's sequences.
+/// The config of a run that has not started: one dense stage with the model's full sequence length.
 RunConfig run_of(const HuggingFaceConfig& config, const ImportOptions& options) {
   RunConfig run;
   run.run.name = "import";
@@ -56,8 +56,8 @@ RunConfig run_of(const HuggingFaceConfig& config, const ImportOptions& options) 
   return checked_config(run, fmt::format("the model of {}", options.folder.string()));
 }
 
-/// The `model` section of a whole config's text, and where its weights come from. What lies in the checkpoint is named
-/// relative to it.
+/// Extracts the `model` section and run.init_from from a complete config. Paths inside the checkpoint become relative
+/// to it.
 std::string model_yaml(RunConfig run, const fs::path& checkpoint) {
   run.run.init_from = kConfigFolder;
   const std::string inside = (checkpoint / kTokenizerFolder).string();
@@ -68,13 +68,13 @@ std::string model_yaml(RunConfig run, const fs::path& checkpoint) {
   size_t end = yaml.find('\n', begin);
   while (end + 1 < yaml.size() && yaml[end + 1] == ' ') end = yaml.find('\n', end + 1);
   return fmt::format(
-      "# The model of {}: a config that begins with `extends: .../model.yaml` trains it further.\n"
+      "# The model of {}. To train it further, start a config with `extends: .../model.yaml`.\n"
       "run:\n{}\n{}\n",
       checkpoint.filename().string(), yaml.substr(weights, yaml.find('\n', weights) - weights),
       yaml.substr(begin, end - begin));
 }
 
-/// Copies the tensors as they are.
+/// Copies the tensors unchanged.
 void write_weights(const fs::path& path, const std::vector<NamedTensor>& tensors, int64_t all,
                    const CopyProgress& progress) {
   std::vector<TensorSpec> specs;

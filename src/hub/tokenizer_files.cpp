@@ -39,7 +39,7 @@ SpecialTokens export_bytes(int64_t max_position_embeddings, const fs::path& to) 
   write_file(to / "tokenizer.model", byte_sentencepiece_model());
   write_json(to / kTokenizerConfig, {{"tokenizer_class", "PreTrainedTokenizerFast"},
                                      {kTokenizerMark, "bytes"},
-                                     {"add_prefix_space", false},  // llama.cpp's converter asks
+                                     {"add_prefix_space", false},  // llama.cpp's converter reads this key
                                      {"bos_token", kByteEndOfText},
                                      {"eos_token", kByteEndOfText},
                                      {"add_bos_token", false},
@@ -65,7 +65,7 @@ SpecialTokens export_sentencepiece(const fs::path& model, int64_t max_position_e
   return {std::to_string(settings.begin_token), std::to_string(settings.end_token), "null"};
 }
 
-/// As make_tokenizer tells them apart.
+/// Whether make_tokenizer would load a SentencePiece model.
 bool is_sentencepiece_file(const fs::path& name) {
   return name != "bytes" && !fs::is_directory(name) && name.extension() != ".json";
 }
@@ -76,7 +76,7 @@ FoundTokenizer find_tokenizer(const fs::path& folder) {
   const auto tokenizer = make_tokenizer(folder.string());
   FoundTokenizer found{tokenizer->name() == "bytes", tokenizer->vocab_size()};
   if (found.bytes) return found;
-  const fs::path json = folder / "tokenizer.json";  // beside a tokenizer.model, it knows of added tokens
+  const fs::path json = folder / "tokenizer.json";  // knows of added tokens, unlike a tokenizer.model beside it
   if (fs::exists(json)) found.vocab_size = std::max(found.vocab_size, make_tokenizer(json.string())->vocab_size());
   return found;
 }

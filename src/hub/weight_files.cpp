@@ -21,19 +21,12 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 constexpr const char* kEmbedding = "model.embed_tokens.weight";
 constexpr const char* kOutput = "lm_head.weight";
 
-/// "a, b, c and 7 more"
-std::string some_of(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 5;
-  if (names.size() <= kShown) return join(names, ", ");
-  return fmt::format("{} and {} more", join({names.begin(), names.begin() + kShown}, ", "), names.size() - kShown);
-}
-
 bool same_bytes(const Tensor& a, const Tensor& b) {
   return a.shape() == b.shape() && a.dtype() == b.dtype() &&
          std::memcmp(a.raw(), b.raw(), static_cast<size_t>(a.bytes())) == 0;
 }
 
-/// Old checkpoints hold what follows from rope_theta.
+/// A buffer computed from rope_theta, which old checkpoints contain.
 bool is_derived(const std::string& name) {
   return name.ends_with(".rotary_emb.inv_freq");
 }
@@ -49,14 +42,14 @@ std::vector<TensorSpec> tensor_specs(const ModelConfig& model) {
 }
 
 WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
-  if (fs::exists(folder / kOneFile)) {  // as transformers, which looks at no index then
+  if (fs::exists(folder / kOneFile)) {  // like transformers, ignore the index
     open(kOneFile);
   } else if (fs::exists(folder / kIndex)) {
     open_index(folder / kIndex);
   } else {
     throw InputError(
-        fmt::format("{} has neither {} nor {}; weights in another format (pytorch_model.bin, GGUF) can be "
-                    "saved by transformers as safetensors",
+        fmt::format("{} has neither {} nor {}; to convert weights of another format (pytorch_model.bin, GGUF), "
+                    "save them with transformers as safetensors",
                     folder.string(), kOneFile, kIndex));
   }
 }
@@ -70,7 +63,7 @@ void WeightFiles::open(const std::string& file_name) {
   for (const auto& [name, tensor] : file->tensors()) {
     const auto [other, inserted] = file_of_.emplace(name, file_name);
     if (inserted) continue;
-    throw InputError(fmt::format("{} and {} in {} both hold {}", other->second, file_name, folder_.string(), name));
+    throw InputError(fmt::format("{} and {} in {} both contain {}", other->second, file_name, folder_.string(), name));
   }
   files_[file_name] = std::move(file);
 }
@@ -87,8 +80,8 @@ void WeightFiles::open_index(const fs::path& index) {
   }
   for (const auto& [name, file] : map.items()) {
     if (files_.at(file)->has(name)) continue;
-    throw InputError(fmt::format("{} says that {} lies in {}, which does not hold it", index.string(), name,
-                                 file.get<std::string>()));
+    throw InputError(
+        fmt::format("{} lists {} in {}, which does not contain it", index.string(), name, file.get<std::string>()));
   }
 }
 
@@ -106,21 +99,20 @@ std::vector<NamedTensor> WeightFiles::tensors_of(const ModelConfig& model) const
     const Tensor& tensor = files_.at(file->second)->at(name);
     tensors.push_back({name, tensor});
     if (!(tensor.shape() == shape)) {
-      wrong.push_back(fmt::format("{} is {} and should be {}", name, to_string(tensor.shape()), to_string(shape)));
+      wrong.push_back(fmt::format("{} is {}; expected {}", name, to_string(tensor.shape()), to_string(shape)));
     } else if (!is_weight_type(tensor.dtype())) {
-      wrong.push_back(
-          fmt::format("{} is {} and should be float32, bfloat16 or float16", name, name_of(tensor.dtype())));
+      wrong.push_back(fmt::format("{} is {}; expected float32, bfloat16 or float16", name, name_of(tensor.dtype())));
     }
   }
   if (!missing.empty()) {
     const bool head = missing == std::vector<std::string>{kOutput};
-    throw InputError(fmt::format("{} lacks {}{}", folder_.string(), some_of(missing),
-                                 head ? "; a model whose output is tied to its embedding says so in config.json "
+    throw InputError(fmt::format("{} lacks {}{}", folder_.string(), join_some(missing),
+                                 head ? "; if the model's output is tied to its embedding, config.json must say so "
                                         "(tie_word_embeddings)"
-                                      : ", which its config.json calls for"));
+                                      : ", which its config.json requires"));
   }
   if (!wrong.empty())
-    throw InputError(fmt::format("{} does not fit its config.json: {}", folder_.string(), some_of(wrong)));
+    throw InputError(fmt::format("{} does not match its config.json: {}", folder_.string(), join_some(wrong)));
   check_extra(model, expected);
   return tensors;
 }
@@ -132,8 +124,8 @@ void WeightFiles::check_extra(const ModelConfig& model, const std::vector<Tensor
     const auto tensor = [&](const char* name) { return files_.at(file_of_.at(name))->at(name); };
     if (!same_bytes(tensor(kOutput), tensor(kEmbedding))) {
       throw InputError(
-          fmt::format("{}: config.json ties the output to the embedding (tie_word_embeddings), and {} is "
-                      "not the same as {}",
+          fmt::format("{}: config.json ties the output to the embedding (tie_word_embeddings), but {} "
+                      "differs from {}",
                       folder_.string(), kOutput, kEmbedding));
     }
     rest.erase(kOutput);
@@ -143,7 +135,8 @@ void WeightFiles::check_extra(const ModelConfig& model, const std::vector<Tensor
     if (!is_derived(name)) extra.push_back(name);
   }
   if (extra.empty()) return;
-  throw InputError(fmt::format("{} holds {}, which no Llama of its config.json has", folder_.string(), some_of(extra)));
+  throw InputError(fmt::format("{} contains {}, which is not a tensor of its config.json's model", folder_.string(),
+                               join_some(extra)));
 }
 
 }  // namespace lighthouse

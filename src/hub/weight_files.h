@@ -1,4 +1,4 @@
-// The weights of a Hugging Face folder, in one safetensors file or in several with an index.
+// The weights of a Hugging Face folder: one safetensors file, or several with an index.
 #pragma once
 
 #include <filesystem>
@@ -14,12 +14,12 @@ namespace lighthouse {
 
 class WeightFiles {
  public:
-  /// Of model.safetensors if it is there, else of what the index names. Throws InputError if files are missing or
-  /// damaged, if one names a tensor that another has, or if files and index disagree.
+  /// Opens model.safetensors if it exists, else the files that the index names. Throws InputError if files are missing
+  /// or damaged, if two files have the same tensor, or if files and index disagree.
   explicit WeightFiles(const std::filesystem::path& folder);
 
-  /// The model's tensors in the order of hugging_face_views(), as views that live as long as this object. Throws
-  /// InputError naming the tensors that are missing, too many, or of another shape or type than config.json says.
+  /// The model's tensors in the order of hugging_face_views(), as views that are valid as long as this object. Throws
+  /// InputError with the names of missing, additional and wrongly shaped or typed tensors.
   std::vector<NamedTensor> tensors_of(const ModelConfig& model) const;
 
  private:
@@ -29,10 +29,10 @@ class WeightFiles {
 
   std::filesystem::path folder_;
   std::map<std::string, std::unique_ptr<SafetensorsFile>> files_;
-  std::map<std::string, std::string> file_of_;  // of each tensor
+  std::map<std::string, std::string> file_of_;  // by tensor
 };
 
-/// The tensors of a model under Hugging Face's names, with their shapes, in float32.
+/// The names and shapes of a model's tensors in Hugging Face's format, in float32.
 std::vector<TensorSpec> tensor_specs(const ModelConfig& model);
 
 }  // namespace lighthouse

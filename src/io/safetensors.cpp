@@ -13,13 +13,15 @@
 
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
+#include "lighthouse/core/units.h"
 
 namespace lighthouse {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "safetensors are mapped as they are");
+static_assert(std::endian::native == std::endian::little,
+              "safetensors files are little-endian and mapped without conversion");
 
-using Json = nlohmann::json;  // not the ordered one, whose look-ups take hours in the largest header
+using Json = nlohmann::json;  // ordered_json has linear look-up, which takes hours in the largest header
 
 constexpr std::string_view kMetadata = "__metadata__";
 constexpr uint64_t kLargestHeader = 100'000'000;  // as in the reference implementation
@@ -38,13 +40,13 @@ std::string code_of(DType dtype) {
   throw std::logic_error("a dtype that safetensors does not know");
 }
 
-/// Text from a file that may be anything, for a message.
+/// Shortens text from a file for a message.
 std::string shown(const std::string& text) {
   constexpr size_t kLongest = 120;
   return text.size() <= kLongest ? text : text.substr(0, kLongest) + "...";
 }
 
-/// Where the header says that a tensor lies.
+/// A tensor's entry in the header, with the offsets of its bytes.
 struct Entry {
   std::string name;
   Shape shape;
@@ -53,12 +55,12 @@ struct Entry {
   uint64_t end = 0;
 };
 
-/// Walks through a header's JSON before it is parsed, and finds what the parsed object no longer shows (a name given
-/// twice) and what would take the memory of many files (a header of nothing but brackets). parse()'s own callback could
-/// do so too, but takes time in the square of the number of tensors.
+/// Scans the header's JSON before it is parsed. Detects duplicate names, which the parsed object no longer shows, and
+/// deep nesting, which would take a large multiple of the file's size in memory. A callback of parse() could do the
+/// same in quadratic time only.
 class HeaderCheck final : public nlohmann::json_sax<Json> {
  public:
-  /// What is wrong, or "".
+  /// The fault found, or "".
   const std::string& fault() const { return fault_; }
 
   bool null() override { return true; }
@@ -73,7 +75,7 @@ class HeaderCheck final : public nlohmann::json_sax<Json> {
   bool start_array(std::size_t /*elements*/) override { return enter(); }
   bool end_array() override { return leave(); }
   bool key(string_t& name) override {
-    return keys_.back().insert(name).second || refuse(fmt::format("its header names {} twice", shown(name)));
+    return keys_.back().insert(name).second || refuse(fmt::format("its header has the name {} twice", shown(name)));
   }
   bool parse_error(std::size_t /*place*/, const std::string& /*token*/, const Json::exception& error) override {
     return refuse("its header is not JSON: " + shown(error.what()));
@@ -95,7 +97,7 @@ class HeaderCheck final : public nlohmann::json_sax<Json> {
     return false;
   }
 
-  std::vector<std::set<std::string>> keys_;  // of every object that is open, the outermost first
+  std::vector<std::set<std::string>> keys_;  // keys of each open object, outermost first
   std::string fault_;
 };
 
@@ -106,11 +108,11 @@ class HeaderReader {
     const auto bytes = file.bytes();
     uint64_t length = 0;
     if (bytes.size() < sizeof(length)) {
-      throw refuse(fmt::format("it has {} bytes; the length of its header alone takes 8", bytes.size()));
+      throw refuse(fmt::format("it has {} bytes; the header's length alone takes 8", bytes.size()));
     }
     std::memcpy(&length, bytes.data(), sizeof(length));
     if (length > kLargestHeader || length > bytes.size() - sizeof(length)) {
-      throw refuse(fmt::format("its first 8 bytes say that the header takes {} bytes, and {} follow", length,
+      throw refuse(fmt::format("its first 8 bytes give a header of {} bytes; {} bytes follow", length,
                                bytes.size() - sizeof(length)));
     }
     header_ = {reinterpret_cast<const char*>(bytes.data()) + sizeof(length), length};
@@ -139,7 +141,7 @@ class HeaderReader {
 
  private:
   InputError refuse(const std::string& why) const {
-    return InputError(fmt::format("{} is not a sound safetensors file: {}", file_.path().string(), why));
+    return InputError(fmt::format("{} is not a valid safetensors file: {}", file_.path().string(), why));
   }
 
   Json parse() const {
@@ -165,18 +167,18 @@ class HeaderReader {
     const Json& offsets = value["data_offsets"];
     if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
         !offsets[1].is_number_unsigned()) {
-      throw refuse(fmt::format("the data_offsets of {} are {}; expected two numbers of bytes", shown(name),
-                               shown(offsets.dump())));
+      throw refuse(
+          fmt::format("the data_offsets of {} are {}; expected two byte offsets", shown(name), shown(offsets.dump())));
     }
     entry.begin = offsets[0].get<uint64_t>();
     entry.end = offsets[1].get<uint64_t>();
     if (entry.begin > entry.end || entry.end > data_.size()) {
-      throw refuse(fmt::format("{} lies at bytes {} to {} of {}; the file is cut short or its header is damaged",
+      throw refuse(fmt::format("{} is at bytes {} to {} of {}; the file is truncated or its header damaged",
                                shown(name), entry.begin, entry.end, data_.size()));
     }
     const auto wanted = static_cast<uint64_t>(entry.shape.numel() * size_of(entry.dtype));
     if (entry.end - entry.begin != wanted) {
-      throw refuse(fmt::format("{} of shape {} and type {} takes {} bytes; its data_offsets give it {}", shown(name),
+      throw refuse(fmt::format("{} of shape {} and type {} takes {} bytes; its data_offsets span {}", shown(name),
                                to_string(entry.shape), name_of(entry.dtype), wanted, entry.end - entry.begin));
     }
     return entry;
@@ -201,28 +203,29 @@ class HeaderReader {
     int64_t product = 8;  // bytes of the largest type
     for (const Json& extent : value) {
       const bool fits = extent.is_number_unsigned() && extent.get<uint64_t>() <= uint64_t{INT64_MAX};
-      // An extent of 0 counts as 1 here: strides are products of the others, and must not overflow either.
+      // Count an extent of 0 as 1: strides are products of the other extents and must not overflow either.
       if (!fits || __builtin_mul_overflow(product, std::max<int64_t>(extent.get<int64_t>(), 1), &product)) {
-        throw refuse(fmt::format("the shape of {} is {}, which no tensor can have", shown(name), shown(value.dump())));
+        throw refuse(
+            fmt::format("the shape of {} is {}, which is not a valid shape", shown(name), shown(value.dump())));
       }
       shape.append(extent.get<int64_t>());
     }
     return shape;
   }
 
-  /// `entries` in the order of their bytes.
+  /// `entries` must be sorted by offset.
   void check_places(const std::vector<Entry>& entries) const {
     uint64_t covered = 0;
     for (const Entry& entry : entries) {
       if (entry.begin < covered) throw refuse(fmt::format("{} overlaps another tensor", shown(entry.name)));
       if (entry.begin > covered) {
-        throw refuse(fmt::format("bytes {} to {} of its data, before {}, belong to no tensor", covered, entry.begin,
-                                 shown(entry.name)));
+        throw refuse(fmt::format("bytes {} to {} of its data, before {}, do not belong to any tensor", covered,
+                                 entry.begin, shown(entry.name)));
       }
       covered = entry.end;
     }
     if (covered != data_.size()) {
-      throw refuse(fmt::format("the last {} bytes of its data belong to no tensor", data_.size() - covered));
+      throw refuse(fmt::format("the last {} bytes of its data do not belong to any tensor", data_.size() - covered));
     }
   }
 
@@ -250,12 +253,12 @@ int64_t bytes_of(const TensorSpec& tensor) {
   return tensor.shape.numel() * size_of(tensor.dtype);
 }
 
-/// Length and JSON, padded with spaces so that the tensors begin at a multiple of 8 bytes.
+/// The header's length and JSON, padded with spaces so that the tensors start at a multiple of 8 bytes.
 std::string make_header(const std::filesystem::path& path, const std::vector<TensorSpec>& tensors,
                         const std::map<std::string, std::string>& metadata) {
   std::string text = "{";
   int64_t offset = 0;
-  const auto add = [&](const std::string& name, const Json& value) {  // by hand, to keep the tensors' order
+  const auto add = [&](const std::string& name, const Json& value) {  // a Json object would sort the names
     if (text.size() > 1) text += ',';
     text += Json(name).dump() + ':' + value.dump();
   };
@@ -297,7 +300,7 @@ void SafetensorsWriter::write(std::span<const std::byte> bytes) {
 }
 
 void SafetensorsWriter::commit() {
-  if (file_.size() != size_) throw std::logic_error("the bytes written are not those of the tensors");
+  if (file_.size() != size_) throw std::logic_error("the number of bytes written is not the size of the tensors");
   file_.commit();
 }
 
@@ -308,8 +311,8 @@ void write_safetensors(const std::filesystem::path& path, const std::vector<Name
   specs.reserve(tensors.size());
   for (const auto& [name, tensor] : tensors) specs.push_back({name, tensor.shape(), tensor.dtype()});
   SafetensorsWriter writer(path, specs, metadata);
-  constexpr size_t kPiece =
-      1 << 20;  // small tensors are gathered to this: a system call takes longer than copying them
+  constexpr auto kPiece =
+      static_cast<size_t>(kMebibyte);  // small tensors are gathered: copying is cheaper than a system call
   std::vector<std::byte> gathered;
   for (const auto& [name, tensor] : tensors) {
     const std::span bytes(static_cast<const std::byte*>(tensor.raw()), static_cast<size_t>(tensor.bytes()));
@@ -332,7 +335,7 @@ SafetensorsFile::SafetensorsFile(const std::filesystem::path& path) : file_(path
   for (const Entry& entry : reader.read(metadata_)) {
     const auto bytes = reader.data().subspan(entry.begin, entry.end - entry.begin);
     const std::byte* address = bytes.data();
-    // Not every writer pads its header, or sorts its tensors by the size of their elements.
+    // Other writers may neither pad the header nor sort tensors by element size.
     if (reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(size_of(entry.dtype)) != 0) {
       copies_.emplace_back(bytes.begin(), bytes.end());
       address = copies_.back().data();

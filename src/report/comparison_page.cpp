@@ -75,7 +75,7 @@ std::string html_of(const ReportTable& table) {
   return html + "</table></div>\n</section>\n";
 }
 
-/// Views are chosen with radio buttons and shown by style alone.
+/// A figure whose views are selected by radio buttons and CSS alone.
 std::string html_of(const Figure& figure, size_t number) {
   std::string html = "<section>\n" + heading(figure.title, figure.note);
   if (figure.views.size() == 1) return html + figure.views[0].svg + "</section>\n";

@@ -9,7 +9,7 @@
 namespace lighthouse {
 namespace {
 
-/// The last validation of a run.
+/// A run's last validation.
 struct End {
   std::string name;
   double loss = 0;  // in dense attention

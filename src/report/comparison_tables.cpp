@@ -36,10 +36,10 @@ ReportTable final_table(const std::vector<ReportedRun>& runs) {
   return table;
 }
 
-/// How a loss is found where a run had come to some point.
+/// Looks up a run's loss at a given number of tokens or seconds.
 using LossAt = std::optional<double> (*)(const RunHistory&, double);
 
-/// Losses where all runs have got to.
+/// Losses at a point that all runs have reached.
 ReportTable table_at(const std::vector<ReportedRun>& runs, const std::string& title, LossAt validation, LossAt training,
                      double common, const std::function<std::string(double)>& format) {
   ReportTable table{title,
@@ -68,7 +68,7 @@ ReportTable stages_table(const std::vector<ReportedRun>& runs) {
 
 ReportTable switches_table(const std::vector<ReportedRun>& runs) {
   ReportTable table{"Switches",
-                    "training losses in the attention of each stage; that of a Lighthouse stage is too low, because "
+                    "training losses in the attention of each stage; a Lighthouse stage's loss is too low, because "
                     "its selection depends on later tokens",
                     {"run", "from", "to", "after step", "loss before", "first loss", "jump", "steps to recover"},
                     {}};
@@ -82,7 +82,7 @@ ReportTable switches_table(const std::vector<ReportedRun>& runs) {
   return table;
 }
 
-/// Answers for sizes as the device of a run would.
+/// A backend that reports sizes as the device of the run would.
 std::unique_ptr<Backend> planning_backend(const RunConfig& config) {
   if (config.run.device != DeviceChoice::kCuda) return make_cpu_backend();
   CudaOptions planned;
@@ -121,7 +121,7 @@ std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs)
 std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run) {
   const auto backend = planning_backend(run.config);
   RunConfig config = run.config;
-  config.model.tokenizer = "bytes";  // no size depends on it, and its file may have moved
+  config.model.tokenizer = "bytes";  // no size depends on the tokenizer, whose file may have moved
   Arena arena;
   RunMemory memory(with_document_ends(config), *backend, Mesh(0, run.ranks));
   memory.lay_out(arena);
@@ -132,7 +132,7 @@ std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run) {
 
 ReportTable memory_table(const std::vector<ReportedRun>& runs) {
   ReportTable table{"Memory",
-                    "of each rank's device (rank 0's, where they differ), planned before the first step; passes share "
+                    "per device (of rank 0, where ranks differ), as planned before the first step; passes share "
                     "activations and "
                     "scratch",
                     {"run", "ranks"},
@@ -147,7 +147,7 @@ ReportTable memory_table(const std::vector<ReportedRun>& runs) {
 
 ReportTable differences_table(const std::vector<ReportedRun>& runs) {
   ReportTable table{"Settings that differ", "", {"setting"}, {}};
-  std::map<std::string, std::vector<std::string>> values;  // by setting, one a run
+  std::map<std::string, std::vector<std::string>> values;  // by setting; one value for each run
   for (size_t i = 1; i < runs.size(); ++i) {
     for (const ConfigDifference& difference : differences(runs[0].config, runs[i].config)) {
       if (difference.key == "run.name" || difference.key == "run.directory") continue;

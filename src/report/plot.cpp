@@ -11,7 +11,7 @@
 namespace lighthouse {
 namespace {
 
-/// In single quotes gnuplot takes everything as it is but the quote itself.
+/// A gnuplot string in single quotes, in which only the quote itself needs escaping.
 std::string gnuplot_string(const std::string& text) {
   std::string result = "'";
   for (char c : text) {
@@ -21,7 +21,7 @@ std::string gnuplot_string(const std::string& text) {
   return result + "'";
 }
 
-/// At an axis it also takes "%" for the start of a number.
+/// A tic label, in which gnuplot also interprets "%".
 std::string quoted_tic(const std::string& text) {
   std::string doubled;
   for (char c : text) doubled += c == '%' ? "%%" : std::string(1, c);
@@ -45,7 +45,7 @@ bool shows(const Plot& plot, const std::pair<double, double>& point) {
   return on_axis(point.first, plot.log_x) && on_axis(point.second, plot.log_y);
 }
 
-/// The curves that have a point to show.
+/// The curves with at least one visible point.
 std::vector<Curve> visible(const Plot& plot) {
   std::vector<Curve> curves = plot.curves;
   for (Curve& curve : curves) std::erase_if(curve.points, [&](const auto& point) { return !shows(plot, point); });
@@ -76,7 +76,7 @@ std::string data_of(const std::vector<Curve>& curves) {
   return script;
 }
 
-/// A logarithmic axis ends where the curves end; where it spans little more than a decade it has more numbers.
+/// A logarithmic axis ends at the extremes of the curves. If it spans little more than a decade, it gets more labels.
 std::string log_y_range(const std::vector<Curve>& curves) {
   double lowest = HUGE_VAL, highest = 0;
   for (const Curve& curve : curves) {
@@ -85,7 +85,7 @@ std::string log_y_range(const std::vector<Curve>& curves) {
       highest = std::max(highest, point.second);
     }
   }
-  const double margin = highest < 1.5 * lowest ? 1.3 : 1.05;  // room for two of the numbers below, of one point too
+  const double margin = highest < 1.5 * lowest ? 1.3 : 1.05;  // shows at least two labels, even for a single point
   std::string script = fmt::format("set logscale y\nset yrange [{}:{}]\n", lowest / margin, margin * highest);
   if (highest > 30 * lowest) return script;
   const double decade = std::pow(10.0, std::floor(std::log10(lowest)));

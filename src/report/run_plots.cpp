@@ -14,7 +14,7 @@ namespace {
 
 constexpr size_t kMostPoints = 500;
 
-/// What a run has come to at a step: the x of a plot.
+/// The x coordinate of a plot: a run's tokens or time at a step.
 struct Axis {
   std::string label;
   double scale = 1;
@@ -34,7 +34,7 @@ Axis time_axis(const std::vector<ReportedRun>& runs) {
   return {"seconds of training", 1, true};
 }
 
-/// 1, a thousand, a million, ...: the largest that leaves 1 or more of `value`.
+/// The largest of 1, a thousand, a million, ... that is at most `value`.
 struct Unit {
   double size;
   const char* name;
@@ -66,7 +66,7 @@ std::vector<Mark> switches_of(const std::vector<ReportedRun>& runs, const Axis& 
   return marks;
 }
 
-/// Means over a hundredth of the run around each step, within its stage: the jump at a switch stays one.
+/// Smooths over a hundredth of the run around each step, within its stage, so that a jump at a switch stays visible.
 Points smoothed(const std::vector<StepMetrics>& steps, const Points& points) {
   const auto size = static_cast<int64_t>(points.size()), reach = std::max<int64_t>(2, size / 100);
   const auto stage = [&](int64_t i) -> const std::string& { return steps[static_cast<size_t>(i)].stage; };
@@ -111,8 +111,8 @@ Plot step_plot(const std::vector<ReportedRun>& runs, const std::string& id, cons
   return plot;
 }
 
-/// On a linear axis the first steps would leave no room for the rest: what is above the loss after a twentieth of the
-/// run is cut off.
+/// The upper limit of a linear axis: the loss after a twentieth of the run. Otherwise the first steps would flatten the
+/// rest.
 std::optional<double> top_of(const Plot& plot) {
   double top = 0, lowest = HUGE_VAL;
   for (const Curve& curve : plot.curves) {
@@ -129,8 +129,8 @@ std::optional<double> top_of(const Plot& plot) {
 
 Figure loss_figure(const std::vector<ReportedRun>& runs) {
   Figure figure{"Training loss",
-                "in the attention of each step; faint: step by step, strong: the mean over a hundredth of the run. On "
-                "linear axes the first steps are cut off. Dashed: a change of stage",
+                "in the attention of each step; faint: single steps, strong: mean over a hundredth of the run. On "
+                "linear axes the first steps are cut off. Dashed lines: changes of stage",
                 true,
                 {}};
   const auto loss = [](const StepMetrics& step) { return step.loss; };
@@ -166,7 +166,7 @@ Plot validation_plot(const std::vector<ReportedRun>& runs, const std::string& id
 }
 
 Figure validation_figure(const std::vector<ReportedRun>& runs) {
-  Figure figure{"Validation loss", "in dense attention, on text that was not trained on", true, {}};
+  Figure figure{"Validation loss", "in dense attention, on held-out text", true, {}};
   const Axis time = time_axis(runs);
   for (const Axis& axis : {tokens_axis(runs), time}) {
     const std::string name = axis.time ? "time" : "tokens";

@@ -1,4 +1,4 @@
-// The plots of a comparison.
+// The plots of a comparison of runs.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace lighthouse {
 
-/// One plot, or several of the same that a reader chooses among.
+/// One plot, or several views of the same data from which the reader selects.
 struct Figure {
   std::string title;
   std::string note;
@@ -17,7 +17,7 @@ struct Figure {
     std::string name;
     std::string svg;
   };
-  std::vector<View> views;  // empty if there is nothing to show
+  std::vector<View> views;  // empty: the figure has no data
 };
 
 std::vector<Figure> comparison_figures(const std::vector<ReportedRun>& runs);

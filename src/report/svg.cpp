@@ -10,7 +10,7 @@
 namespace lighthouse {
 namespace {
 
-constexpr int kFirstCurve = 16;  // blue of the first curve's mark; red and green are 0
+constexpr int kFirstCurve = 16;  // blue component of the first curve's placeholder; red and green are 0
 
 void replace_all(std::string& text, const std::string& from, const std::string& to) {
   for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
@@ -45,7 +45,7 @@ std::string with_variables(const std::string& svg) {
   return result + svg.substr(done);
 }
 
-/// Groups that hold nothing: gnuplot writes some hundreds of them.
+/// Removes empty groups, of which gnuplot writes hundreds.
 std::string without_empty_groups(const std::string& svg) {
   std::string result;
   size_t done = 0;

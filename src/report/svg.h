@@ -1,19 +1,18 @@
-// From gnuplot's SVG to one that belongs to a page.
+// Post-processing of gnuplot's SVG for HTML pages.
 #pragma once
 
 #include <string>
 
 namespace lighthouse {
 
-// Colours that the script asks for stand for variables of the page: no plot has others.
+// Placeholder colours for gnuplot scripts, which themed() replaces by CSS variables. Plots use no other colours.
 inline constexpr const char* kAxisMark = "#010101";
 inline constexpr const char* kTextMark = "#020202";
 inline constexpr const char* kGridMark = "#030303";
-/// Of curve number `colour`, in turn.
+/// The placeholder of curve colour `colour`, modulo kColours.
 std::string curve_mark(int colour);
 
-/// The <svg> element with its colours replaced by variables, its ids made unlike those of other plots, without what
-/// draws nothing.
+/// The <svg> element with CSS variables as colours, ids prefixed with `id`, and empty groups removed.
 std::string themed(const std::string& svg, const std::string& id);
 
 }  // namespace lighthouse

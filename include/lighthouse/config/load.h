@@ -1,4 +1,4 @@
-// From YAML to a RunConfig and back.
+// Reading, checking and writing of a run's YAML config.
 #pragma once
 
 #include <filesystem>
@@ -9,25 +9,25 @@
 
 namespace lighthouse {
 
-/// Stands, at the beginning of a value, for the folder of the file that the value is written in.
+/// At the start of a value, this is replaced by the folder of the file that contains the value.
 inline constexpr const char* kConfigFolder = "{here}";
 
-/// Reads a config file and those it extends, applies "key.path=value" settings in order, fills in defaults and presets,
-/// and checks everything that can be checked without looking at data: types, ranges, settings that must fit together.
-/// Throws InputError; the message names the file, line and key (or the --set), what was expected, and the nearest
-/// valid name of an unknown key.
+/// Reads a config file and the files that it extends, applies "key.path=value" settings in order, fills in defaults and
+/// presets, and checks everything that can be checked without data: types, ranges, combinations of settings. Throws
+/// InputError; the message has the file, line and key (or the --set), what was expected, and the nearest valid name for
+/// an unknown key.
 RunConfig load_config(const std::filesystem::path& path, const std::vector<std::string>& settings = {});
 
-/// The same from text (a checkpoint's own config). `origin` names it in messages.
+/// The same for text, such as the config saved in a checkpoint. `origin` names the text in messages.
 RunConfig parse_config(const std::string& yaml, const std::string& origin);
 
-/// The same of a config that was put together by the program. `origin` says of what.
+/// Fills in and checks a config that the program assembled itself. `origin` describes the config in messages.
 RunConfig checked_config(const RunConfig& config, const std::string& origin);
 
-/// The complete config as YAML, every value spelled out: parse_config(to_yaml(c), "") == c.
+/// The complete config as YAML, with every value: parse_config(to_yaml(c), "") == c.
 std::string to_yaml(const RunConfig& config);
 
-/// One difference between two configs: "optimizer.learning_rate", "0.001", "0.002".
+/// A difference between two configs: "optimizer.learning_rate", "0.001", "0.002".
 struct ConfigDifference {
   std::string key;
   std::string before;
@@ -35,7 +35,7 @@ struct ConfigDifference {
 };
 std::vector<ConfigDifference> differences(const RunConfig& before, const RunConfig& after);
 
-/// Every key with its type, default, range and meaning, as Markdown: docs/config.md.
+/// Every key with its type, default, range and meaning, as Markdown. This text is docs/config.md.
 std::string config_reference();
 
 }  // namespace lighthouse

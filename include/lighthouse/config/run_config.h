@@ -1,4 +1,5 @@
-// Everything that a run's YAML file says. One struct a section, named as in the file.
+// The contents of a run's YAML file: one struct for each section, named as in the file. src/config/schema.cpp documents
+// each key.
 #pragma once
 
 #include <cstdint>
@@ -25,17 +26,17 @@ struct RunSection {
   std::string directory;  // default: runs/<name>
   int64_t seed = 42;
   DeviceChoice device = DeviceChoice::kAuto;
-  DTypeChoice dtype = DTypeChoice::kAuto;  // of activations and of the weights that they meet
-  bool deterministic = false;              // attention's backward too; all else always is
-  std::string init_from;                   // a checkpoint: start from its weights
-  std::string branch_from;                 // a checkpoint: continue its whole state here
+  DTypeChoice dtype = DTypeChoice::kAuto;  // of activations and of the weights used in computation
+  bool deterministic = false;              // also for attention's backward pass; the rest always is
+  std::string init_from;                   // a checkpoint whose weights start a new run
+  std::string branch_from;                 // a checkpoint whose whole state continues in this run
 
   friend bool operator==(const RunSection&, const RunSection&) = default;
 };
 
 struct DataSection {
   std::vector<DataSource> train;
-  std::string validation;  // files by pattern; "" for no validation
+  std::string validation;  // a pattern of files; "" for no validation
   DocumentMask document_mask = DocumentMask::kNone;
 
   friend bool operator==(const DataSection&, const DataSection&) = default;
@@ -53,13 +54,14 @@ struct BatchSection {
   friend bool operator==(const BatchSection&, const BatchSection&) = default;
 };
 
-/// A stretch of steps. What it does not set it takes from the sections above, so that here everything is resolved.
+/// A sequence of steps with the same settings. The reader copies settings that a stage does not set from the sections
+/// above, so every member here is resolved.
 struct StageSection {
   std::string name;
   AttentionKind attention = AttentionKind::kDense;
   int64_t steps = 0;
   double learning_rate_factor = 1;
-  int64_t dense_every = 0;  // in a window or Lighthouse stage every n-th step is dense; 0: none is
+  int64_t dense_every = 0;  // n: every n-th step of a window or Lighthouse stage is dense; 0: none
   double rope_theta = 10000;
   RecomputeChoice recompute = RecomputeChoice::kAuto;
   BatchSection batch;
@@ -86,7 +88,7 @@ struct OptimizerSection {
 struct ScheduleSection {
   int64_t warmup_steps = 0;
   Decay decay = Decay::kLinear;
-  int64_t decay_steps = 0;  // 0: all that follow the warm-up
+  int64_t decay_steps = 0;  // 0: all steps after the warm-up
   double min_ratio = 0;
 
   friend bool operator==(const ScheduleSection&, const ScheduleSection&) = default;
@@ -94,7 +96,7 @@ struct ScheduleSection {
 
 struct CheckpointSection {
   int64_t every = 1000;  // 0: only at the end of a stage
-  int64_t keep = 3;      // newest ones kept; the one at the end of a stage always is
+  int64_t keep = 3;      // number of newest checkpoints kept, besides those at the end of a stage
 
   friend bool operator==(const CheckpointSection&, const CheckpointSection&) = default;
 };
@@ -107,40 +109,40 @@ struct EvaluationSection {
 };
 
 struct TrainSection {
-  int64_t max_skipped_steps = 10;  // in a row, before the run stops
+  int64_t max_skipped_steps = 10;  // consecutive skips after which the run stops
 
   friend bool operator==(const TrainSection&, const TrainSection&) = default;
 };
 
 struct MemorySection {
-  RecomputeChoice recompute = RecomputeChoice::kAuto;  // auto: the least that fits
-  double attention_workspace = 8;                      // GiB that the deterministic backward of attention may take
-  double logits = 0;                                   // GiB of logits at a time; 0: the backend's choice
+  RecomputeChoice recompute = RecomputeChoice::kAuto;  // auto: the least recomputation that fits
+  double attention_workspace = 8;                      // GiB for the deterministic backward pass of attention
+  double logits = 0;                                   // GiB of logits in memory at a time; 0: the backend's default
 
   friend bool operator==(const MemorySection&, const MemorySection&) = default;
 };
 
-/// Many processes (docs/distributed.md).
+/// Runs of several ranks (docs/distributed.md).
 struct DistributedSection {
   CommunicationChoice backend = CommunicationChoice::kAuto;
   bool shard_optimizer = false;  // ZeRO stage 1
-  double bucket = 64;            // MiB of gradients that are summed together
-  double timeout_seconds = 30;   // a rank that is silent for so long is gone
-  double stall_seconds = 1800;   // that ranks wait for others that live
+  double bucket = 64;            // MiB of gradients in one all-reduce
+  double timeout_seconds = 30;   // silence after which a rank counts as dead
+  double stall_seconds = 1800;   // time limit for ranks that are alive to reach a collective
 
   friend bool operator==(const DistributedSection&, const DistributedSection&) = default;
 };
 
-/// Of the device; 0: what it says itself, or for a plan the sheet of the GPU that is planned for.
+/// The device's properties. 0 means: as the device reports, or for a plan as the data sheet of the planned GPU says.
 struct HardwareSection {
-  double peak_tflops = 0;  // for utilisation and the plan's step time
-  double memory = 0;       // GiB that a run may take
-  double bandwidth = 0;    // TB/s, for the plan's step time
-  // Links, for the plan of many ranks.
+  double peak_tflops = 0;  // for utilisation and the planned step time
+  double memory = 0;       // GiB that a run may use
+  double bandwidth = 0;    // TB/s of device memory, for the planned step time
+  // Links between ranks, for planning.
   int64_t ranks_per_host = 8;
-  double link_bandwidth = 350;    // GB/s of a rank to others of its host, each way
+  double link_bandwidth = 350;    // GB/s between ranks of one host, each way
   double link_latency = 4;        // microseconds
-  double network_bandwidth = 45;  // GB/s of a rank to other hosts, each way
+  double network_bandwidth = 45;  // GB/s between hosts, for each rank, each way
   double network_latency = 12;    // microseconds
 
   friend bool operator==(const HardwareSection&, const HardwareSection&) = default;

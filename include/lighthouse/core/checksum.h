@@ -1,4 +1,4 @@
-// Checksums of files and of text, for checkpoints. XXH3, 64 bits: finds flipped bits at the speed of memory.
+// XXH3 checksums (64 bits) of files and text, for checkpoints. They detect damage, not tampering.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,10 @@
 
 namespace lighthouse {
 
-/// Sixteen hexadecimal digits.
+/// The checksum as sixteen hexadecimal digits.
 std::string checksum_of(std::span<const std::byte> bytes);
 std::string checksum_of(const std::string& text);
-/// Reads the whole file. Throws InputError if it cannot be read.
+/// The checksum of a whole file. Throws InputError if the file cannot be read.
 std::string checksum_of_file(const std::filesystem::path& path);
 
 }  // namespace lighthouse

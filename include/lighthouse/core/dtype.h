@@ -26,7 +26,7 @@ constexpr int64_t size_of(DType dtype) {
   return 0;
 }
 
-/// Whether weights may be stored so: float32, bfloat16, float16.
+/// Whether files may store weights in this type: float32, bfloat16 or float16.
 constexpr bool is_weight_type(DType dtype) {
   return dtype == DType::kFloat32 || dtype == DType::kBFloat16 || dtype == DType::kFloat16;
 }

@@ -1,4 +1,4 @@
-// A block of memory with an owner.
+// An owned block of memory on the host or on a device.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace lighthouse {
 
-/// Bytes on a device, given back with the object. Whoever makes one says how.
+/// Owns bytes on a device and frees them in its destructor by calling the `release` function given at construction.
 class Memory {
  public:
   using Release = std::function<void(std::byte*)>;
@@ -19,7 +19,7 @@ class Memory {
   Memory(std::byte* address, int64_t bytes, Device device, Release release)
       : address_(address, std::move(release)), bytes_(bytes), device_(device) {}
 
-  /// Zeroed host memory. Throws InputError if the system does not give it.
+  /// Zeroed host memory. Throws InputError if the system cannot provide it.
   static Memory host(int64_t bytes);
 
   std::byte* address() const { return address_.get(); }

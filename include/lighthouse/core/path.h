@@ -1,13 +1,13 @@
-// Paths as people write them.
+// Expansion of "~" and environment variables in paths.
 #pragma once
 
 #include <string>
 
 namespace lighthouse {
 
-/// The path with "~" and "~user" at its beginning, and "$NAME" and "${NAME}" anywhere, replaced by what they stand for.
-/// Throws InputError for a user or variable that does not exist, for a "$" or a part "~" that is neither, and if a
-/// variable's value has them in turn: no path that comes out names a folder "~" or "$NAME".
+/// Expands a leading "~" or "~user", and "$NAME" or "${NAME}" anywhere in the path. Throws InputError for an unknown
+/// user, an unset variable, any other "$" or "~" component, and a variable whose value itself starts with "~" or
+/// contains "$". The result never names a folder "~" or "$NAME".
 std::string expand_path(const std::string& path);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// SIGINT, SIGTERM, SIGHUP and SIGUSR1, turned into a question that long work asks now and then.
+// SIGINT, SIGTERM, SIGHUP and SIGUSR1 as a flag that long computations poll.
 #pragma once
 
 #include <array>
@@ -6,13 +6,14 @@
 
 namespace lighthouse {
 
-/// Gives SIGHUP back what it did when the process was started. Libraries change it: UCX, which some builds of Open MPI
-/// load, sets a handler of its own, also under nohup. Call it first in main() and after starting MPI.
+/// Restores the SIGHUP action that the process was started with. Libraries change it: UCX, which some builds of Open
+/// MPI load, installs its own handler, even under nohup. Call it first in main() and again after starting MPI.
 void restore_hang_up();
 
-/// While one lives, SIGINT, SIGTERM, SIGHUP and SIGUSR1 (which schedulers send early; it counts as SIGTERM) are noted
-/// instead of doing what they did before, and let through to the thread that made it where they were held back
-/// (DeferredSignals). A SIGHUP that the process was started to ignore (nohup) stays ignored. One at a time.
+/// During its lifetime SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag instead of their previous action. SIGUSR1, which
+/// schedulers send ahead of a time limit, counts as SIGTERM. A SIGHUP that the process was started to ignore (nohup)
+/// stays ignored. The constructor unblocks the signals in the calling thread, so that signals held back by
+/// DeferredSignals arrive. At most one StopSignal may exist at a time.
 class StopSignal {
  public:
   StopSignal();
@@ -20,9 +21,9 @@ class StopSignal {
   StopSignal(const StopSignal&) = delete;
   StopSignal& operator=(const StopSignal&) = delete;
 
-  /// The signal that came, or 0.
+  /// The last signal received, or 0.
   int pending() const;
-  /// Throws Interrupted if a signal came.
+  /// Throws Interrupted if a signal was received.
   void check() const;
 
  private:
@@ -32,9 +33,10 @@ class StopSignal {
   sigset_t old_mask_{};
 };
 
-/// While one lives, SIGTERM, SIGHUP and SIGUSR1 wait for the next StopSignal: a launcher that ends all ranks because of
-/// one gives the others the time to say why. Those that come after the last one are dropped: the work is done, and its
-/// exit code stands. Threads that are started meanwhile inherit it. To be made in the main thread.
+/// During its lifetime SIGTERM, SIGHUP and SIGUSR1 stay blocked until the next StopSignal. When a launcher ends all
+/// ranks because one failed, the others thereby get the time to report why. The destructor drops signals that are still
+/// pending: the work is done and its exit code stands. Threads started during its lifetime inherit the block. Construct
+/// it in the main thread.
 class DeferredSignals {
  public:
   DeferredSignals();
@@ -46,8 +48,8 @@ class DeferredSignals {
   sigset_t old_mask_{};
 };
 
-/// No signal interrupts this thread from now on: others take it. A copy between processes that a signal cuts short is
-/// an error to some MPI libraries.
+/// Blocks all signals in the calling thread, so that other threads receive them. Some MPI libraries treat a copy
+/// between processes that a signal interrupts as an error.
 void keep_signals_from_this_thread();
 
 }  // namespace lighthouse

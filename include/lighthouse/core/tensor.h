@@ -1,4 +1,4 @@
-// A view of an n-dimensional array: address, shape, strides, dtype, device. It owns nothing: an Arena does.
+// A view of an n-dimensional array: address, shape, strides, dtype, device. A Tensor owns no memory; an Arena does.
 #pragma once
 
 #include <array>
@@ -35,9 +35,8 @@ class Shape {
 /// "[2, 128, 64]"
 std::string to_string(const Shape& shape);
 
-/// A view. Strides are 64-bit and count elements. Copying a Tensor copies the view, never the data. A `const Tensor&`
-/// parameter is a view that the callee does not rebind; whether it writes the elements is said by its name and place
-/// (operations take their outputs first).
+/// Strides are 64-bit and count elements. Copying a Tensor copies the view, never the data. A `const Tensor&` parameter
+/// may be written through: operations take their outputs first.
 class Tensor {
  public:
   Tensor() = default;
@@ -65,15 +64,15 @@ class Tensor {
 
   /// Elements [begin, end) of dimension `dim`.
   Tensor slice(int dim, int64_t begin, int64_t end) const;
-  /// Element `index` of dimension `dim`, which disappears.
+  /// Element `index` of dimension `dim`; the result has one dimension less.
   Tensor select(int dim, int64_t index) const;
-  /// The same elements under another shape; needs a contiguous view.
+  /// The same elements in another shape. The view must be contiguous.
   Tensor view(const Shape& shape) const;
-  /// Splits dimension `dim` into [outer, inner]; outer * inner must be its size. Works on strided views.
+  /// Splits dimension `dim` into [outer, inner]; outer * inner must be its size. The view may be strided.
   Tensor split(int dim, int64_t outer, int64_t inner) const;
-  /// The view with dimensions `a` and `b` exchanged.
+  /// The view with dimensions `a` and `b` swapped.
   Tensor transpose(int a, int b) const;
-  /// Every `step`-th element of dimension `dim`, starting with `first`.
+  /// Every `step`-th element of dimension `dim`, beginning with element `first`.
   Tensor every(int dim, int64_t first, int64_t step) const;
 
  private:

@@ -1,4 +1,4 @@
-// From windows of tokens to what a model is given.
+// Batches: windows of tokens as a model's inputs and targets, on the device.
 #pragma once
 
 #include <array>
@@ -11,22 +11,23 @@
 
 namespace lighthouse {
 
-/// Writes windows of N+1 tokens as inputs (all but the last) and targets (all but the first), int32 [B, N] in host
-/// memory. Rows beyond the windows given are filled with token 0 and targets of -1, which have no loss.
+/// Writes windows of N+1 tokens as inputs (all but the last token) and targets (all but the first), int32 [B, N] in
+/// host memory. Rows beyond the given windows get token 0 as input and -1 as target, which has no loss.
 void split_windows(std::span<const int32_t> windows, const Tensor& inputs, const Tensor& targets);
 
-/// Brings batches to the device while it still computes on those before: two buffers in turn, filled by the host and
-/// copied on a stream of their own. Where the host is the device, the tokens are written in their place.
+/// Uploads batches while the device still computes on earlier ones: two pinned host buffers in turn, copied on the
+/// backend's upload stream. On the CPU the tokens are written in place. Not thread-safe.
 class BatchFeed {
  public:
-  /// For batches of up to `tokens` tokens. `backend` must outlive it. Throws InputError if there is no memory.
+  /// For batches of at most `tokens` tokens. `backend` must outlive the feed. Throws InputError if memory cannot be
+  /// allocated.
   BatchFeed(Backend& backend, int64_t tokens);
 
-  /// Gives inputs and targets (int32 [B, N], on the device) these windows before whatever `stream` is given next. Waits
-  /// only if both buffers are still on their way.
+  /// Writes the windows to `inputs` and `targets` (int32 [B, N], on the device) before any work enqueued on `stream`
+  /// after this call. Blocks only while both buffers are still being copied.
   void feed(const Stream& stream, const Tensor& inputs, const Tensor& targets, std::span<const int32_t> windows);
 
-  /// Bytes of device memory, and of pinned host memory, that it takes.
+  /// The bytes that a feed allocates in device memory, and the same number in pinned host memory.
   static int64_t device_bytes(const Backend& backend, int64_t tokens);
 
  private:

@@ -1,4 +1,4 @@
-// What tells the data behind a pattern from other data, at a cost that does not grow with the length of its files.
+// Fingerprints of training data, to detect that it changed. Their cost does not grow with the length of the files.
 #pragma once
 
 #include <cstdint>
@@ -7,12 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "lighthouse/core/units.h"
+
 namespace lighthouse {
 
-/// One file: its length, and a checksum of its bytes. Of a file longer than kBytesRead the checksum covers 16 pieces at
-/// equal distances, the first (with the header) and the last among them.
+/// A file's length and the checksum of its bytes. For a file longer than kBytesRead the checksum covers 16 equally
+/// spaced blocks, including the first (with the header) and the last.
 struct ShardFingerprint {
-  static constexpr int64_t kBytesRead = int64_t{1} << 20;  // at most, of one file
+  static constexpr int64_t kBytesRead = kMebibyte;  // at most, of each file
 
   std::string path;
   int64_t bytes = 0;
@@ -21,14 +23,14 @@ struct ShardFingerprint {
   friend bool operator==(const ShardFingerprint&, const ShardFingerprint&) = default;
 };
 
-/// The files of a pattern, in the order of match_files().
+/// The fingerprints of the files that match a pattern, in the order of match_files().
 using DataFingerprint = std::vector<ShardFingerprint>;
 
-/// Throws InputError if a file cannot be read, and for match_files()'s reasons.
+/// Throws InputError if a file cannot be read, and for the reasons of match_files().
 DataFingerprint fingerprint_of(const std::string& pattern);
 
-/// Which files were added, removed or replaced, in words; "" if both have the same bytes in the same order, whatever
-/// the names.
+/// Describes which files were added, removed or replaced; "" if both fingerprints have the same bytes in the same
+/// order, even under other names.
 std::string changes_between(const DataFingerprint& before, const DataFingerprint& now);
 
 }  // namespace lighthouse

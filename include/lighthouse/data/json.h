@@ -1,4 +1,4 @@
-// JSON files that come from elsewhere.
+// Reading of JSON files that other programs wrote.
 #pragma once
 
 #include <filesystem>
@@ -10,12 +10,12 @@
 
 namespace lighthouse {
 
-/// Whether JSON text opens more brackets than any file that is read here: nlohmann's values are copied and printed by
-/// recursion, which a file of nothing but brackets would take past the end of the stack.
+/// Whether JSON text nests deeper than any file that this program reads. nlohmann::json copies and prints values
+/// recursively, so that a file of nothing but brackets would overflow the stack.
 bool nests_deeply(std::string_view json);
 
-/// A file's JSON, of one of nlohmann's types; a discarded value if it is none, or nests deeply. Throws InputError if
-/// the file cannot be read.
+/// Parses a file as `Json`, one of nlohmann's types. Returns a discarded value if the file is not JSON or nests too
+/// deeply. Throws InputError if the file cannot be read.
 template <typename Json>
 Json read_json_file(const std::filesystem::path& path) {
   const std::string text = read_file(path);

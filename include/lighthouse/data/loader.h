@@ -1,4 +1,4 @@
-// From shards to batches: windows in a shuffled order, split among ranks, resumable.
+// Sequences for training: windows of shards in shuffled order, divided among ranks, resumable.
 #pragma once
 
 #include <cstdint>
@@ -7,11 +7,12 @@
 #include <vector>
 
 #include "lighthouse/core/random.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/data/shard.h"
 
 namespace lighthouse {
 
-/// Where tokens come from: files by pattern, and how often relative to other sources.
+/// A data source: a pattern of shard files, and how often sequences are drawn from it relative to other sources.
 struct DataSource {
   std::string path;
   double weight = 1;
@@ -19,34 +20,35 @@ struct DataSource {
   friend bool operator==(const DataSource&, const DataSource&) = default;
 };
 
-/// What windows of N+1 tokens leave of shards.
+/// How many tokens of shards are used when they are cut into windows of N+1 tokens.
 struct WindowUse {
   int64_t files = 0;
-  int64_t unused_files = 0;  // too short for a window
+  int64_t unused_files = 0;  // shorter than one window
   int64_t tokens = 0;
-  int64_t unused_tokens = 0;  // in no window: those of such files, and what is left at a shard's end
+  int64_t unused_tokens = 0;  // in no window: short files and remainders at the end of shards
   int64_t windows = 0;
 };
 
-/// Of shards of these many tokens.
+/// `shards` are the numbers of tokens of each shard.
 WindowUse window_use(std::span<const int64_t> shards, int64_t sequence_length);
 
-/// One source cut into windows of N+1 tokens with stride N, never across shards: window w of a shard begins at w N.
-/// The last token of a window is the first of the next, so every token but each shard's first is a target at most once.
+/// A source cut into windows of N+1 tokens with stride N, never across shards: window w of a shard begins at token w N.
+/// The last token of a window is the first of the next, so each token except the first of a shard is a target at most
+/// once. Threads may read at the same time.
 class WindowedSource {
  public:
-  /// Up to this many bytes of shards are scanned for tokens outside the vocabulary at opening; larger sources are
-  /// checked window by window alone, so that a terabyte need not be read before the first step.
-  static constexpr int64_t kScanAtOpening = int64_t{1} << 30;
+  /// The constructor scans sources of at most this many bytes for tokens outside the vocabulary. For larger sources
+  /// only read() checks, so that training on a terabyte need not wait for a scan.
+  static constexpr int64_t kScanAtOpening = kGibibyte;
 
-  /// Throws InputError if no shard is as long as one window, or if a token is outside the vocabulary. Shards shorter
-  /// than a window, and what is left at a shard's end, are not used.
+  /// Throws InputError if no shard has the length of a window, or if the scan finds a token outside the vocabulary.
+  /// Shards shorter than a window and remainders at the end of shards are not used.
   WindowedSource(const std::string& pattern, int64_t sequence_length, int64_t vocab_size);
 
   int64_t windows() const { return windows_; }
   int64_t tokens() const { return tokens_; }
-  /// Window `index` in the order of the files; `out` has N+1 places. Throws InputError if a token is outside the
-  /// vocabulary.
+  /// Reads window `index`, in the order of the files, into `out` (N+1 tokens). Throws InputError if a token is outside
+  /// the vocabulary.
   void read(int64_t index, std::span<int32_t> out) const;
 
  private:
@@ -58,31 +60,32 @@ class WindowedSource {
   int64_t tokens_ = 0;
 };
 
-/// How far a loader has come: part of a checkpoint. It counts tokens, so that it keeps its meaning when a later stage
-/// changes the sequence length.
+/// A loader's position, which checkpoints save. It counts tokens, so that it stays valid when a later stage changes the
+/// sequence length.
 struct LoaderPosition {
-  std::vector<int64_t> tokens;  // drawn so far from each source
-  std::vector<int64_t> mixed;   // of these, since the weights came into force: what they are held against
+  std::vector<int64_t> tokens;  // tokens drawn from each source
+  std::vector<int64_t> mixed;   // tokens drawn from each source under the current weights
 
   friend bool operator==(const LoaderPosition&, const LoaderPosition&) = default;
 };
 
-/// Draws sequences: which source comes next follows from the weights alone (the source that is furthest behind its
-/// share: lowest (tokens drawn under these weights + one window) / weight, ties to the first), which window of it from
-/// the seed: each epoch is a new permutation of the source's windows. The sequence of draws is the same whatever the
-/// number of ranks. After a change of sequence length a source goes on where (tokens drawn) / N windows would have
-/// brought it.
+/// Draws sequences in a reproducible order. The weights alone choose the next source: the one with the lowest (tokens
+/// drawn under the current weights + N) / weight, the first of equals. The seed chooses the window: each epoch is a new
+/// permutation of the source's windows. The order is the same for any number of ranks. After a change of sequence
+/// length a source continues at window (tokens drawn) / N. Not thread-safe.
 class Loader {
  public:
-  /// Throws InputError if there is no source, if a weight is not positive and finite, and for WindowedSource's reasons.
+  /// Throws InputError for an empty list of sources, for a weight that is not positive and finite, and for the reasons
+  /// of WindowedSource.
   Loader(const std::vector<DataSource>& sources, int64_t sequence_length, int64_t vocab_size, uint64_t seed);
 
-  /// Fills `tokens` [sequences, N+1] with this rank's share of the next `global` sequences: those from
-  /// `first` to `first + sequences`; every rank moves on by `global`. If it throws, the position stays.
+  /// Draws the next `global` sequences and writes this rank's part of them, sequences [first, first + sequences), to
+  /// `tokens` [sequences, N+1]. Every rank's position advances by `global` sequences. If next() throws, the position
+  /// does not change.
   void next(int64_t global, int64_t first, int64_t sequences, std::span<int32_t> tokens);
 
   LoaderPosition position() const { return position_; }
-  /// Throws InputError if the position has another number of sources or a negative number of tokens.
+  /// Throws InputError if the position is for another number of sources or has a negative number of tokens.
   void seek(const LoaderPosition& position);
 
  private:

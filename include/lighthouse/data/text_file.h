@@ -1,4 +1,4 @@
-// Which files are plain text.
+// Detection of files that are not plain text.
 #pragma once
 
 #include <cstdint>
@@ -6,9 +6,9 @@
 
 namespace lighthouse {
 
-/// Where a file's text begins: behind a UTF-8 byte order mark if there is one, else at 0. Throws InputError if the file
-/// cannot be read, and, naming what reads it, if it is not plain text in UTF-8 or another superset of ASCII by its
-/// first bytes or by its name: compressed files, Parquet, JSON lines, databases, token shards, UTF-16 and so on.
+/// The offset of a file's text: after a UTF-8 byte order mark, else 0. Throws InputError if the file cannot be read, or
+/// if its first bytes or its name show that it is not plain text in UTF-8 or another superset of ASCII: compressed
+/// files, Parquet, JSON lines, databases, token shards, UTF-16 and so on. The message names a tool that reads the file.
 int64_t begin_of_text(const std::filesystem::path& path);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// One sequence that a model continues: the prompt in one pass, then token by token.
+// Decoding with a key-value cache: the prompt in one pass, then token by token.
 #pragma once
 
 #include <cstdint>
@@ -11,27 +11,28 @@
 
 namespace lighthouse {
 
+/// A sequence that a model continues. Owns the cache and its memory. Not thread-safe.
 class Decoding {
  public:
-  /// Sequences of up to `context` tokens. `weights` and `backend` must outlive it. Throws InputError if the device does
-  /// not have the memory.
+  /// For sequences of at most `context` tokens. `weights` and `backend` must outlive the object. Throws InputError if
+  /// the device lacks memory.
   Decoding(const ModelConfig& config, const Parameters& weights, int64_t context, Backend& backend);
 
   int64_t context() const { return context_; }
-  /// Tokens of the sequence so far.
+  /// The number of tokens in the sequence.
   int64_t length() const { return length_; }
 
-  /// Begins anew with `tokens`, 1 to context() of them. The logits [V'] after the last.
+  /// Starts a new sequence with `tokens`, 1 to context() of them. Returns the logits [V'] after the last token.
   std::vector<float> start(const std::vector<int32_t>& tokens);
-  /// One more token; length() must be below context(). The logits [V'] after it, valid until the next call. From the
-  /// second call on its operations are launched as one recorded graph, where the device can record.
+  /// Appends a token; requires length() < context(). Returns the logits [V'] after it, valid until the next call. On a
+  /// device that records graphs, calls after the first launch one recorded graph.
   std::span<const float> append(int32_t token);
 
  private:
   void lay_out(Arena& arena);
   void lay_out_host(Arena& arena);
   ForwardPass& prompt_pass(int64_t length);
-  /// Tokens in, logits out.
+  /// Copies the token to the device, runs the decoder, copies the logits back.
   void enqueue_step(const Stream& stream);
 
   ModelConfig config_;

@@ -1,4 +1,4 @@
-// A model that is only asked, never trained: a forward pass with memory of its own.
+// A forward pass with its own memory, for evaluation.
 #pragma once
 
 #include <cstdint>
@@ -7,18 +7,19 @@
 
 namespace lighthouse {
 
+/// Owns a model's activations and batch memory; weights come with each call. Not thread-safe.
 class ForwardPass {
  public:
-  /// `settings.backward` is taken as false. `backend` must outlive it. Throws InputError if the device does not have
-  /// the memory, and for Llama's reasons.
+  /// Ignores `settings.backward`. `backend` must outlive the object. Throws InputError if the device lacks memory, and
+  /// for Llama's reasons.
   ForwardPass(const ModelConfig& config, const PassSettings& settings, Backend& backend);
 
   Llama& model() { return model_; }
   const Tensor& inputs() const { return inputs_; }    // int32 [B, N]
   const Tensor& targets() const { return targets_; }  // int32 [B, N]
 
-  /// The logits after the last of `tokens`, 1 to N of them; the batch is 1. What follows them is padding, which a
-  /// causal model does not see.
+  /// The logits after the last of `tokens`, 1 to N of them. Requires a batch size of 1. The rest of the sequence is
+  /// padding, which a causal model does not see.
   std::vector<float> next_logits(const Parameters& weights, const std::vector<int32_t>& tokens);
 
  private:

@@ -1,4 +1,4 @@
-// A mean of independent values and how far it can be trusted.
+// The mean of independent values, with its standard error.
 #pragma once
 
 #include <cmath>
@@ -8,12 +8,12 @@ namespace lighthouse {
 
 struct Estimate {
   double mean = 0;
-  double standard_error = 0;  // of the mean, from how values differ; 0 for a single value
+  double standard_error = 0;  // of the mean; 0 for a single value
 
   friend bool operator==(const Estimate&, const Estimate&) = default;
 };
 
-/// Accumulates in float64, by Welford's recurrence.
+/// Accumulates a mean in float64 by Welford's recurrence.
 class RunningMean {
  public:
   void add(double value) {
@@ -23,7 +23,7 @@ class RunningMean {
     squares_ += before * (value - mean_);
   }
 
-  /// {0, 0} before the first add().
+  /// The estimate so far; {0, 0} before the first add().
   Estimate estimate() const {
     const auto n = static_cast<double>(count_);
     return {mean_, count_ > 1 ? std::sqrt(squares_ / (n - 1) / n) : 0};
@@ -32,7 +32,7 @@ class RunningMean {
  private:
   int64_t count_ = 0;
   double mean_ = 0;
-  double squares_ = 0;  // sum of squared distances from the mean
+  double squares_ = 0;  // sum of squared deviations from the mean
 };
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// A Hugging Face Llama becomes a checkpoint.
+// Import of a Hugging Face Llama as a checkpoint.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,11 @@
 namespace lighthouse {
 
 struct ImportOptions {
-  std::filesystem::path folder;             // config.json, safetensors, tokenizer files
-  std::filesystem::path checkpoint;         // made; must not be there
-  std::string tokenizer;                    // a name for model.tokenizer; "" for the folder's own
-  std::optional<double> rope_theta;         // instead of the model's
-  std::optional<RopeScaling> rope_scaling;  // likewise
+  std::filesystem::path folder;             // input: config.json, safetensors, tokenizer files
+  std::filesystem::path checkpoint;         // output; must not exist
+  std::string tokenizer;                    // value of model.tokenizer; "": the folder's tokenizer
+  std::optional<double> rope_theta;         // replaces the model's
+  std::optional<RopeScaling> rope_scaling;  // replaces the model's
 };
 
 struct ImportResult {
@@ -25,14 +25,14 @@ struct ImportResult {
   int64_t bytes = 0;  // of weights
 };
 
-/// Told how many of all bytes are written. May throw to stop.
+/// Called with the number of bytes written so far and in total. May throw to stop.
 using CopyProgress = std::function<void(int64_t bytes, int64_t of)>;
 
-/// Makes a checkpoint of weights alone, each tensor's bytes as they are, with the tokenizer's files in `tokenizer/`
-/// and, in `model.yaml`, the `model` section and `run.init_from` for a config that trains it further (`extends`). Rows
-/// of the vocabulary for which the tokenizer has no token become unused_tokens. Everything is checked before anything
-/// is written. Throws InputError: no Llama that this program can have, tensors missing, too many, wrongly shaped or
-/// typed, damaged files, a tokenizer with more tokens than the model; and for save_weights_checkpoint's reasons.
+/// Makes a checkpoint with weights only, whose bytes are copied unchanged. The checkpoint also has the tokenizer's
+/// files in `tokenizer/`, and `model.yaml` with the `model` section and `run.init_from`, for configs that train the
+/// model further (`extends`). Rows of the vocabulary without a token become unused_tokens. Checks everything before
+/// writing. Throws InputError for a model that this program does not support, for missing, additional or wrong tensors,
+/// for damaged files, for a tokenizer with more tokens than the model, and for the reasons of save_weights_checkpoint.
 ImportResult import_hugging_face(const ImportOptions& options, const CopyProgress& progress = {});
 
 }  // namespace lighthouse

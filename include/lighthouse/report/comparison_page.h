@@ -1,4 +1,4 @@
-// Runs side by side as one HTML page that needs nothing else: no network, no script.
+// A comparison of runs as a self-contained HTML page, without network access or scripts.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace lighthouse {
 
-/// Loss against tokens and time, validation loss, throughput, gradient norm, learning rate, and the tables. Throws
-/// InputError without gnuplot.
+/// Plots of loss against tokens and time, validation loss, throughput, gradient norm and learning rate, and the tables.
+/// Throws InputError without gnuplot.
 std::string comparison_page(const std::vector<ReportedRun>& runs);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// What a comparison of runs comes to, in words.
+// A comparison of runs in sentences.
 #pragma once
 
 #include <string>
@@ -8,9 +8,9 @@
 
 namespace lighthouse {
 
-/// A paragraph for each run after the first. It holds the loss in dense attention, the tokens and the training time at
-/// the last validation of the first run and of that run. If the tokens are equal, it also says which model is better,
-/// by how much, and in which share of the time. Runs without validation are left out.
+/// One paragraph for each run after the first. It has the validation loss in dense attention, the tokens and the
+/// training time of the first run and of that run at their last validation. If the tokens are equal, it also says which
+/// model is better, by how much, and in what fraction of the time. Runs without validation are skipped.
 std::vector<std::string> comparison_sentences(const std::vector<ReportedRun>& runs);
 
 }  // namespace lighthouse

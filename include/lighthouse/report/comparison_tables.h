@@ -1,4 +1,4 @@
-// What `lighthouse compare` says about runs, as tables: for the terminal and for the page.
+// The tables of `lighthouse compare`, for the terminal and for the page.
 #pragma once
 
 #include <cstdint>
@@ -12,30 +12,30 @@
 namespace lighthouse {
 
 struct ReportedRun {
-  std::string name;  // different for each
+  std::string name;  // unique
   RunConfig config;
-  RunHistory history;  // of at least one step
+  RunHistory history;  // at least one step
   int ranks = 1;
 };
 
 struct ReportTable {
   std::string title;
-  std::string note;  // below the title; may be ""
+  std::string note;  // shown below the title; may be ""
   std::vector<std::string> header;
   std::vector<std::vector<std::string>> rows;
 
-  /// As monospaced text, with title and note.
+  /// The table as monospaced text, with title and note.
   std::string str() const;
 };
 
-/// At the end; at equal tokens; at equal time; stages; switches, if there are any.
+/// Tables of the runs at their end, at equal tokens and at equal time, of stages, and of switches if there are any.
 std::vector<ReportTable> comparison_tables(const std::vector<ReportedRun>& runs);
 
-/// The memory of rank 0's device in bytes by what it is for, laid out again from a run's config.
+/// The device memory of rank 0 in bytes, by purpose, planned from the run's config.
 std::vector<std::pair<std::string, int64_t>> memory_of(const ReportedRun& run);
 ReportTable memory_table(const std::vector<ReportedRun>& runs);
 
-/// Settings in which a run differs from the first; no rows if none does.
+/// The settings in which runs differ from the first; without rows if there are none.
 ReportTable differences_table(const std::vector<ReportedRun>& runs);
 
 }  // namespace lighthouse

@@ -1,14 +1,15 @@
-#include "lighthouse/data/utf8.h"
+#include "lighthouse/core/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
 namespace lighthouse {
 namespace {
 
-/// What may follow a lead byte: how many bytes, and between which values the first of them lies.
+/// What may follow a lead byte: the number of continuation bytes, and the range of the first of them.
 struct Lead {
-  std::size_t following = 0;  // 0: no lead byte
+  std::size_t following = 0;  // 0: not a lead byte
   unsigned char least = 0x80;
   unsigned char most = 0xBF;
 };
@@ -24,21 +25,29 @@ Lead lead_of(unsigned char byte) {
   return {3};
 }
 
-/// Bytes of the character at `place`, which is none of ASCII; 0 if it is broken.
-std::size_t character_at(std::string_view text, std::size_t place) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[place + i]); };
-  const Lead lead = lead_of(byte(0));
-  if (lead.following == 0 || lead.following >= text.size() - place) return 0;
-  if (byte(1) < lead.least || byte(1) > lead.most) return 0;
-  for (std::size_t i = 2; i <= lead.following; ++i) {
-    if ((byte(i) & 0xC0) != 0x80) return 0;
-  }
-  return lead.following + 1;
+bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0) == 0x80;
 }
 
 }  // namespace
 
-std::size_t first_broken_utf8(std::string_view text) {
+std::size_t character_length(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return 1;
+  const Lead lead = lead_of(byte(0));
+  if (lead.following == 0 || lead.following >= text.size()) return 0;
+  if (byte(1) < lead.least || byte(1) > lead.most) return 0;
+  for (std::size_t i = 2; i <= lead.following; ++i) {
+    if (!is_continuation(text[i])) return 0;
+  }
+  return lead.following + 1;
+}
+
+std::size_t count_characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return !is_continuation(c); }));
+}
+
+std::size_t first_invalid_utf8(std::string_view text) {
   constexpr uint64_t kHighBits = 0x8080808080808080;
   std::size_t place = 0;
   while (place < text.size()) {
@@ -50,11 +59,7 @@ std::size_t first_broken_utf8(std::string_view text) {
         continue;
       }
     }
-    if (static_cast<unsigned char>(text[place]) < 0x80) {
-      ++place;
-      continue;
-    }
-    const std::size_t length = character_at(text, place);
+    const std::size_t length = character_length(text.substr(place));
     if (length == 0) return place;
     place += length;
   }
@@ -63,9 +68,9 @@ std::size_t first_broken_utf8(std::string_view text) {
 
 std::size_t whole_characters(std::string_view text) {
   for (std::size_t back = 1; back <= 3 && back <= text.size(); ++back) {
-    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
-    if ((byte & 0xC0) == 0x80) continue;  // a following byte: its lead is before it
-    return lead_of(byte).following >= back ? text.size() - back : text.size();
+    const char byte = text[text.size() - back];
+    if (is_continuation(byte)) continue;
+    return lead_of(static_cast<unsigned char>(byte)).following >= back ? text.size() - back : text.size();
   }
   return text.size();
 }
