@@ -120,12 +120,13 @@ TEST_F(Resume, WithAnotherConfigNamesTheKeysThatDiffer) {
   train_whole("run");
   expect_refused(
       {"--resume", "--set", "optimizer.learning_rate=0.5", "--set", "run.seed=4", "--set", "evaluation.every=1"},
-      {"optimizer.learning_rate: 0.01 in the checkpoint, 0.5 now", "run.seed: 3 in the checkpoint, 4 now", "These may change:", "evaluation.*",
-       "run.branch_from"});
+      {"optimizer.learning_rate: 0.01 in the checkpoint, 0.5 now", "run.seed: 3 in the checkpoint, 4 now",
+       "These may change:", "evaluation.*", "run.branch_from"});
   expect_refused({"--resume", "--set", "model.hidden_size=32"}, {"model.hidden_size: 16 in the checkpoint, 32 now"});
   expect_refused({"--resume", "--set", "batch.sequence_length=64"}, {"sequence_length: 128 in the checkpoint, 64 now"});
   expect_refused({"--resume", "--set", "stages.0.steps=7"}, {"stages.0.steps: 6 in the checkpoint, 7 now"});
-  expect_refused({"--resume", "--set", "attention.lighthouse.top_k=4"}, {"attention.lighthouse.top_k: 8 in the checkpoint, 4 now"});
+  expect_refused({"--resume", "--set", "attention.lighthouse.top_k=4"},
+                 {"attention.lighthouse.top_k: 8 in the checkpoint, 4 now"});
 }
 
 TEST_F(Resume, MayChangeWhatTheStepsMadeDoNotDependOn) {
