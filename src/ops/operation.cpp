@@ -2,7 +2,6 @@
 
 #include <stdexcept>
 #include <string>
-#include <utility>
 
 namespace lighthouse {
 namespace {
@@ -20,7 +19,8 @@ double Operation::bytes() const {
 }
 
 OperationObserver* OperationSet::set_observer(OperationObserver* observer) {
-  return std::exchange(observer_, observer);
+  observed_thread_ = std::this_thread::get_id();
+  return observer_.exchange(observer);
 }
 
 void OperationSet::not_implemented(const char* function) {
@@ -28,7 +28,7 @@ void OperationSet::not_implemented(const char* function) {
 }
 
 void OperationSet::observe(const Stream& stream, const Operation& operation, const std::function<void()>& work) {
-  OperationObserver* const observer = std::exchange(observer_, nullptr);
+  OperationObserver* const observer = observer_.exchange(nullptr);
   try {
     observer->observe(stream, operation, work);
   } catch (...) {

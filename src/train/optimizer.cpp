@@ -68,9 +68,8 @@ const StateTensor& Optimizer::state(std::string_view name) const {
 int64_t Optimizer::state_bytes(const ModelConfig& model) const {
   int64_t bytes = 0;
   for (const ParameterSpec& spec : parameter_specs(model)) {
-    int64_t rows = 0;
-    for (const NamedRows& named : spec.names) rows += named.end - named.begin;
-    const int64_t elements = spec.shape.numel() / spec.shape[0] * rows;
+    int64_t elements = 0;  // without padding
+    for (const HuggingFaceTensor& tensor : spec.tensors) elements += tensor.shape.numel();
     bytes += elements * size_of(settings_.state_dtype) * std::ssize(state_of(spec).tensors);
   }
   return bytes;
@@ -97,7 +96,7 @@ void check_shards_by_element(const Optimizer& optimizer, const ModelConfig& mode
     throw InputError(
         fmt::format("distributed.shard_optimizer divides the optimizer's state by element, and this optimizer needs "
                     "whole matrices, for example {}; set distributed.shard_optimizer=false",
-                    spec.names.front().name));
+                    spec.tensors.front().name));
   }
 }
 

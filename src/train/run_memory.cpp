@@ -149,7 +149,7 @@ void RunMemory::lay_out_pass(Arena& arena, Pass& pass) {
   pass.batch = arena.used(MemoryUse::kBatch) - batch;
 }
 
-void RunMemory::set_layer_hook(const LayerHooks::Layer& hook) {
+void RunMemory::add_layer_hook(const LayerHooks::Layer& hook) {
   for (Pass& pass : passes_) pass.model->add_hooks({.weights_needed = hook});
 }
 

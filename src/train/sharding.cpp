@@ -14,7 +14,7 @@ struct FlatLayout {
   explicit FlatLayout(const ModelConfig& model) : specs(parameter_specs(model)) {
     for (const ParameterSpec& spec : specs) {
       total = std::max(total, spec.end);
-      if (spec.is_matrix()) matrices = std::max(matrices, spec.end);
+      if (spec.weight_decay) matrices = std::max(matrices, spec.end);
     }
   }
 

@@ -58,9 +58,9 @@ void Trainer::allocate_memory() {
 
 void Trainer::install_stop_handlers() {
   if (ranks_.alone()) {
-    memory_.set_layer_hook([this](int64_t) { stop_.check(); });
+    memory_.add_layer_hook([this](int64_t) { stop_.check(); });
   } else {
-    memory_.set_layer_hook([this](int64_t) { ranks_.group->check("a sum of gradients"); });
+    memory_.add_layer_hook([this](int64_t) { ranks_.group->check("a sum of gradients"); });
     step_.set_stop_request([this] { return stop_.pending() != 0; });
   }
 }

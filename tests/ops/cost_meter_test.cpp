@@ -2,6 +2,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 #include "lighthouse/core/arena.h"
 #include "op_test.h"
@@ -303,6 +304,16 @@ TEST_F(TimingTest, AnOperationsOwnOperationsAreNotCounted) {
   backend_->token_norm_swiglu(stream_, out, x, norm, 1e-5, gate_up);
   ASSERT_EQ(meter.costs().size(), 1u);
   EXPECT_EQ(meter.costs()[0].kind, "norm, product and swiglu of a token");
+}
+
+TEST_F(TimingTest, DoesNotSeeOtherThreads) {
+  Floats out({4}), other({4});
+  const CostMeter meter(*backend_, Mode::kCount);
+  std::thread([&] { backend_->fill(stream_, other, 1); }).join();
+  EXPECT_EQ(other[0], 1) << "the operation ran";
+  EXPECT_TRUE(meter.costs().empty());
+  backend_->fill(stream_, out, 1);
+  EXPECT_EQ(meter.costs().size(), 1u);
 }
 
 TEST_F(TimingTest, ObservesUntilItIsDestroyed) {

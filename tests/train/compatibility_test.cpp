@@ -161,7 +161,8 @@ TEST_F(Compatibility, ARunIsNotResumedWithAnotherWindow) {
   train(before_);
   const std::string metrics = read_file(in_run(before_, "metrics.jsonl"));
   now_.attention.lighthouse.window = 5;
-  EXPECT_TRUE(contains(refusal([&] { train(now_, resuming()); }), "attention.lighthouse.window: 0 in the checkpoint, 5 now"));
+  EXPECT_TRUE(
+      contains(refusal([&] { train(now_, resuming()); }), "attention.lighthouse.window: 0 in the checkpoint, 5 now"));
   EXPECT_EQ(read_file(in_run(before_, "metrics.jsonl")), metrics);
 }
 

@@ -72,7 +72,9 @@ TEST_F(DataUse, IsSaidAtTheStartOfARunAndWarnedOf) {
   train_on({"*.bin"});
   Recorder sound;
   train(config_, sound);
-  const auto says = [](const std::string& text) { return text.find("1 of the files have no window") != std::string::npos; };
+  const auto says = [](const std::string& text) {
+    return text.find("1 of the files have no window") != std::string::npos;
+  };
   EXPECT_TRUE(std::ranges::any_of(sound.notes, says));
   EXPECT_TRUE(sound.warnings.empty());
   shard("c.bin", 60);

@@ -111,7 +111,7 @@ TEST_F(TrainingStepTest, AnAbandonedStepChangesNothingButTheData) {
   const std::vector<float> weights = steps.weights();
   const std::vector<float> moments = floats_of(steps.memory.optimizer().state("exp_avg").elements);
   int layers = 0;
-  steps.memory.set_layer_hook([&](int64_t) {
+  steps.memory.add_layer_hook([&](int64_t) {
     if (++layers == 7) throw Interrupted(15);  // in the second micro-batch
   });
   const LoaderPosition before = steps.loader.position();

@@ -11,8 +11,8 @@
 namespace lighthouse {
 
 /// Adds the cost of each operation of a backend to a table, by kind of operation, from its construction to its
-/// destruction. Meters of one backend nest: only the innermost sees operations. While there is a meter, one thread may
-/// use the backend, and nothing is captured.
+/// destruction. Meters of one backend nest: only the innermost sees operations. A meter sees the operations of the
+/// thread that constructed it. While there is a meter, that thread captures nothing.
 ///
 /// Bytes are the least that can move: inputs are read once, outputs written once, and what is added to is read and
 /// written. Scratch and the host's side of a copy do not count; an embedding counts one row a token. Attention inside

@@ -23,9 +23,9 @@ struct Hardware {
 
 /// A device: its memory and its streams.
 ///
-/// Threads: any thread may call any of these functions, and several at a time on different streams, unless the backend
-/// is observed (operation.h). Order: operations enqueued on one stream run in that order. An operation may still run
-/// when its function returns: the host waits for the stream before it reads what was written.
+/// Threads: any thread may call any of these functions, and several at a time on different streams. Order: operations
+/// enqueued on one stream run in that order. An operation may still run when its function returns: the host waits for
+/// the stream before it reads what was written.
 ///
 /// The default streams and events are those of a device on which each operation has finished when its function returns.
 class DeviceRuntime : public virtual OperationSet {

@@ -1,8 +1,10 @@
 // One call of an operation as a meter sees it, and the base of the interfaces that declare operations.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "lighthouse/core/tensor.h"
@@ -51,10 +53,12 @@ class OperationSet {
   OperationSet(const OperationSet&) = delete;
   OperationSet& operator=(const OperationSet&) = delete;
 
-  /// Makes `observer` see every later operation; null: nobody does. Returns the previous observer. The observer must
-  /// outlive its use. While there is one, a single thread may use the backend.
+  /// Makes `observer` see every later operation of the calling thread; null: nobody sees them. Other threads'
+  /// operations, such as the copies of a communicator, run unobserved. Returns the previous observer. One thread at a
+  /// time observes a backend, and the observer must outlive its use.
   OperationObserver* set_observer(OperationObserver* observer);
-  bool is_observed() const { return observer_ != nullptr; }
+  /// Whether an observer sees the operations of the calling thread.
+  bool is_observed() const { return observer_ != nullptr && observed_thread_.load() == std::this_thread::get_id(); }
 
  protected:
   ~OperationSet() = default;
@@ -62,7 +66,7 @@ class OperationSet {
   /// Calls `work`, or the observer with it and with what `describe` returns (an Operation).
   template <typename Describe, typename Work>
   void run(const Stream& stream, const Describe& describe, const Work& work) {
-    if (observer_ == nullptr) return work();
+    if (!is_observed()) return work();
     observe(stream, describe(), work);
   }
   /// Throws std::logic_error: the backend does not implement `function`.
@@ -71,7 +75,8 @@ class OperationSet {
  private:
   void observe(const Stream& stream, const Operation& operation, const std::function<void()>& work);
 
-  OperationObserver* observer_ = nullptr;
+  std::atomic<OperationObserver*> observer_ = nullptr;
+  std::atomic<std::thread::id> observed_thread_;
 };
 
 }  // namespace lighthouse

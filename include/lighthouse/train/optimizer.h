@@ -18,7 +18,7 @@ namespace lighthouse {
 /// The smallest piece of a parameter that can be updated without the rest of it.
 enum class ShardUnit : uint8_t {
   kElement,
-  kMatrix,  // each of ParameterSpec::names is a matrix of its own: q, k and v; gate and up
+  kMatrix,  // each of ParameterSpec::tensors is a matrix of its own: q, k and v; gate and up
 };
 
 /// What an optimizer keeps for one parameter.

@@ -46,8 +46,8 @@ class RunMemory {
   /// Lays out everything. On a measuring arena the tensors have no memory, and only sizes can be asked for.
   void lay_out(Arena& arena);
 
-  /// Sets the hook that every pass calls before each layer (LayerHooks::weights_needed).
-  void set_layer_hook(const LayerHooks::Layer& hook);
+  /// Adds a hook that every pass calls before each layer (LayerHooks::weights_needed).
+  void add_layer_hook(const LayerHooks::Layer& hook);
 
   /// The pass that trains a stage's steps in a kind of attention, prepared on the compute stream. Throws
   /// std::logic_error if the stage has no such steps.
