@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Draws docs/lighthouse-attention.svg with gnuplot: one small example of what Lighthouse Attention gathers."""
+"""Draws docs/lighthouse-attention.svg with gnuplot: a small example of the entries that Lighthouse Attention gathers."""
 import pathlib
 import subprocess
 
 TOKENS, FACTOR, LEVELS = 64, 4, 3
-EXPANDED = {2: [1, 3], 1: [5, 13]}  # what the scores chose, a top-k of 2 at each level above 0
+EXPANDED = {2: [1, 3], 1: [5, 13]}  # the selected entries, top-k = 2 at each level above 0
 COLOURS = ["#059669", "#2563eb", "#ea580c"]  # of levels 0, 1, 2
 PALE = "#e2e8f0"
 TEXT = "#334155"

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Runs README's two commands on bare systems of other releases. For each RELEASE: makes a system with debootstrap, copies
-# this checkout's files into it, and runs scripts/test.sh and scripts/quickstart.sh there. Ends with one line a release;
-# exit code 1 if one failed. By hand, as root; needs debootstrap, a network, and per release 5 GB of disk.
+# Runs README's two commands on fresh systems of other releases. For each RELEASE: creates a system with debootstrap,
+# copies this checkout's files into it, and runs scripts/test.sh and scripts/quickstart.sh there. Prints one line for each
+# release; exits with 1 if one failed. Needs root, debootstrap, a network, and 5 GB of disk for each release.
 #   distributions.sh [OPTION...] RELEASE...        Debian: bookworm, trixie; Ubuntu: jammy, noble
-#     --short         instead of the two commands: sets up, builds as a user does, runs every test; no lint, no training
-#     --folder DIR    where the systems and the logs go (default: /var/tmp/lighthouse-distributions); a system that is
-#                     there is used again, except for the checkout
-#     --mirror URL    the archive to install from, instead of debootstrap's own choice
-#     --ccache DIR    compile through ccache, with DIR as its folder
+#     --short         instead of the two commands: set up, build as a user does, run every test; no lint, no training
+#     --folder DIR    folder for systems and logs (default: /var/tmp/lighthouse-distributions); existing systems are
+#                     reused with a fresh checkout
+#     --mirror URL    the package archive; by default debootstrap's choice
+#     --ccache DIR    compile through ccache with DIR as its folder
 set -euo pipefail
 
 usage() {
@@ -35,11 +35,11 @@ while [ $# -gt 0 ]; do
     shift
 done
 [ ${#releases[@]} -gt 0 ] || usage
-[ "$(id -u)" -eq 0 ] || { echo "distributions: making a system needs root" >&2; exit 2; }
-command -v debootstrap >/dev/null || { echo "distributions: debootstrap is missing; apt-get install debootstrap" >&2; exit 2; }
+[ "$(id -u)" -eq 0 ] || { echo "distributions: creating a system needs root" >&2; exit 2; }
+command -v debootstrap >/dev/null || { echo "distributions: debootstrap is missing; run apt-get install debootstrap" >&2; exit 2; }
 for release in "${releases[@]}"; do
     if [ ! -e "/usr/share/debootstrap/scripts/$release" ]; then
-        echo "distributions: this debootstrap knows no release $release (a newer Ubuntu release than debootstrap needs" \
+        echo "distributions: this debootstrap does not know the release $release (a newer Ubuntu release than debootstrap needs" \
             "ln -s gutsy /usr/share/debootstrap/scripts/$release)" >&2
         exit 2
     fi
@@ -48,12 +48,12 @@ mkdir -p "$folder"
 folder=$(realpath -- "$folder")
 cd "$(dirname "$0")/.."
 
-# Prints the path of a whole system of the release, made if it is not there yet.
+# Prints the path of a system of the release; creates the system if necessary.
 system_of() {
     local release=$1 system=$folder/$1 components=main archive=$mirror
     if [ ! -d "$system" ]; then
         if grep -q ubuntu "/usr/share/debootstrap/scripts/$release"; then
-            # Ubuntu's installer enables universe, and most of what lighthouse is built on lies there.
+            # Ubuntu's installer enables universe, which has most of lighthouse's dependencies.
             components=main,universe
             archive=${mirror:-http://archive.ubuntu.com/ubuntu}
         fi
@@ -66,7 +66,7 @@ system_of() {
     echo "$system"
 }
 
-# Copies what a commit of this working tree would hold.
+# Copies the files that a commit of this working tree would contain.
 copy_checkout() {
     local to=$1
     rm -rf "$to"
@@ -75,7 +75,7 @@ copy_checkout() {
         tar --create --null --ignore-failed-read --warning=no-failed-read --files-from=- | tar --extract --directory "$to"
 }
 
-# Runs a command in the system's /lighthouse. Its mounts and processes end with it.
+# Runs a command in the system's /lighthouse. Its mounts and processes end with the command.
 run_in() {
     local system=$1
     shift
@@ -102,8 +102,8 @@ run_in() {
 
 try() {
     local release=$1 system
-    system=$(system_of "$release") || { echo "no system (see $folder/$release.debootstrap.log)"; return 1; }
-    copy_checkout "$system/lighthouse" || { echo "the checkout could not be copied"; return 1; }
+    system=$(system_of "$release") || { echo "creating the system failed (see $folder/$release.debootstrap.log)"; return 1; }
+    copy_checkout "$system/lighthouse" || { echo "copying the checkout failed"; return 1; }
     local commands=(./scripts/test.sh ./scripts/quickstart.sh)
     if $short; then
         commands=(
@@ -115,7 +115,7 @@ try() {
     : >"$log"
     if [ -n "$cache" ]; then
         run_in "$system" 'apt-get update -qq; apt-get install -y -qq --no-install-recommends ccache' >>"$log" 2>&1 ||
-            { echo "no ccache (see $log)"; return 1; }
+            { echo "installing ccache failed (see $log)"; return 1; }
     fi
     for command in "${commands[@]}"; do
         echo "== $command" >>"$log"

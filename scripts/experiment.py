@@ -1,20 +1,19 @@
 #!/usr/bin/env python3
 """Trains arms of an experiment side by side and writes one table (docs/experiments.md).
 
-    experiment.py ARM... --steps N      each arm with N steps: equal tokens where batches are equal
-    experiment.py ARM... --seconds S    each arm with as many steps as it makes in S seconds of training
+    experiment.py ARM... --steps N      trains each arm for N steps: equal tokens if batches are equal
+    experiment.py ARM... --seconds S    trains each arm for the number of steps that take S seconds
 
-An ARM is CONFIG@RATE[,RATE...]: a run's YAML file and the learning rates to train it with. A config has one dense stage,
-or a first stage of any kind and then a dense one. The dense stage takes --dense-share of the steps or of the time, and
-over as many steps at the end of every arm the learning rate falls.
+An ARM is CONFIG@RATE[,RATE...]: a config file and its learning rates. A config has one dense stage, or a first stage of
+any kind and then a dense one. The dense stage gets --dense-share of the steps or of the time; the learning rate of every
+arm falls over that fraction of its steps, at the end.
 
-Each arm is trained at each of its rates with each seed, into OUT/ARM-STEPS-lrRATE-seedSEED. OUT/results.json and
-OUT/results.md are the table; they are written anew whenever a run ends. A run whose result is there is not made again, and
-one that was interrupted goes on, so the same command can be given until it exits with 0. --seconds takes the duration
-of a step from runs of the arm in OUT: give --steps first.
+Trains each arm at each of its rates with each seed in OUT/ARM-STEPS-lrRATE-seedSEED. Rewrites the table, OUT/results.json
+and OUT/results.md, whenever a run ends. Skips runs with results and resumes interrupted ones, so repeat the command until
+it exits with 0. --seconds needs the duration of a step from runs of the arm in OUT: run with --steps first.
 
-Exit code: 0 all runs are done, 1 a run failed, 2 the input was refused, 3 the time is up or a signal came: give the
-command again.
+Exit codes: 0 all runs are done; 1 a run failed; 2 the input was refused; 3 the time limit was reached or a signal arrived,
+so repeat the command.
 """
 import argparse
 import json
@@ -29,7 +28,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-# Exit codes of a run that a signal stopped: after saving, or before it was ready to save.
+# Exit codes of a run that a signal stopped, after saving or before it was ready to save.
 STOPPED = {128 + signal.SIGINT, 128 + signal.SIGTERM, -signal.SIGINT, -signal.SIGTERM}
 
 
@@ -47,14 +46,14 @@ class Arm:
 
 @dataclass
 class Run:
-    """A run and, after it, its result."""
+    """A run and its result."""
     name: str
     arm: str
     config: str
     learning_rate: float
     seed: int
-    steps: list  # of each stage
-    settings: list = field(default_factory=list)  # --set of the user
+    steps: list  # for each stage
+    settings: list = field(default_factory=list)  # the user's --set
     done: bool = False
     tokens: int = 0
     seconds: float = 0.0
@@ -64,7 +63,7 @@ class Run:
 
 
 def stages_of(program, config, settings):
-    """How many stages a config has. Refuses those that are not one dense stage, or a stage and a dense one."""
+    """The number of a config's stages. Refuses configs other than a dense stage, or a stage and a dense one."""
     command = [program, "config", config, *set_arguments(settings)]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     if shown.returncode != 0:
@@ -84,7 +83,7 @@ def read_arm(text, program, settings):
     except ValueError:
         numbers = ()
     if not at or not numbers or not all(0 < rate < math.inf for rate in numbers):
-        raise Refused(f"\"{text}\" is no arm; expected CONFIG@RATE[,RATE...], as in configs/quickstart.yaml@1e-3,2e-3")
+        raise Refused(f"\"{text}\" is not an arm; expected CONFIG@RATE[,RATE...], such as configs/quickstart.yaml@1e-3,2e-3")
     return Arm(Path(config).stem, config, numbers, stages_of(program, config, settings))
 
 
@@ -95,16 +94,16 @@ def set_arguments(settings):
 # Steps
 
 def split(arm, total, share):
-    """Of `total` steps those of each stage."""
+    """Divides `total` steps among the stages."""
     dense = max(1, round(share * total))
     return [total] if arm.stages == 1 else [total - dense, dense]
 
 
 def split_time(arm, seconds, share, results):
-    """Steps of each stage that take `seconds` together, by the runs of this arm that are done."""
+    """The steps of each stage that take `seconds` in total, from the step times of this arm's finished runs."""
     measured = [result.step_seconds for result in results.values() if result.arm == arm.name and result.done]
     if not measured:
-        raise Refused(f"--seconds: no run of {arm.name} is done yet, so the duration of its steps is not known; run it "
+        raise Refused(f"--seconds: {arm.name} has no finished run that gives the duration of its steps; run it "
                       "with --steps first")
     durations = [statistics.median(of_stage) for of_stage in zip(*measured)]
     parts = [seconds] if arm.stages == 1 else [(1 - share) * seconds, share * seconds]
@@ -112,8 +111,7 @@ def split_time(arm, seconds, share, results):
 
 
 def plan(options, arms, results):
-    """All runs, seeds outermost: a table that is not complete yet has every arm. Results that are there already take
-    the place of their runs."""
+    """All runs, seeds outermost, so that an incomplete table has every arm. Existing results replace their runs."""
     steps = {arm.name: split_time(arm, options.seconds, options.dense_share, results) if options.seconds
              else split(arm, options.steps, options.dense_share) for arm in arms}
     runs = []
@@ -147,7 +145,7 @@ def command_of(options, run):
 # Results
 
 def metrics_of(directory):
-    """Records of steps and of validations; a last line that is not whole is left out."""
+    """The records of steps and of validations; skips an incomplete last line."""
     steps, validations = {}, {}
     try:
         lines = (directory / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -159,13 +157,13 @@ def metrics_of(directory):
 
 
 def mean_step_seconds(steps, first, last):
-    """Of the steps after `first` up to `last`: the first one of a stage is left out, because it has start-up in it."""
+    """Mean seconds of the steps after `first` up to `last`, without a stage's first step, which includes start-up."""
     count = last - first - 1
     return (steps[last]["seconds"] - steps[first + 1]["seconds"]) / count if count > 0 else steps[last]["seconds"] / last
 
 
 def measure(run, directory):
-    """Fills in what the run's metrics say so far."""
+    """Fills in the results from the run's metrics."""
     steps, validations = metrics_of(directory)
     if not steps:
         return
@@ -199,7 +197,7 @@ def mean_and_deviation(values):
 
 
 def markdown(results):
-    """A row a run, then a row an arm."""
+    """One row for each run, then one for each arm."""
     text = ["Losses are validation losses in dense attention, nats a token.\n\n",
             "| arm | learning rate | steps | seed | tokens | seconds | loss before the switch | loss |\n",
             "|---|---|---|---|---|---|---|---|\n"]
@@ -240,14 +238,14 @@ def write_results(out, results):
 # Processes
 
 class Machine:
-    """Runs processes, one on each place (a GPU, or the machine as it is), until they are done or the time is up."""
+    """Runs processes, one in each slot (a GPU, or the whole machine), until all are done or the time limit is reached."""
 
     def __init__(self, options, results, started):
-        """The time limit counts from `started`."""
+        """`started`: the start of the time limit."""
         self.options = options
         self.results = results
         self.free = list(options.gpus or [None])
-        self.busy = {}  # place -> (run, process)
+        self.busy = {}  # slot -> (run, process)
         self.failures = []
         self.killed = False
         self.interrupted = False
@@ -268,12 +266,12 @@ class Machine:
         command = command_of(self.options, run)
         print("+", *command, flush=True)
         with open(self.options.out / f"{run.name}.log", "a") as log:
-            # A session of its own: a signal from the terminal reaches the run once, through stop().
+            # A session of its own, so that a terminal's signal reaches the run only through stop().
             process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         self.busy[place] = (run, process)
 
     def collect(self):
-        """Takes up what has ended."""
+        """Collects finished processes."""
         for place, (run, process) in list(self.busy.items()):
             if process.poll() is None:
                 continue
@@ -290,13 +288,13 @@ class Machine:
             print(f"{run.name}: {run.loss:.4f} in dense attention, {run.tokens / 1e6:.1f}M tokens, {run.seconds:.1f} s",
                   flush=True)
         elif code in STOPPED or self.killed:
-            print(f"{run.name}: stopped after {run.seconds:.1f} s of training, to go on", flush=True)
+            print(f"{run.name}: stopped after {run.seconds:.1f} s of training, to be continued", flush=True)
         else:
             self.failures.append(code)
-            print(f"{run.name} failed with exit code {code}; {self.options.out / run.name}.log says why", flush=True)
+            print(f"{run.name} failed with exit code {code}; see {self.options.out / run.name}.log", flush=True)
 
     def stop(self):
-        """Asks all runs to save and end; kills those that do not by the limit."""
+        """Asks all runs to save and exit; kills those that exceed the limit."""
         for _, process in self.busy.values():
             process.terminate()
         last = min(self.limit, time.monotonic() + 60)
@@ -342,7 +340,7 @@ def number_from(least, kind=int):
     def parse(text):
         value = kind(text)
         if not least <= value < math.inf:
-            raise argparse.ArgumentTypeError(f"{text} is not a number from {least} on")
+            raise argparse.ArgumentTypeError(f"{text} is not a number; expected {least} or more")
         return value
     return parse
 
@@ -358,18 +356,18 @@ def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("arms", nargs="+", metavar="ARM")
     length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--steps", type=number_from(2), help="of each run")
-    length.add_argument("--seconds", type=number_from(1, float), help="of training, of each run")
+    length.add_argument("--steps", type=number_from(2), help="steps of each run")
+    length.add_argument("--seconds", type=number_from(1, float), help="seconds of training of each run")
     parser.add_argument("--dense-share", type=share, default=0.25)
     parser.add_argument("--seeds", type=lambda text: [int(seed) for seed in text.split(",")], default=[42],
-                        help="separated by commas; 42 if not given")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="in the configs of all arms")
-    parser.add_argument("--evaluations", type=number_from(1), default=8, help="and checkpoints, of each run")
+                        help="seeds, separated by commas (default 42)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting for the configs of all arms")
+    parser.add_argument("--evaluations", type=number_from(1), default=8, help="number of evaluations and checkpoints of each run")
     parser.add_argument("--gpus", type=lambda text: text.split(","),
-                        help="numbers, separated by commas: one run on each at a time; otherwise one run at a time")
+                        help="GPU numbers, separated by commas, each with one run at a time; by default one run at a time")
     parser.add_argument("--time-limit", type=number_from(1, float),
-                        help="seconds of this call, after which it has stopped its runs")
-    parser.add_argument("--lighthouse", default="build/bin/lighthouse", help="the program")
+                        help="seconds after which this call stops its runs")
+    parser.add_argument("--lighthouse", default="build/bin/lighthouse", help="path of the program")
     parser.add_argument("--out", type=Path, default=Path("runs/experiments"))
     return parser.parse_args()
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Everything that needs a GPU: builds, runs its tests and golden cases, times training steps, prints one table last.
-#   --build DIR    use this build instead of making one
+# Checks everything that needs a GPU: builds, runs tests and golden cases, times training steps, prints one table at the end.
+#   --build DIR    use this build instead of building
 #   --sanitize     also run the kernel tests under compute-sanitizer (memcheck, racecheck): some minutes
-#   --peer SCRIPT  also time this PyTorch program, which takes --seq, --batch and --checkpoint, beside each step
+#   --peer SCRIPT  also time this PyTorch program, which accepts --seq, --batch and --checkpoint, for each step
 set -euo pipefail
 
 build=""
@@ -20,7 +20,7 @@ done
 cd "$(dirname "$0")/.."
 say() { printf '\n== %s\n' "$*"; }
 if ! nvidia-smi >/dev/null 2>&1; then
-    echo "gpu_check: nvidia-smi finds no GPU here" >&2
+    echo "gpu_check: nvidia-smi finds no GPU" >&2
     exit 2
 fi
 if [ -z "$build" ]; then
@@ -35,7 +35,7 @@ table=()
 failed=0
 row() { table+=("$(printf '%-58s %s' "$1" "$2")"); }
 
-# NAME COMMAND...: a row that says whether it passed, and all of its output if it did not.
+# NAME COMMAND...: adds a row with the result; prints the command's output if it failed.
 check() {
     local name=$1
     shift
@@ -59,13 +59,13 @@ for case in tests/golden/cases/*.safetensors; do
     done
 done
 if $sanitize; then
-    for tool in memcheck racecheck; do  # not of cuDNN's kernels
+    for tool in memcheck racecheck; do  # without cuDNN's kernels
         check "kernel tests under $tool" compute-sanitizer --tool $tool --error-exitcode 1 --report-api-errors no \
             "$build/bin/test_kernels" --gtest_brief=1 --gtest_filter='-*/AttentionTest.*bfloat16:*/DocumentsTest.*bfloat16:*Dilated*bfloat16:*AMillionTokens*:*OrderTest.Graph*'
     done
 fi
 
-# NAME ARGUMENTS...: runs `lighthouse bench`, whose output is then in out; a row if that fails.
+# NAME ARGUMENTS...: runs `lighthouse bench` with its output in out; adds a row if the run fails.
 bench() {
     local name=$1
     shift
@@ -76,7 +76,7 @@ bench() {
     return 1
 }
 
-# NAME SEQUENCE BATCH OPTIONS...: a step of the paper's model, or of what the options make of it.
+# NAME SEQUENCE BATCH OPTIONS...: times a step of the paper's model with the options.
 time_step() {
     local name=$1 sequence=$2 batch=$3
     shift 3
@@ -86,7 +86,7 @@ time_step() {
     row "$name" "$(grep -o '[0-9,]* tokens/s, MFU [0-9.]*' "$logs/out")"
 }
 time_dense_step() { time_step "$@" --set stages.0.attention=dense; }
-# Beside it, if asked for, the peer's.
+# With --peer: times the peer's step.
 time_peer() {
     [ -n "$peer" ] || return 0
     say "the peer, $*"
@@ -94,7 +94,7 @@ time_peer() {
     row "  the peer, $*" "$(grep -o '"tokens_per_s": [0-9]*' "$logs/out" || echo FAILED)"
 }
 
-# NAME OPTIONS...: one layer; its last line is a row.
+# NAME OPTIONS...: times one layer; the last line becomes a row.
 time_layer() {
     local name=$1
     shift
@@ -102,7 +102,7 @@ time_layer() {
     row "$name" "$(awk 'END {print $9, "ms forward,", $11, "ms with backward,", $18, "of dense"}' "$logs/out")"
 }
 
-# NAME OPTIONS...: text, token by token.
+# NAME OPTIONS...: times decoding token by token.
 time_generate() {
     local name=$1
     shift

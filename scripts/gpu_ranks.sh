@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Many ranks on one GPU, for machines that have no more: a tiny dense model for 40 steps, plain; as one rank through NCCL; as
-# two ranks that share the GPU, through MPI and host memory, with whole and with sharded optimizer state; a checkpoint of two
-# ranks continued by one; a killed rank. Compares the losses, closely in float32, in bfloat16 with what another micro-batch
-# changes, and prints a table last.
+# Tests several ranks on a machine with one GPU. Trains a tiny dense model for 40 steps: without a launcher; as one rank with
+# NCCL; as two ranks that share the GPU, through MPI and host memory, with whole and with sharded optimizer state. Continues a
+# checkpoint of two ranks on one, and kills a rank. Compares the losses (in bfloat16 against the effect of another micro-batch
+# size) and prints a table at the end.
 #   scripts/gpu_ranks.sh [--build DIR]     default: build
 set -uo pipefail
 build=build
@@ -13,7 +13,7 @@ case "$#:${1:-}" in
 esac
 cd "$(dirname "$0")/.."
 program=$(realpath "$build/bin/lighthouse")
-nvidia-smi >/dev/null 2>&1 || { echo "gpu_ranks: nvidia-smi finds no GPU here" >&2; exit 2; }
+nvidia-smi >/dev/null 2>&1 || { echo "gpu_ranks: nvidia-smi finds no GPU" >&2; exit 2; }
 command -v mpirun >/dev/null || { echo "gpu_ranks: mpirun is missing (package openmpi-bin)" >&2; exit 2; }
 
 work=$(mktemp -d)
@@ -39,7 +39,7 @@ table=()
 failed=0
 row() { table+=("$(printf '%-52s %s' "$1" "$2")"); }
 
-# NAME RUN OTHER LIMIT COMMAND...: its losses are those of the run OTHER within LIMIT. Leaves the largest difference in `largest`.
+# NAME RUN OTHER LIMIT COMMAND...: compares the losses with those of run OTHER. Sets `largest` to the largest difference.
 largest=0
 compare() {
     local name=$1 run=$2 other=$3 limit=$4
@@ -76,7 +76,7 @@ compare "two ranks through MPI, sharded, float32" sharded32 plain32 1e-5 \
 compare "one rank" plain plain 0 train plain
 compare "one rank through NCCL" nccl plain 1e-5 ranks 1 nccl --set distributed.backend=nccl
 compare "one rank through NCCL, again" nccl2 plain 1e-5 ranks 1 nccl2 --set distributed.backend=nccl
-# In bfloat16 forty steps make much of any rounding: what micro-batches of two change on one rank is the measure of that.
+# In bfloat16, forty steps amplify rounding: the effect of micro-batches of two on one rank gives the limit.
 compare "one rank, micro-batches of two" wide plain 0.1 train wide --set batch.micro_batch_size=2
 limit=$(python3 -c "print(3 * max($largest, 1e-3))")
 compare "two ranks through MPI" mpi plain "$limit" ranks 2 mpi

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The 530M model on 1, 2, 4, ... GPUs of this host through NCCL under mpirun, dense at 8,192 tokens and Lighthouse at 98,304,
-# whole and sharded optimizer state: tokens/s, its ratio to linear, communication that was not overlapped. Then short training
-# runs of one global batch: how far the losses are from one rank's, whether they repeat, whether a checkpoint of many ranks
-# resumes on one, and whether the others stop when one is killed. Checkpoints take 6 GB: TMPDIR says where.
+# Measures the 530M model on 1, 2, 4, ... GPUs of this host with NCCL under mpirun, dense at 8,192 tokens and Lighthouse at
+# 98,304, with whole and sharded optimizer state: tokens/s, fraction of linear scaling, communication not overlapped. Then runs
+# short trainings with one global batch: differences of the losses from one rank's, reproducibility, resuming a checkpoint of
+# many ranks on one, and the end of the other ranks when one is killed. Checkpoints take 6 GB of TMPDIR.
 #   --build DIR   use this build instead of build/
-#   --ranks LIST  "1 2 4" instead of all powers of two up to the GPUs that are here
-#   --steps N     training steps that are compared (default 50; Lighthouse a fifth)
-#   --quick       dense at 2,048 tokens alone, to see whether everything works
-#   --no-speeds   training runs alone
+#   --ranks LIST  such as "1 2 4"; by default all powers of two up to the number of GPUs
+#   --steps N     training steps to compare (default 50; a fifth of it for Lighthouse)
+#   --quick       only dense at 2,048 tokens, to see whether everything works
+#   --no-speeds   only the training runs
 set -uo pipefail
 
 build=build
@@ -28,7 +28,7 @@ done
 cd "$(dirname "$0")/.."
 program=$(realpath "$build/bin/lighthouse")
 gpus=$(nvidia-smi --query-gpu=index --format=csv,noheader 2>/dev/null | wc -l)
-[ "$gpus" -ge 1 ] || { echo "gpu_scaling: nvidia-smi finds no GPU here" >&2; exit 2; }
+[ "$gpus" -ge 1 ] || { echo "gpu_scaling: nvidia-smi finds no GPU" >&2; exit 2; }
 command -v mpirun >/dev/null || { echo "gpu_scaling: mpirun is missing (package openmpi-bin)" >&2; exit 2; }
 if [ -z "$ranks" ]; then
     for ((n = 1; n <= gpus; n *= 2)); do ranks+="$n "; done
@@ -43,7 +43,7 @@ speeds=()
 checks=()
 failed=0
 job=""
-finish() {  # also of a run that is stopped
+finish() {  # also if the script is stopped
     [ -z "$job" ] || kill "$job" 2>/dev/null
     rm -rf "$work"
     printf '\n== %s x %s, %s\n' "$gpus" "$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader | head -n 1)" "$(date +%F)"
@@ -69,7 +69,7 @@ on_ranks() {  # N COMMAND...
         "$program" "$@" --set distributed.backend=nccl --set hardware.memory=74 --set schedule.warmup_steps=2
 }
 
-# NAME MICRO SETTINGS...: a step whose batch grows with the ranks. Sharded state is compared with one rank's whole.
+# NAME MICRO SETTINGS...: times a step whose batch grows with the ranks. The baseline of sharded state is one rank's whole state.
 declare -A one_rank
 time_step() {
     local name=$1 micro=$2 base n
@@ -93,9 +93,9 @@ time_step() {
     done
 }
 
-# RUN N STEPS SETTINGS...: trains with one global batch on any number of ranks: two micro-batches for each of the most, since
-# sums of two numbers have the same bits in any order. The learning rate is low: at a high one losses leap, and a leap makes
-# much of any rounding.
+# RUN N STEPS SETTINGS...: trains with the same global batch on any number of ranks: two micro-batches for each rank of the
+# largest group, because a sum of two numbers has the same bits in either order. The learning rate is low, because jumps of the
+# loss at a high one amplify rounding.
 train() {
     local run=$1 n=$2 steps=$3
     shift 3
@@ -109,8 +109,8 @@ train() {
 }
 forget() { rm -rf "$work/$1/checkpoints"; }
 
-# NAME RUN OTHER LIMIT [NORM_LIMIT]: a row about the largest difference of two runs' losses, which it leaves in `apart`, if the
-# last training came to its end. On any ranks the first step's gradient is a sum of the same numbers, so its norm is too.
+# NAME RUN OTHER LIMIT [NORM_LIMIT]: if the last training finished, sets `apart` to the largest difference of two runs' losses
+# and adds a row. The first step's gradient is a sum of the same numbers on any ranks, so its norm must agree too.
 apart=0
 compare() {
     local code=$? result
@@ -149,7 +149,7 @@ fi
 compared+=(--set stages.0.steps="$steps")
 train one 1 "$steps" "${compared[@]}"
 forget one
-# What another order of sums makes of bfloat16's rounding on one rank.
+# The effect of another order of summation in bfloat16 on one rank.
 train wide 1 "$steps" "${compared[@]}" --set batch.micro_batch_size=2
 compare "dense, micro-batches of two and of one, one rank" wide one 0.03 1e-2
 forget wide

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs EleutherAI's lm-evaluation-harness on an exported model.
 #   lm_eval.sh FOLDER [--tasks LIST] [more of lm_eval's own options]
-# FOLDER is what `lighthouse export CHECKPOINT FOLDER` wrote. Tasks: hellaswag,arc_easy,piqa,lambada_openai unless given.
-# Your own: --include_path DIR --tasks NAME, where DIR holds their YAML files; --model_args dtype=float32 adds to ours.
-# Results go to FOLDER/lm_eval unless --output_path says otherwise.
+# FOLDER: written by `lighthouse export CHECKPOINT FOLDER`. Default tasks: hellaswag,arc_easy,piqa,lambada_openai.
+# Your own tasks: --include_path DIR --tasks NAME, with their YAML files in DIR. --model_args dtype=float32 adds arguments.
+# Results go to FOLDER/lm_eval, or to --output_path.
 set -euo pipefail
 
 usage() { sed -n '2,6s/^# \{0,1\}//p' "$0"; }
@@ -24,7 +24,7 @@ case "$folder" in *[,=]*) refuse "lm_eval splits at the \",\" and \"=\" in $fold
 program=$(command -v lm_eval) || refuse 'the harness is not here; get it with: pip install "lm-eval[hf]"'
 packages=(torch transformers accelerate)
 [ -f "$folder/tokenizer.json" ] || packages+=(sentencepiece google.protobuf)
-read -ra interpreter < <(sed -n '1s/^#!//p' "$program" | tr -d '\0')  # the Python that has, or lacks, what it needs
+read -ra interpreter < <(sed -n '1s/^#!//p' "$program" | tr -d '\0')  # the Python interpreter that lm_eval runs in
 if [[ "${interpreter[*]:-}" == *python* ]]; then
     missing=$("${interpreter[@]}" - "${packages[@]}" <<'PYTHON'
 import importlib.util
@@ -34,7 +34,7 @@ import sys
 def there(name):
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # of the package that it is in
+    except ModuleNotFoundError:  # of the parent package
         return False
 
 
@@ -48,7 +48,7 @@ tasks=(--tasks hellaswag,arc_easy,piqa,lambada_openai)
 output=(--output_path "$folder/lm_eval")
 for argument in "$@"; do
     case "$argument" in
-        --tasks | --tasks=* | -t*) tasks=() ;;  # a second list would be added to the first
+        --tasks | --tasks=* | -t*) tasks=() ;;  # lm_eval would add a second list to the first
         --output_path | --output_path=* | -o*) output=() ;;
     esac
 done

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Trains on several hosts by mpirun, and starts again after failures until the run is done.
+# Trains on several hosts with mpirun, and restarts after failures until the run is done.
 #   scripts/multi_node.sh host1:8,host2:8 CONFIG [--set key=value ...]
-# "host:8" is a host and its ranks: one for each GPU (or for each of some cores). What it takes:
+# "host:8" is a host and its number of ranks: one for each GPU (or for each group of cores). Requirements:
 # - ssh from this host to each of the others without a password, and the same Open MPI on all;
-# - this repository, built, and the data under the same paths on all, and run.directory on a disk that they share;
+# - this repository, built, and the data under the same paths on all hosts, and run.directory on a shared disk;
 # - TCP between the hosts: rank 0 listens on a port that the system chooses, and the others connect to it.
-# Paths are those of the folder that it is started in, which is to be there on all hosts.
-# NETWORK=eth1 keeps MPI and NCCL to one network interface, where hosts have several. LIGHTHOUSE is the program.
+# Paths are relative to the current folder, which must exist on all hosts.
+# Environment: NETWORK=eth1 restricts MPI and NCCL to one network interface; LIGHTHOUSE is the path of the program.
 set -euo pipefail
 refuse() {
     echo "multi_node: $1" >&2
@@ -19,7 +19,7 @@ config=$2
 shift 2
 root=$(dirname "$(dirname "$(realpath "$0")")")
 program=${LIGHTHOUSE:-$root/build/bin/lighthouse}
-[ -f "$config" ] || refuse "there is no config $config; usage: $0 host1:8,host2:8 CONFIG [--set key=value ...]"
+[ -f "$config" ] || refuse "$config is not a file; usage: $0 host1:8,host2:8 CONFIG [--set key=value ...]"
 [ -f "$program" ] && [ -x "$program" ] || refuse "$program is no program; build it, or set LIGHTHOUSE"
 ranks=0
 for host in ${hosts//,/ }; do
@@ -32,11 +32,11 @@ network=()
 if [ -n "${NETWORK:-}" ]; then
     network=(--mca btl_tcp_if_include "$NETWORK" --mca oob_tcp_if_include "$NETWORK" -x "NCCL_SOCKET_IFNAME=$NETWORK")
 fi
-# Each rank its share of the cores: without it every rank would take all of them.
+# Divide the cores among the ranks; by default every rank would use all of them.
 threads=${OMP_NUM_THREADS:-$(($(nproc) * $(tr ',' '\n' <<<"$hosts" | wc -l) / ranks))}
 [ "$threads" -ge 1 ] || threads=1
 
-# Run as root in containers only: mpirun wants to be told.
+# mpirun needs these options to run as root, as in containers.
 [ "$(id -u)" -ne 0 ] || export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 
 exec "$root/scripts/run_until_done.sh" mpirun --host "$hosts" -n "$ranks" --bind-to none -x OMP_NUM_THREADS="$threads" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Draws what `lighthouse bench attention --csv FILE` wrote: milliseconds against sequence length, as SVG.
+# Plots a file of `lighthouse bench attention --csv FILE` as SVG: milliseconds against sequence length.
 #   plot_attention.sh FILE.csv OUT.svg
 set -euo pipefail
 csv=${1:?usage: plot_attention.sh FILE.csv OUT.svg}

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draws what experiment.py made: training loss against seconds of training, dense validation loss as points.
+"""Plots the results of experiment.py: training loss against seconds of training, dense validation loss as points.
 
     plot_experiment.py OUT/RUN... --svg FILE --csv FILE
 
-Needs gnuplot. The CSV holds what is drawn: run, kind (train, or validation in dense attention), seconds, nats a byte.
+Needs gnuplot. The CSV has the plotted points: run, kind (train, or validation in dense attention), seconds, nats per byte.
 """
 import argparse
 import json
@@ -14,7 +14,7 @@ COLORS = ["#c0392b", "#1f6fb2", "#2e8b57", "#8e5bb5"]
 
 
 def curves(run):
-    """Training loss, averaged over a fiftieth of the run; and the validations."""
+    """The training loss, averaged over a fiftieth of the run, and the validation losses."""
     with open(run / "metrics.jsonl") as lines:
         records = [json.loads(line) for line in lines]
     steps = [r for r in records if "loss" in r]

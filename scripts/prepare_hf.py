@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
-"""Makes token shards with any Hugging Face tokenizer, as `lighthouse prepare` makes them with its own.
+"""Converts text to token shards with any Hugging Face tokenizer, like `lighthouse prepare` with its own tokenizers.
 
-Reads text (.txt and anything else: a file is a document), JSON lines (.jsonl, .json: a line is a document) and Parquet
-(.parquet: a row is). --field a.b is the text under "b" of what is under "a". Text is read and encoded in bounded
-pieces, whatever the length of a file, a row group or a document. Writes DIR/train-00000.bin, ..., DIR/val-00000.bin,
-... with an end-of-text token after each document. The result is the same for any number of processes. Stopped, it goes
-on where it was when called again with the same arguments. Needs the packages tokenizers and numpy, for Parquet also
-pyarrow.
+Reads text (.txt and other names: each file is a document), JSON lines (.jsonl, .json: each line is a document) and
+Parquet (.parquet: each row is a document). --field a.b selects the text under key "b" of the object under "a". Memory
+is bounded for any length of file, row group or document. Writes DIR/train-00000.bin, ..., DIR/val-00000.bin, ... with
+an end-of-text token after each document. The output does not depend on the number of processes. A call with the same
+arguments continues one that was stopped. Needs the packages tokenizers and numpy, for Parquet also pyarrow.
 """
 import argparse
 import codecs
@@ -23,23 +22,23 @@ import signal
 import sys
 import time
 
-os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+os.environ["TOKENIZERS_PARALLELISM"] = "false"  # this script starts its own processes
 
 try:
     import numpy as np
     from tokenizers import Tokenizer
 except ImportError as missing:
-    print(f"error: {missing}; get what this needs with: {sys.executable} -m pip install tokenizers numpy pyarrow",
+    print(f"error: {missing}; install the packages with: {sys.executable} -m pip install tokenizers numpy pyarrow",
           file=sys.stderr)
     sys.exit(2)
 
-UNIT_BYTES = 8 << 20  # of a file, that one process is given at a time
-SLICE = 1 << 19  # characters that are encoded at a time
-SEAM = 256  # characters on each side of a cut that are looked at
-MOST_ROWS = 256  # of Parquet that are read at a time
-BROKEN, NOTHING = object(), object()  # stand for a document that was left out, and for an empty line
+UNIT_BYTES = 8 << 20  # of a file, in one task of a process
+SLICE = 1 << 19  # characters in one call of the tokenizer
+SEAM = 256  # characters compared on each side of a cut
+MOST_ROWS = 256  # rows of Parquet in one read
+BROKEN, NOTHING = object(), object()  # a dropped document, and an empty line
 FORMATS = {2: (20240520, 1, np.uint16), 4: (20240801, 7, np.uint32)}  # magic, version, type: llm.c's two formats
-UNFINISHED = "prepare.unfinished"  # lighthouse refuses the shards of a folder in which this stands
+UNFINISHED = "prepare.unfinished"  # lighthouse refuses a folder with this file
 
 
 class Refused(Exception):
@@ -47,7 +46,7 @@ class Refused(Exception):
 
 
 class Failed(Exception):
-    """The work cannot go on."""
+    """The work cannot continue."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Unit:
     bytes: int
 
 
-# ---- What there is to do ----
+# ---- Input files ----
 
 MAGICS = [(b"\x1f\x8b", "compressed (gzip); unpack it first"),
           (b"\x28\xb5\x2f\xfd", "compressed (zstd); unpack it first"),
@@ -88,7 +87,7 @@ def is_json_object(line):
 
 
 def kind_of(path):
-    """By what the file begins with, then by its name."""
+    """The format of a file, by its first bytes, then by its name."""
     with open(path, "rb") as file:
         start = file.readline(64 << 10).removeprefix(codecs.BOM_UTF8)
         file.seek(0)
@@ -100,15 +99,15 @@ def kind_of(path):
         if magic.startswith(known):
             raise Refused(f"{path} is {what}")
     if suffix in (".gz", ".zst", ".bz2", ".xz"):
-        raise Refused(f"{path} is compressed, by its name; unpack it first")
+        raise Refused(f"{path} is compressed, according to its name; unpack it first")
     if b"\0" in start:
-        raise Refused(f"{path} is binary, not text: its beginning has zero bytes")
+        raise Refused(f"{path} is binary, not text: it starts with zero bytes")
     named = {".jsonl": "jsonl", ".json": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(suffix, "text")
     return "jsonl" if named == "text" and is_json_object(start) else named
 
 
 def ranges_at_line_ends(path):
-    """(begin, end, first line) of parts of some UNIT_BYTES that end where a line does."""
+    """(begin, end, first line) of parts of about UNIT_BYTES that end at line ends."""
     with open(path, "rb") as file:
         begin, line = 0, 1
         while block := file.read(UNIT_BYTES):
@@ -126,8 +125,8 @@ def row_groups(path, field):
     try:
         file = pyarrow.parquet.ParquetFile(path)
         names, metadata = file.schema_arrow.names, file.metadata
-    except Exception as error:  # pyarrow's own kinds, and OSError
-        raise Refused(f"{path} is not a sound Parquet file: {error}") from error
+    except Exception as error:  # pyarrow's own types, and OSError
+        raise Refused(f"{path} is not a valid Parquet file: {error}") from error
     if field not in names and field.split(".")[0] not in names:
         raise Refused(f"{path} has no column \"{field}\"; --field names another: {', '.join(names)}")
     check_column(path, field, file.schema_arrow)
@@ -139,19 +138,19 @@ def row_groups(path, field):
 
 
 def keys_of(field, names):
-    """The keys under one another that a field stands for: a name of its own, or names with dots between."""
+    """The nested keys of a field: a single name, or names separated by dots."""
     return [field] if field in names else field.split(".")
 
 
 def check_column(path, field, schema):
-    """Refuses a column that holds no text."""
+    """Refuses a column that does not contain text."""
     import pyarrow
     keys = keys_of(field, schema.names)
     kind = schema.field(keys[0]).type
     for depth, key in enumerate(keys[1:], 1):
         above = ".".join(keys[:depth])
         if not pyarrow.types.is_struct(kind):
-            raise Refused(f"{path}: the column \"{above}\" is of type {kind}; it has no \"{key}\"")
+            raise Refused(f"{path}: the column \"{above}\" is of type {kind} and has no \"{key}\"")
         if kind.get_field_index(key) < 0:
             inner = ", ".join(f"{above}.{kind.field(i).name}" for i in range(kind.num_fields))
             raise Refused(f"{path} has no column \"{field}\"; --field names another: {inner}")
@@ -165,7 +164,7 @@ def check_column(path, field, schema):
         hint = f"; --field names a column in it: {inner}"
     elif "binary" in str(values):
         hint = "; save it as a column of strings, if it is text"
-    raise Refused(f"{path}: the column \"{field}\" is of type {kind}, which is no text{hint}")
+    raise Refused(f"{path}: the column \"{field}\" is of type {kind}, not text{hint}")
 
 
 def plan(files, field):
@@ -174,9 +173,9 @@ def plan(files, field):
     units = []
     for path in files:
         if not path.is_file():
-            raise Refused(f"{path} is a folder; name its files" if path.is_dir() else f"{path}: no such file")
+            raise Refused(f"{path} is a folder; name its files" if path.is_dir() else f"{path} does not exist")
         if path.stat().st_size == 0:
-            print(f"warning: {path} is empty: left out", file=sys.stderr)
+            print(f"warning: {path} is empty; skipped", file=sys.stderr)
             continue
         kind = kind_of(path)
         if kind == "parquet":
@@ -193,12 +192,12 @@ def plan(files, field):
 
 # ---- Reading ----
 
-def sound_text(where, text):
-    """The text, if it is one: JSON can spell half a character, which no UTF-8 stands for."""
+def valid_text(where, text):
+    """Returns the text; refuses a lone surrogate, which JSON can spell and UTF-8 cannot."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
-        raise Refused(f"{where}: \\u{ord(text[error.start]):04x} alone is no character") from None
+        raise Refused(f"{where}: \\u{ord(text[error.start]):04x} is a lone surrogate") from None
     return text
 
 
@@ -210,8 +209,8 @@ def decoded(path, line, text):
                       "UTF-8") from None
 
 
-def sound_lines(unit, data, skip, convert):
-    """`convert(line number, line)` of each line; a broken one is refused, or comes as BROKEN."""
+def converted_lines(unit, data, skip, convert):
+    """Yields `convert(line number, line)` for each line; raises Refused for an invalid line, or yields BROKEN."""
     for number, line in enumerate(data.split(b"\n"), unit.line):
         try:
             yield convert(number, line)
@@ -235,19 +234,19 @@ def read_text(unit, field, skip):
     try:
         yield data.decode("utf-8")
     except UnicodeDecodeError:
-        lines = list(sound_lines(unit, data, skip, lambda number, line: decoded(unit.path, number, line)))
-        sound = [line for line in lines if line is not BROKEN]
-        yield "\n".join(sound)
-        yield from [BROKEN] * (len(lines) - len(sound))
+        lines = list(converted_lines(unit, data, skip, lambda number, line: decoded(unit.path, number, line)))
+        valid = [line for line in lines if line is not BROKEN]
+        yield "\n".join(valid)
+        yield from [BROKEN] * (len(lines) - len(valid))
 
 
 def text_under(where, field, value):
-    """The text of a JSON object that a field names."""
+    """The text in a JSON object under a field."""
     for key in keys_of(field, value if isinstance(value, dict) else []):
         value = value.get(key) if isinstance(value, dict) else None
     if not isinstance(value, str):
-        raise Refused(f"{where}: there is no text under \"{field}\"; --field names another key")
-    return sound_text(where, value)
+        raise Refused(f"{where}: no text under \"{field}\"; name another key with --field")
+    return valid_text(where, value)
 
 
 def read_json_lines(unit, field, skip):
@@ -256,14 +255,14 @@ def read_json_lines(unit, field, skip):
             return NOTHING
         where = f"{unit.path}, line {number}"
         try:
-            value = json.loads(decoded(unit.path, number, line).removeprefix("\ufeff"))  # of files that were joined
+            value = json.loads(decoded(unit.path, number, line).removeprefix("\ufeff"))  # a byte order mark of concatenated files
         except json.JSONDecodeError as error:
             raise Refused(f"{where}: not JSON: {error.msg} (column {error.colno})") from None
-        except (ValueError, RecursionError) as error:  # a number of thousands of digits, lists in lists in lists
-            raise Refused(f"{where}: JSON that cannot be read: {error}") from None
+        except (ValueError, RecursionError) as error:  # numbers with thousands of digits, deep nesting
+            raise Refused(f"{where}: unreadable JSON: {error}") from None
         return text_under(where, field, value)
 
-    yield from (found for found in sound_lines(unit, read_range(unit), skip, document) if found is not NOTHING)
+    yield from (found for found in converted_lines(unit, read_range(unit), skip, document) if found is not NOTHING)
 
 
 def text_of(where, field, cell):
@@ -273,12 +272,12 @@ def text_of(where, field, cell):
         raise Refused(f"{where}: byte {error.start + 1} of \"{field}\", 0x{error.object[error.start]:02x}, is not "
                       "UTF-8") from None
     if value is None:
-        raise Refused(f"{where}: \"{field}\" is null: there is no text")
+        raise Refused(f"{where}: \"{field}\" is null; expected text")
     return value
 
 
 def batches_of(unit, file, field):
-    """The cells of a row group, some at a time."""
+    """Yields the cells of a row group in batches."""
     import pyarrow.compute
     keys = keys_of(field, file.schema_arrow.names)
     group = file.metadata.row_group(unit.begin)
@@ -314,7 +313,7 @@ def read_parquet(unit, field, skip):
 READERS = {"text": read_text, "jsonl": read_json_lines, "parquet": read_parquet}
 
 
-# ---- Encoding, in processes of their own ----
+# ---- Encoding, in worker processes ----
 
 class Worker:
     def __init__(self, options, end_of_text, width, folder):
@@ -325,15 +324,15 @@ class Worker:
         return [encoding.ids for encoding in self.tokenizer.encode_batch(texts, add_special_tokens=False)]
 
     def is_seam(self, text, cut, left_out):
-        """Whether the tokens of what is before and behind a cut, `left_out` characters left out there, are those of
-        the text in one piece."""
+        """Whether the text before and after a cut, without the `left_out` characters there, encodes to the same tokens
+        as the whole."""
         begin, end = max(cut - SEAM, 0), cut + SEAM
         whole, left, right = self.ids([text[begin:end], text[begin:cut], text[cut + left_out:end]])
         return whole == left + right
 
     def find_cut(self, text, begin, end):
-        """Where to cut text[begin:end], at its end if nothing better is near: a place, and how many characters there
-        are left out. Where a tokenizer puts a space before a text, a space is left out for it."""
+        """Where to cut text[begin:end]: the position, and the number of characters to omit there. The end if there is
+        no better place. One space is omitted for a tokenizer that adds a space before each text."""
         for separator in ("\n", " "):
             cut = end
             for _ in range(8):
@@ -348,7 +347,7 @@ class Worker:
         return end, 0
 
     def slices(self, text):
-        """Parts of a text, and whether it ends with them."""
+        """Yields parts of a text, and whether each is the last."""
         begin = 0
         while len(text) - begin > SLICE:
             cut, left_out = self.find_cut(text, begin, begin + SLICE)
@@ -357,7 +356,7 @@ class Worker:
         yield text[begin:], True
 
     def token_blocks(self, unit, count_broken):
-        """The tokens of a unit, some SLICE characters at a time."""
+        """Yields the tokens of a unit in blocks of about SLICE characters."""
         texts, ends, size = [], [], 0
 
         def encoded_texts():
@@ -396,23 +395,23 @@ class Worker:
 
 
 def work(pipe, arguments):
-    """Answers each unit that comes with its result, or with what went wrong."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops us
+    """Receives units and sends back their results or exceptions."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops this process
     try:
         worker = Worker(*arguments)
         while True:
             pipe.send(worker.encode(pipe.recv()))
-    except EOFError:  # the parent is gone
+    except EOFError:  # the parent has exited
         pass
     except (Refused, OSError) as error:
         pipe.send(error)
-    except Exception as error:  # of kinds that may not travel
+    except Exception as error:  # its type may not be picklable
         pipe.send(Failed(f"{type(error).__name__}: {error}"))
 
 
 def encoded(units, count, arguments):
-    """The results of `count` processes as they come. Not multiprocessing's pool: that waits without end for a process
-    that the system has killed."""
+    """Yields the results of `count` processes as they finish. A multiprocessing.Pool would wait forever for a process
+    that the system killed."""
     context = multiprocessing.get_context("spawn")
     processes, units = {}, iter(units)
     try:
@@ -421,7 +420,7 @@ def encoded(units, count, arguments):
             processes[pipe] = context.Process(target=work, args=(theirs, arguments), daemon=True)
             processes[pipe].start()
             theirs.close()
-        busy, failures = {}, {}  # numbers of units; what went wrong by number
+        busy, failures = {}, {}  # pipe -> number of its unit; number -> exception
 
         def give_next(pipe):
             unit = None if failures else next(units, None)
@@ -439,11 +438,11 @@ def encoded(units, count, arguments):
                 else:
                     yield result
                     give_next(pipe)
-        if failures:  # the first in the files, whichever process was quicker
+        if failures:  # report the first in the order of the files
             raise failures[min(failures)]
     except (EOFError, ConnectionError):
-        raise Failed("a process has died, perhaps because memory ran out: fewer --processes take less; called again "
-                     "with the same arguments, this goes on where it was") from None
+        raise Failed("a worker process died, perhaps out of memory; use fewer --processes. A call "
+                     "with the same arguments continues this one") from None
     finally:
         for process in processes.values():
             process.terminate()
@@ -459,7 +458,7 @@ def load_tokenizer(name):
         path = path / "tokenizer.json"
     if path.suffix == ".json" or path.exists():
         if not path.exists():
-            raise Refused(f"{path}: no such file; a tokenizer is a tokenizer.json, its folder, or a name on the hub")
+            raise Refused(f"{path} does not exist; expected a tokenizer.json, its folder, or a name on the hub")
         try:
             tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:
@@ -468,8 +467,8 @@ def load_tokenizer(name):
         try:
             tokenizer = Tokenizer.from_pretrained(name)
         except Exception as error:
-            raise Refused(f"{name} is no tokenizer here, nor one to be had from the hub: {error}") from error
-    tokenizer.encode_special_tokens = True  # a document that spells "</s>" does not end there
+            raise Refused(f"{name} is neither a file nor a tokenizer on the hub: {error}") from error
+    tokenizer.encode_special_tokens = True  # "</s>" in a document is text, not end of text
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -493,7 +492,7 @@ def find_end_of_text(tokenizer, options):
         token = tokenizer.token_to_id(candidate)
         if token is not None:
             return token
-    raise Refused(f"the tokenizer has no token {name or 'for end of text'}; --end-of-text names it")
+    raise Refused(f"the tokenizer has no token {name or 'for end of text'}; name it with --end-of-text")
 
 
 # ---- Progress ----
@@ -519,7 +518,7 @@ class Progress:
 # ---- Writing shards ----
 
 class Shards:
-    """One split, a file after another."""
+    """Writes the shards of one split, one after another."""
 
     def __init__(self, folder, name, width, shard_tokens):
         self.folder, self.name, self.width, self.shard_tokens = folder, name, width, shard_tokens
@@ -553,11 +552,11 @@ class Shards:
 
 def read_unit(path, width):
     dtype = FORMATS[width][2]
-    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)  # nothing cannot be mapped
+    return np.memmap(path, dtype=dtype, mode="r") if path.stat().st_size else np.empty(0, dtype)  # an empty file cannot be mapped
 
 
 def boundary_after(arrays, wanted, end_of_text):
-    """Where validation begins: after the first end of text at or behind `wanted` tokens, or just there if none is."""
+    """Where validation begins: after the first end of text at or after `wanted` tokens, else at `wanted`."""
     begin = 0
     for array in arrays:
         first = max(wanted - 1 - begin, 0)
@@ -577,7 +576,7 @@ def write_shards(options, folder, units, width, end_of_text):
         if boundary >= total:
             boundary = round((1 - options.validation_share) * total)
     if boundary < 2 or (options.validation_share > 0 and total - boundary < 2):
-        raise Refused(f"{total} tokens are too few to split {options.validation_share} of them off; give more text, or "
+        raise Refused(f"{total} tokens are too few for a validation fraction of {options.validation_share}; give more text, or "
                       "--validation-share 0")
     train = Shards(folder, "train", width, options.shard_tokens)
     validation = Shards(folder, "val", width, options.shard_tokens)
@@ -593,7 +592,7 @@ def write_shards(options, folder, units, width, end_of_text):
 
 
 def publish(options, folder, names):
-    """Moves the shards to their place; a part of them is not the data, so a mark stands meanwhile."""
+    """Moves the shards to their place. A marker exists meanwhile, because some of the shards are not the whole data."""
     mark = options.out / UNFINISHED
     mark.write_text("prepare_hf.py was stopped here; run it again\n")
     for name in names:
@@ -602,7 +601,7 @@ def publish(options, folder, names):
         if old.name not in names:
             old.unlink()
     mark.unlink()
-    for folder in options.out.glob("prepare_hf.partial-*"):  # also of calls with other arguments
+    for folder in options.out.glob("prepare_hf.partial-*"):  # including those of calls with other arguments
         shutil.rmtree(folder)
 
 
@@ -610,10 +609,10 @@ def old_shards(folder):
     return sorted([*folder.glob("train-*.bin"), *folder.glob("val-*.bin")])
 
 
-# ---- The whole ----
+# ---- Main ----
 
 def fingerprint(options, tokenizer, end_of_text):
-    """What the work under way depends on: another tokenizer, other arguments or files begin anew."""
+    """Identifies the work: another tokenizer, other arguments or files start it again."""
     facts = [tokenizer.to_str(), end_of_text, options.field, options.skip_broken]
     facts += [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in options.files]
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
@@ -623,34 +622,34 @@ def check(options):
     if not 0 <= options.validation_share <= 0.5:
         raise Refused(f"the validation share is {options.validation_share}; expected 0 to 0.5")
     if not 2 <= options.shard_tokens < 2**31:
-        raise Refused(f"the size of a shard is {options.shard_tokens} tokens; expected 2 to {2**31 - 1}")
+        raise Refused(f"a shard has {options.shard_tokens} tokens; expected 2 to {2**31 - 1}")
     if options.processes < 1:
-        raise Refused(f"{options.processes} processes; expected 1 or more")
+        raise Refused(f"--processes is {options.processes}; expected 1 or more")
     if options.out.exists() and not options.out.is_dir():
         raise Refused(f"{options.out} is not a folder")
     old = old_shards(options.out)
     if old and not options.overwrite and not (options.out / UNFINISHED).exists():
-        raise Refused(f"{options.out} has shards already ({old[0].name}); choose another folder, or --overwrite to "
-                      "replace them")
+        raise Refused(f"{options.out} already has shards ({old[0].name}); choose another folder, or replace "
+                      "them with --overwrite")
 
 
 def hold(folder):
-    """Keeps other calls out of a folder until this one ends."""
+    """Locks a folder until this call ends."""
     held = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Refused(f"another call is at work in {folder}") from None
-    except OSError:  # a disk that knows no locks
+        raise Refused(f"another call is writing to {folder}") from None
+    except OSError:  # a file system without locks
         pass
 
 
 def encode_all(options, units, folder, end_of_text, width):
-    """Encodes what is not there yet. Returns the documents that were left out."""
+    """Encodes the missing units. Returns the number of dropped documents."""
     ready = [unit for unit in units if unit_path(folder, unit.number).exists()]
     missing = [unit for unit in units if not unit_path(folder, unit.number).exists()]
     if ready:
-        print(f"going on: {len(ready)} of {len(units)} parts are there already", file=sys.stderr)
+        print(f"continuing: {len(ready)} of {len(units)} parts are done", file=sys.stderr)
     done, fresh, skipped = sum(unit.bytes for unit in ready), 0, 0
     tokens = sum(unit_path(folder, unit.number).stat().st_size // width for unit in ready)
     progress = Progress(sum(unit.bytes for unit in units))
@@ -663,7 +662,7 @@ def encode_all(options, units, folder, end_of_text, width):
             skipped += left_out
             progress.show(done, tokens, fresh)
     except Refused as refusal:
-        raise Refused(f"{refusal} (--skip-broken leaves such documents out)") from None
+        raise Refused(f"{refusal} (--skip-broken drops such documents)") from None
     progress.show(done, tokens, fresh, last=True)
     return skipped
 
@@ -678,7 +677,7 @@ def prepare(options):
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         hold(options.out)
-        check(options)  # again: another call may just have ended
+        check(options)  # again: another call may have ended since
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise Refused(f"cannot write in {options.out}: {error.strerror}") from error
@@ -686,16 +685,16 @@ def prepare(options):
     train, validation = write_shards(options, folder, units, width, end_of_text)
     publish(options, folder, train.names + validation.names)
     if skipped:
-        print(f"{skipped:,} broken documents were left out", file=sys.stderr)
-    print(f"{train.total:,} tokens to train on, {validation.total:,} to validate, in "
+        print(f"dropped {skipped:,} broken documents", file=sys.stderr)
+    print(f"{train.total:,} tokens for training and {validation.total:,} for validation, in "
           f"{len(train.names) + len(validation.names)} shards of {8 * width}-bit tokens in {options.out}", file=sys.stderr)
 
 
 def expanded(path):
-    """As the shell does, which does not look into --out=~/x or 'quotes'."""
+    """Expands ~ and $NAME as the shell does, which does not expand --out=~/x or quoted text."""
     whole = os.path.expandvars(os.path.expanduser(path))
     if not os.path.exists(path) and (whole.startswith("~") or "$" in whole or "~" in pathlib.Path(whole).parts):
-        raise argparse.ArgumentTypeError(f"\"{path}\": no such user or variable; write the path in full")
+        raise argparse.ArgumentTypeError(f"\"{path}\": no such user or variable; write the full path")
     return path if os.path.exists(path) and not path.startswith("~") else whole
 
 
@@ -708,16 +707,16 @@ def parse():
     parser.add_argument("files", metavar="FILE", nargs="+", type=expanded_path)
     parser.add_argument("--tokenizer", required=True, type=expanded,
                         help="a tokenizer.json, its folder, or a name on the hub")
-    parser.add_argument("--out", required=True, type=expanded_path, help="the folder of the shards")
+    parser.add_argument("--out", required=True, type=expanded_path, help="the folder for the shards")
     parser.add_argument("--field", default="text",
-                        help="key or column of the text, a.b for one in another (%(default)s)")
-    parser.add_argument("--end-of-text", help="that token's name; by default the tokenizer's eos_token")
-    parser.add_argument("--shard-tokens", type=int, default=100_000_000, help="of the largest shard (%(default)s)")
+                        help="key or column of the text, a.b for a nested one (%(default)s)")
+    parser.add_argument("--end-of-text", help="name of the end-of-text token; by default the tokenizer's eos_token")
+    parser.add_argument("--shard-tokens", type=int, default=100_000_000, help="largest number of tokens in a shard (%(default)s)")
     parser.add_argument("--validation-share", type=float, default=0.05,
-                        help="of the tokens, at their end, in whole documents (%(default)s)")
-    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="(%(default)s)")
-    parser.add_argument("--skip-broken", action="store_true", help="leave out what is not UTF-8, JSON or Parquet")
-    parser.add_argument("--overwrite", action="store_true", help="replace shards that are there already")
+                        help="fraction of the tokens, at their end, for validation, in whole documents (%(default)s)")
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="number of worker processes (%(default)s)")
+    parser.add_argument("--skip-broken", action="store_true", help="drop documents that are not valid UTF-8, JSON or Parquet")
+    parser.add_argument("--overwrite", action="store_true", help="replace existing shards")
     return parser.parse_args()
 
 
@@ -731,7 +730,7 @@ def main():
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nstopped; call it again with the same arguments to go on", file=sys.stderr)
+        print("\nstopped; a call with the same arguments continues", file=sys.stderr)
         return 130
     return 0
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# From a fresh clone to a comparison: sets up, builds, fetches English text, trains a small model twice with the same
-# tokens (Lighthouse with a local window, then dense; dense throughout), writes a sample and compares the two. About six
-# minutes on two cores. Started again, it continues where it stopped; with another text, or after a change of the configs,
-# it starts anew and keeps the old runs aside.
+# From a fresh clone to a comparison: installs packages, builds, fetches English text, trains a small model twice on the same
+# tokens (Lighthouse with a local window, then dense; dense throughout), generates a sample and compares the two. Takes about
+# six minutes on two cores. A second call continues where the first stopped; with another text or changed configs it starts
+# again and moves the old runs aside.
 #   --text FILE   train on this text instead of Webster's dictionary
 set -euo pipefail
 
@@ -40,7 +40,7 @@ say "Building"
 cuda=AUTO
 if ! nvidia-smi >/dev/null 2>&1; then
     cuda=OFF
-    echo "nvidia-smi finds no GPU here: building for the CPU (cmake --preset cuda builds both, given the CUDA toolkit)"
+    echo "nvidia-smi finds no GPU: building for the CPU (with the CUDA toolkit, cmake --preset cuda builds for both)"
 fi
 cmake -S . -B build -G Ninja -DLIGHTHOUSE_CUDA=$cuda -DLIGHTHOUSE_QUICK_BUILD=ON | grep -E "building the CUDA backend|Building for the CPU"
 cmake --build build --target lighthouse
@@ -49,7 +49,7 @@ mkdir -p data/quickstart
 if [ -z "$text" ]; then
     text=data/quickstart/gcide.txt
     if [ ! -f "$dictionary" ]; then
-        echo "quickstart: there is no $dictionary here (package dict-gcide); give a text with --text FILE" >&2
+        echo "quickstart: $dictionary is missing (package dict-gcide); name a text with --text FILE" >&2
         exit 2
     fi
     zcat <"$dictionary" >"$text.partial"
@@ -58,7 +58,7 @@ fi
 
 inputs=$(cat "$text" configs/quickstart.yaml configs/quickstart-dense.yaml | sha256sum | cut -d' ' -f1)
 if [ "$(cat data/quickstart/inputs.sha256 2>/dev/null)" != "$inputs" ]; then
-    say "Turning $text into tokens"
+    say "Tokenizing $text"
     for run in runs/quickstart runs/quickstart-dense; do
         if [ -e "$run" ]; then
             old="$run.$(date +%Y%m%d-%H%M%S)"
@@ -75,7 +75,7 @@ build/bin/lighthouse train configs/quickstart.yaml --resume
 say "Training dense throughout"
 build/bin/lighthouse train configs/quickstart-dense.yaml --resume
 
-say "A sample of the first model's writing"
+say "A sample of the first model's text"
 build/bin/lighthouse generate runs/quickstart --prompt "Light" --max-tokens 300 --temperature 0.8 --top-k 40
 say "Comparing"
 build/bin/lighthouse compare --bigram runs/quickstart runs/quickstart-dense

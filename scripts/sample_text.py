@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Prints made-up words, the same everywhere, for checks that compare losses: sample_text.py BYTES"""
+"""Prints pseudo-random words, the same on every machine, for checks that compare losses: sample_text.py BYTES"""
 import random
 import sys
 

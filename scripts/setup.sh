@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what lighthouse is built with, where it is missing. Debian and Ubuntu; elsewhere it lists what is needed.
-#   setup.sh [PACKAGE...] [--optional PACKAGE...]   also these; the optional ones only where they can be had
+# Installs lighthouse's missing dependencies on Debian and Ubuntu; lists them on other systems.
+#   setup.sh [PACKAGE...] [--optional PACKAGE...]   also these; optional ones only if available
 set -euo pipefail
 
 packages=(
@@ -8,7 +8,7 @@ packages=(
     libyaml-cpp-dev libspdlog-dev libfmt-dev libcli11-dev nlohmann-json3-dev libxxhash-dev
     libopenblas-openmp-dev
     libopenmpi-dev openmpi-bin libasio-dev    # for training with many processes
-    gnuplot-nox                      # draws what compare and eval show
+    gnuplot-nox                      # plots of compare and eval
     libgtest-dev libbenchmark-dev    # for the tests
 )
 optional=(libsentencepiece-dev libprotobuf-dev)  # for SentencePiece tokenizers; Debian 13 does not bring the second along
@@ -25,7 +25,7 @@ done
 say() { echo "setup: $*"; }
 
 if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
-    say "this is neither Debian nor Ubuntu; please install by hand what these packages hold:"
+    say "this is neither Debian nor Ubuntu; install the contents of these packages by hand:"
     printf '  %s\n' "${packages[@]}"
     exit 0
 fi
@@ -41,7 +41,7 @@ for package in "${optional[@]}"; do
     is_installed "$package" || wished+=("$package")
 done
 if [ ${#missing[@]} -eq 0 ] && [ ${#wished[@]} -eq 0 ]; then
-    say "all packages are there"
+    say "all packages are installed"
     exit 0
 fi
 
@@ -49,10 +49,10 @@ as_root=()
 if [ "$(id -u)" -ne 0 ]; then
     if ! command -v sudo >/dev/null; then
         if [ ${#missing[@]} -eq 0 ]; then
-            say "doing without ${wished[*]}: installing them needs root or sudo"
+            say "skipping ${wished[*]}: installing packages needs root or sudo"
             exit 0
         fi
-        say "these packages are missing, and installing them needs root or sudo: ${missing[*]}"
+        say "installing these missing packages needs root or sudo: ${missing[*]}"
         exit 2
     fi
     as_root=(sudo)
@@ -64,9 +64,9 @@ install() {
 }
 
 say "fetching the package lists"
-"${as_root[@]}" apt-get update -qq || say "the lists could not be fetched; going on with those that are there"
+"${as_root[@]}" apt-get update -qq || say "fetching failed; using the existing lists"
 [ ${#missing[@]} -eq 0 ] || install "${missing[@]}"
 for package in "${wished[@]}"; do
-    install "$package" || say "doing without $package: it cannot be had here"
+    install "$package" || say "skipping $package: not available"
 done
 say "done"

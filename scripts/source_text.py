@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Makes two texts of a source tree, its files in the order of their paths (docs/experiments.md).
+"""Writes a training and a validation text from a source tree, files in the order of their paths (docs/experiments.md).
 
     source_text.py TREE --out DIR      DIR/train.txt and DIR/validation.txt
 
-Files that stand beside each other in a tree repeat each other, at distances from some lines to many files: text in which a
-long context helps. Taken are .c and .h files of 500 to 300,000 bytes in UTF-8, but no generated register headers. Of the
-folders that hold such files, numbered from 1 in the order of their paths, every third is left out, of the others those
-numbered 4, 13, 22, ... go to validation, the rest to training.
+Neighbouring files in a source tree repeat each other, at distances from a few lines to many files, so a long context
+helps. Uses .c and .h files of 500 to 300,000 bytes in UTF-8, without generated register headers. Numbers the folders with
+such files from 1 in the order of their paths and skips every third. Folders 4, 13, 22, ... are for validation, the others
+for training.
 """
 import argparse
 import os
@@ -14,11 +14,11 @@ import sys
 from pathlib import Path
 
 GENERATED = ("_sh_mask.h", "_offset.h", "_d.h", "_default.h")
-LARGEST_FOLDER = 1_500_000  # bytes that validation takes from one folder
+LARGEST_FOLDER = 1_500_000  # most bytes of validation text from one folder
 
 
 def text_of(folder, names):
-    """The texts of a folder's files, one after another."""
+    """Yields the texts of a folder's files."""
     texts = []
     for name in sorted(names):
         path = folder / name
@@ -36,7 +36,7 @@ def text_of(folder, names):
 
 
 def texts_of(tree, train_bytes, validation_bytes):
-    """Training text and validation text, as parts."""
+    """The training text and the validation text, as lists of parts."""
     train, validation, in_train, in_validation, number = [], [], 0, 0, 0
     for folder, names in sorted((folder, names) for folder, _, names in os.walk(tree) if "/asic_reg" not in folder):
         text = text_of(Path(folder), names)
@@ -56,8 +56,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tree", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--train-bytes", type=int, default=170_000_000, help="of the training text, at most")
-    parser.add_argument("--validation-bytes", type=int, default=9_000_000, help="that end the validation text")
+    parser.add_argument("--train-bytes", type=int, default=170_000_000, help="largest size of the training text")
+    parser.add_argument("--validation-bytes", type=int, default=9_000_000, help="size at which the validation text ends")
     options = parser.parse_args()
     if not options.tree.is_dir():
         sys.exit(f"source_text.py: {options.tree} is not a folder")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Installs what is missing, builds with warnings as errors, checks format and lint, runs every test.
-#   --quick   without the lint
+# Installs missing packages, builds with warnings as errors, checks format and lint, runs every test.
+#   --quick   skip the lint
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ sources() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.c
 
 ./scripts/setup.sh --optional clang-format-14 clang-tidy-14 libomp-14-dev python3-numpy
 
-say "configuring; CUDA code is built where nvcc is found"
+say "configuring; builds CUDA code if nvcc is found"
 cmake -S . -B build -G Ninja -DLIGHTHOUSE_CUDA=AUTO -DLIGHTHOUSE_WERROR=ON -DLIGHTHOUSE_TESTS=ON
 say "building with warnings as errors"
 cmake --build build
@@ -28,7 +28,7 @@ else
     say "SKIPPED: the format check needs clang-format-14 (other versions format differently)"
 fi
 
-lint_is_possible() { # an old linter cannot read a new system's headers, nor OpenMP's without libomp-14-dev
+lint_is_possible() { # clang-tidy-14 cannot parse newer systems' headers, nor OpenMP without libomp-14-dev
     command -v clang-tidy-14 >/dev/null || return 1
     local probes=(src/train/trainer.cpp src/config/reader.cpp src/ops/cpu/blas.cpp)
     local output
@@ -36,12 +36,12 @@ lint_is_possible() { # an old linter cannot read a new system's headers, nor Ope
     [[ $output != *clang-diagnostic-error* ]]
 }
 if $quick; then
-    say "SKIPPED: the lint, as asked"
+    say "SKIPPED: the lint (--quick)"
 elif lint_is_possible; then
     say "linting"
     find src -name '*.cpp' | xargs -P "$(nproc)" -n 4 clang-tidy-14 -p build --quiet 2>/dev/null
 else
-    say "SKIPPED: the lint needs a clang-tidy-14 that can read this system's headers, and libomp-14-dev"
+    say "SKIPPED: the lint needs a clang-tidy-14 that can parse this system's headers, and libomp-14-dev"
 fi
 
 say "running every test"

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a run's metrics.jsonl as TensorBoard events: to_tensorboard.py RUN [--out DIR] [--follow]
 
-Needs the Python package tensorboardX. With --follow it goes on while the run does, until interrupted; after a resume
-that discarded steps it takes back what it wrote of them.
+Needs the Python package tensorboardX. With --follow it keeps writing while the run continues, until interrupted.
+After a resume that discarded steps it removes their events.
 """
 import argparse
 import json
@@ -29,7 +29,7 @@ def refuse(why):
 
 
 def whole_lines(path):
-    """The lines that are complete: a running program may be writing the last one."""
+    """The complete lines; a running program may still be writing the last one."""
     return path.read_bytes().split(b"\n")[:-1]
 
 
@@ -43,7 +43,7 @@ def metrics_of(path, number, line):
 
 
 class Events:
-    """What was written so far, and the writer that goes on from there."""
+    """The lines written so far, and the writer that continues after them."""
 
     def __init__(self, path, directory, make_writer):
         self.path = path
@@ -53,7 +53,7 @@ class Events:
         self.writer = make_writer(self.directory)
 
     def update(self, lines):
-        """Writes what is new in `lines`. Returns how many lines that were."""
+        """Writes the new lines of `lines` and returns their number."""
         same = 0
         while same < min(len(lines), len(self.lines)) and lines[same] == self.lines[same]:
             same += 1
@@ -79,7 +79,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=pathlib.Path, help="a run's directory")
     parser.add_argument("--out", type=pathlib.Path, help="a new folder for the events; by default RUN/report/tensorboard")
-    parser.add_argument("--follow", action="store_true", help="go on while the run does")
+    parser.add_argument("--follow", action="store_true", help="keep writing while the run continues")
     options = parser.parse_args()
     metrics = options.run / "metrics.jsonl"
     out = options.out or options.run / "report" / "tensorboard"
@@ -91,15 +91,15 @@ def main():
         from tensorboardX import SummaryWriter
     except ImportError:
         refuse("the Python package tensorboardX is missing: pip install tensorboardX")
-    for number, line in enumerate(whole_lines(metrics), 1):  # before there is a folder of events
+    for number, line in enumerate(whole_lines(metrics), 1):  # before creating the folder of events
         metrics_of(metrics, number, line)
     events = Events(metrics, out, SummaryWriter)
-    print(f"{events.update(whole_lines(metrics))} lines are in {out}; look at them with: tensorboard --logdir {out}",
+    print(f"wrote {events.update(whole_lines(metrics))} lines to {out}; view them with: tensorboard --logdir {out}",
           flush=True)
     try:
         while options.follow:
             time.sleep(2)
-            if metrics.exists():  # not while the run's directory is moved
+            if metrics.exists():  # the run's directory may have moved
                 events.update(whole_lines(metrics))
     except KeyboardInterrupt:
         pass

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Several hosts without leaving the machine, by hand and as root: two network namespaces joined by a veth pair, two ranks in
-# each, that reach each other by TCP alone. Trains a tiny model for 20 steps on one process and on the four, compares the
-# losses, then kills a rank on the other "host" and looks how the rest ends.
+# Simulates two hosts on one machine: two network namespaces joined by a veth pair, with two ranks in each, which reach each
+# other over TCP only. Needs root. Trains a tiny model for 20 steps in one process and on four ranks, compares the losses, then
+# kills a rank on the other "host" and checks how the others end.
 #   sudo scripts/two_hosts.sh [PROGRAM]     default: build/bin/lighthouse
 set -euo pipefail
 cd "$(dirname "$0")/.."
 program=$(realpath -- "${1:-build/bin/lighthouse}")
-[ -f "$program" ] && [ -x "$program" ] || { echo "two_hosts: $program is no program; usage: $0 [PROGRAM]" >&2; exit 2; }
-[ "$(id -u)" -eq 0 ] || { echo "two_hosts: network namespaces are made by root alone" >&2; exit 2; }
+[ -f "$program" ] && [ -x "$program" ] || { echo "two_hosts: $program is not a program; usage: $0 [PROGRAM]" >&2; exit 2; }
+[ "$(id -u)" -eq 0 ] || { echo "two_hosts: creating network namespaces needs root" >&2; exit 2; }
 for tool in ip mpirun python3; do command -v $tool >/dev/null || { echo "two_hosts: $tool is missing" >&2; exit 2; }; done
 
 work=$(mktemp -d)
@@ -25,7 +25,7 @@ for side in a b; do
     ip -n lighthouse-$side link set lo up
 done
 
-# Stands for ssh: starts mpirun's helper in the other namespace.
+# Replaces ssh: starts mpirun's helper in the other namespace.
 cat >"$work/remote" <<'EOF'
 #!/usr/bin/env bash
 while [ "${1#-}" != "$1" ]; do shift; done
@@ -48,7 +48,7 @@ distributed: {bucket: 0.05}
 EOF
 
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-# Shared memory reaches across namespaces, and would hide what is tested here.
+# Shared memory works across namespaces and would bypass TCP.
 on_two_hosts() {
     ip netns exec lighthouse-a unshare --uts bash -c 'hostname lighthouse-a; exec "$@"' _ \
         mpirun --host 10.111.0.1:2,10.111.0.2:2 -n 4 --oversubscribe --bind-to none \
@@ -79,13 +79,13 @@ victim=""
 for process in $(ip netns pids lighthouse-b); do
     if [ "$(readlink "/proc/$process/exe")" = "$program" ]; then victim=$process; fi
 done
-[ -n "$victim" ] || { cat "$work/log"; echo "two_hosts: no rank was found on the other host" >&2; exit 1; }
+[ -n "$victim" ] || { cat "$work/log"; echo "two_hosts: found no rank on the other host" >&2; exit 1; }
 kill -KILL "$victim"
 begin=$(date +%s)
 code=0
 wait $job || code=$?
 seconds=$(($(date +%s) - begin))
 grep "exited: " "$work/log" || { cat "$work/log"; echo "two_hosts: no rank reported which rank exited" >&2; exit 1; }
-echo "all ended within $seconds s with exit code $code"
+echo "all ranks ended within $seconds s with exit code $code"
 [ "$code" -ne 0 ] && [ "$seconds" -lt 60 ]
 echo "== passed"

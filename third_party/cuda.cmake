@@ -1,6 +1,6 @@
-# Finds what the CUDA backend is built on: the toolkit with nvcc, cuDNN, and cudnn-frontend's headers. LIGHTHOUSE_CUDA:
-# AUTO takes them where they are, ON wants them, OFF leaves them. Sets LIGHTHOUSE_HAS_CUDA and, in LIGHTHOUSE_NO_CUDA,
-# why not.
+# Finds the dependencies of the CUDA backend: the toolkit with nvcc, cuDNN, and cudnn-frontend's headers.
+# LIGHTHOUSE_CUDA: AUTO uses them if found, ON requires them, OFF ignores them. Sets LIGHTHOUSE_HAS_CUDA and, in
+# LIGHTHOUSE_NO_CUDA, the reason for a build without CUDA.
 set(LIGHTHOUSE_CUDA AUTO CACHE STRING "Build with CUDA: AUTO, ON or OFF")
 set_property(CACHE LIGHTHOUSE_CUDA PROPERTY STRINGS AUTO ON OFF)
 set(LIGHTHOUSE_HAS_CUDA OFF)
@@ -17,26 +17,26 @@ else()
       set(CMAKE_CUDA_COMPILER ${LIGHTHOUSE_NVCC})
     endif()
   endif()
-  # Where nvcc lies too: CUDAToolkit_LIBRARY_DIR is not in every toolkit what holds the libraries (CMake 4).
+  # CUDAToolkit_LIBRARY_DIR does not contain the libraries in every toolkit (CMake 4), so also search beside nvcc.
   set(LIGHTHOUSE_CUDA_HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_ROOT} ${CUDAToolkit_TARGET_DIR}
     ${CUDAToolkit_BIN_DIR}/..)
   find_path(CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES include)
   find_library(CUDNN_LIBRARY cudnn HINTS ${LIGHTHOUSE_CUDA_HINTS} PATH_SUFFIXES lib64 lib)
   if(NOT CUDAToolkit_FOUND OR NOT CMAKE_CUDA_COMPILER)
-    set(LIGHTHOUSE_NO_CUDA "no CUDA toolkit with nvcc was found (set CUDAToolkit_ROOT)")
+    set(LIGHTHOUSE_NO_CUDA "a CUDA toolkit with nvcc was not found (set CUDAToolkit_ROOT)")
   elseif(NOT CUDNN_INCLUDE_DIR OR NOT CUDNN_LIBRARY)
-    set(LIGHTHOUSE_NO_CUDA "no cuDNN was found (set CUDNN_INCLUDE_DIR and CUDNN_LIBRARY)")
+    set(LIGHTHOUSE_NO_CUDA "cuDNN was not found (set CUDNN_INCLUDE_DIR and CUDNN_LIBRARY)")
   else()
     include(cudnn_frontend)
     if(NOT CUDNN_FRONTEND_INCLUDE_DIR)
-      set(LIGHTHOUSE_NO_CUDA "cudnn-frontend's headers were not found, nor could pip fetch them (set CUDNN_FRONTEND_INCLUDE_DIR)")
+      set(LIGHTHOUSE_NO_CUDA "cudnn-frontend's headers were not found and pip could not fetch them (set CUDNN_FRONTEND_INCLUDE_DIR)")
     endif()
   endif()
 endif()
 
 if(LIGHTHOUSE_NO_CUDA STREQUAL "")
   set(LIGHTHOUSE_HAS_CUDA ON)
-  # The GPUs of this machine, or Hopper where there is none. 80 is the oldest that the kernels run on.
+  # Default: the GPUs of this machine, or Hopper without a GPU. The kernels need at least compute capability 8.0.
   if(NOT CMAKE_CUDA_ARCHITECTURES)
     execute_process(COMMAND nvidia-smi --query-gpu=compute_cap --format=csv,noheader OUTPUT_VARIABLE capabilities
                     RESULT_VARIABLE failed ERROR_QUIET OUTPUT_STRIP_TRAILING_WHITESPACE)
@@ -53,7 +53,7 @@ if(LIGHTHOUSE_NO_CUDA STREQUAL "")
   include(nccl)
   message(STATUS "CUDA toolkit ${CUDAToolkit_VERSION}, architectures ${CMAKE_CUDA_ARCHITECTURES}: building the CUDA backend")
 elseif(LIGHTHOUSE_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "LIGHTHOUSE_CUDA is ON and ${LIGHTHOUSE_NO_CUDA}")
+  message(FATAL_ERROR "LIGHTHOUSE_CUDA is ON, but ${LIGHTHOUSE_NO_CUDA}")
 else()
-  message(STATUS "Building for the CPU alone: ${LIGHTHOUSE_NO_CUDA}")
+  message(STATUS "Building for the CPU only: ${LIGHTHOUSE_NO_CUDA}")
 endif()

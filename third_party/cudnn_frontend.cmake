@@ -1,5 +1,5 @@
-# Finds cudnn-frontend's headers: where CUDNN_FRONTEND_INCLUDE_DIR says, in the Python package nvidia-cudnn-frontend if
-# it is installed, on the system; or has pip fetch that package, of a pinned version, into the build folder.
+# Finds cudnn-frontend's headers: in CUDNN_FRONTEND_INCLUDE_DIR, in the Python package nvidia-cudnn-frontend, or on the
+# system. Otherwise pip downloads a pinned version of that package into the build folder.
 set(LIGHTHOUSE_CUDNN_FRONTEND_VERSION 1.32.0)
 
 find_package(Python3 QUIET COMPONENTS Interpreter)
@@ -12,7 +12,7 @@ find_path(CUDNN_FRONTEND_INCLUDE_DIR cudnn_frontend.h HINTS ${fetched}/include $
 
 if(NOT CUDNN_FRONTEND_INCLUDE_DIR AND Python3_FOUND)
   message(STATUS "Fetching the headers of cudnn-frontend ${LIGHTHOUSE_CUDNN_FRONTEND_VERSION}")
-  # Headers alone are wanted, so the wheel of any Python does.
+  # Only the headers are needed, so a wheel for any Python works.
   execute_process(COMMAND ${Python3_EXECUTABLE} -m pip download --quiet --no-deps --only-binary=:all: --dest ${fetched}
                           --python-version 3.12 --platform manylinux_2_28_x86_64
                           nvidia-cudnn-frontend==${LIGHTHOUSE_CUDNN_FRONTEND_VERSION}

@@ -1,5 +1,5 @@
-# Finds SentencePiece, which prepare and generate use for ".model" tokenizers. Optional: LIGHTHOUSE_SENTENCEPIECE says
-# AUTO, ON or OFF.
+# Finds SentencePiece, which reads and trains ".model" tokenizers. LIGHTHOUSE_SENTENCEPIECE: AUTO uses it if found, ON
+# requires it, OFF ignores it.
 set(LIGHTHOUSE_SENTENCEPIECE AUTO CACHE STRING "Build with SentencePiece: AUTO, ON or OFF")
 set_property(CACHE LIGHTHOUSE_SENTENCEPIECE PROPERTY STRINGS AUTO ON OFF)
 add_library(lighthouse_sentencepiece INTERFACE)
@@ -10,7 +10,7 @@ if(LIGHTHOUSE_SENTENCEPIECE)
     target_link_libraries(lighthouse_sentencepiece INTERFACE PkgConfig::sentencepiece)
     target_compile_definitions(lighthouse_sentencepiece INTERFACE LIGHTHOUSE_HAS_SENTENCEPIECE)
   elseif(LIGHTHOUSE_SENTENCEPIECE STREQUAL "ON")
-    message(FATAL_ERROR "LIGHTHOUSE_SENTENCEPIECE is ON and SentencePiece was not found")
+    message(FATAL_ERROR "LIGHTHOUSE_SENTENCEPIECE is ON, but SentencePiece was not found (install libsentencepiece-dev)")
   else()
     message(STATUS "Building without SentencePiece tokenizers: libsentencepiece-dev was not found")
   endif()

@@ -1,4 +1,4 @@
-// Attention alone, timed: what a layer is measured by.
+// Timing of the attention operation alone.
 #pragma once
 
 #include <algorithm>
@@ -11,11 +11,13 @@ struct AttentionSeconds {
   double forward = 0;
   double both = 0;  // forward, then backward
 
-  double backward() const { return std::max(both - forward, 1e-9); }  // noise, where both are tiny
+  double backward() const {
+    return std::max(both - forward, 1e-9);
+  }  // at least 1e-9, because noise can make tiny times negative
 };
 
-/// The backend's causal attention on random q, k, v of this shape, without RoPE, in a window of `window` keys unless it
-/// is 0: the best of `repeats`.
+/// Times the backend's causal attention on random q, k, v of this shape, without RoPE; `window` keys wide, or over the
+/// whole sequence if 0. Returns the best of `repeats` measurements.
 AttentionSeconds time_attention(Backend& backend, const AttentionShape& shape, int64_t repeats, int64_t window = 0);
 
 }  // namespace lighthouse

@@ -16,12 +16,11 @@ bool gpu_is_available() {
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& config, int local_rank) {
-  constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   CudaOptions options;
   options.device = local_rank % std::max(1, cuda_device_count());
   options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   options.deterministic = config.run.deterministic;
-  options.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
+  options.attention_workspace = config.memory.attention_workspace_bytes();
   return make_cuda_backend(options);
 }
 #else
@@ -30,7 +29,7 @@ bool gpu_is_available() {
 }
 
 std::unique_ptr<Backend> make_gpu_backend(const RunConfig& /*config*/, int /*local_rank*/) {
-  throw InputError("run.device is cuda, and this program was built without CUDA (" LIGHTHOUSE_NO_CUDA
+  throw InputError("run.device is cuda, but this program was built without CUDA (" LIGHTHOUSE_NO_CUDA
                    "); install the CUDA toolkit 12 or newer with cuDNN 9 and build again (README.md), or use the CPU: "
                    "--set run.device=cpu, or --device cpu");
 }
@@ -53,7 +52,7 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
   if (config.run.device == DeviceChoice::kCuda) return make_gpu_backend(config, local_rank);
   if (config.run.dtype == DTypeChoice::kBFloat16) {
     throw InputError(
-        "run.dtype is bfloat16, and the CPU computes in float32 alone; use float32 "
+        "run.dtype is bfloat16, but the CPU supports only float32; use float32 "
         "(--set run.dtype=float32, or --dtype float32) or a GPU");
   }
   return make_cpu_backend();
@@ -62,6 +61,12 @@ std::unique_ptr<Backend> make_backend(const RunConfig& given, int local_rank) {
 std::optional<Hardware> local_gpu(const RunConfig& config) {
   if (!gpu_is_available()) return std::nullopt;
   return make_gpu_backend(config, 0)->hardware();
+}
+
+Hardware with_configured_rates(Hardware hardware, const HardwareSection& section) {
+  if (section.peak_tflops > 0) hardware.flops = 1e12 * section.peak_tflops;
+  if (section.bandwidth > 0) hardware.bytes_per_second = 1e12 * section.bandwidth;
+  return hardware;
 }
 
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype) {

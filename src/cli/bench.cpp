@@ -1,4 +1,4 @@
-// lighthouse bench: times on this machine.
+// lighthouse bench: measures times on this machine.
 #include <CLI/CLI.hpp>
 
 #include "commands.h"

@@ -1,5 +1,5 @@
-// lighthouse bench attention: one layer, dense, in a window, Lighthouse, and Lighthouse with a window, and what limits
-// it.
+// lighthouse bench attention: times one layer with dense, window and Lighthouse attention, and compares it with its
+// lower bounds.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -21,21 +21,21 @@ namespace {
 struct Options {
   std::string device = "auto", dtype = "auto", scorer = "norm";
   bool deterministic = false;
-  std::vector<int64_t> sequence_lengths;  // empty: what suits the device
-  AttentionShape shape{1, 0, 0, 0, 0};    // 0: what suits the device
+  std::vector<int64_t> sequence_lengths;  // empty: defaults of the device
+  AttentionShape shape{1, 0, 0, 0, 0};    // 0: default of the device
   LighthouseSettings lighthouse;
   int64_t top_k = 0;   // 0: N / 64
-  int64_t window = 0;  // also window attention and Lighthouse with a window; 0: neither
+  int64_t window = 0;  // width for window attention and for Lighthouse with a window; 0: skip both
   int64_t repeats = 3;
   int64_t longest_dense = int64_t{1} << 30;
   bool breakdown = false;
   std::string csv;
 };
 
-/// One Lighthouse layer with its inputs and outputs: from q, k, v in memory, before RoPE, to dq, dk, dv.
+/// One Lighthouse layer with its inputs and outputs, from q, k, v before RoPE to dq, dk, dv.
 class LayerBench {
  public:
-  /// `window`: the width of the window beside; 0: none.
+  /// `window`: the width of the local window beside Lighthouse; 0: none.
   LayerBench(const LighthouseSettings& settings, int64_t window, const AttentionShape& shape, Backend& backend)
       : shape_(shape),
         backend_(backend),
@@ -84,7 +84,7 @@ class LayerBench {
   Tensor qkv_, dqkv_, out_, dout_;
 };
 
-/// What was measured at one length. Seconds of 0 were not measured.
+/// Measurements at one sequence length. 0 seconds: not measured.
 struct Row {
   int64_t n = 0, top_k = 0, gathered = 0;
   AttentionSeconds dense, bound, lighthouse, window, with_window;
@@ -98,12 +98,12 @@ std::string ratio(double a, double b) {
   return a > 0 && b > 0 ? fmt::format("{:.1f}x", a / b) : "";
 }
 
-/// Causal attention's products, forward and backward: 2 + 5 of D N^2 each, half of them masked away.
+/// FLOPs of causal attention's products, forward and backward: 2 + 5 products of D N^2, half of them masked.
 double dense_flops(const AttentionShape& shape, int64_t n) {
   return 3.5 * causal_attention_flops({shape.batch, n, shape.heads, shape.head_dim});
 }
 
-/// `product` is the rate of a large matrix product, operations per second.
+/// `product`: the rate of a large matrix product, in FLOP/s.
 std::string table_of(const std::vector<Row>& rows, const AttentionShape& shape, double product) {
   TextTable table({"N", "k", "S", "dense fwd", "fwd+bwd", "of product", "lighthouse fwd", "fwd+bwd", "bound fwd",
                    "fwd+bwd", "x dense fwd", "fwd+bwd", "x bound", "memory"});
@@ -118,8 +118,8 @@ std::string table_of(const std::vector<Row>& rows, const AttentionShape& shape, 
   return table.str();
 }
 
-/// What the window takes, alone and beside Lighthouse. The roofline of attention alone is the larger of its traffic at
-/// the rate of a copy, `copy`, and its arithmetic at that of a large product.
+/// Times of window attention, alone and beside Lighthouse. The roofline of window attention is the larger of its
+/// traffic at the rate of a copy, `copy`, and its arithmetic at the rate of a large product.
 std::string window_table_of(const std::vector<Row>& rows, const Options& options, const Backend& backend,
                             double product, double copy) {
   TextTable table({"N", "window", "window fwd", "fwd+bwd", "roofline", "x roofline", "lighthouse + window fwd",
@@ -127,7 +127,7 @@ std::string window_table_of(const std::vector<Row>& rows, const Options& options
   const AttentionShape& s = options.shape;
   for (const Row& r : rows) {
     const double flops = 3.5 * causal_attention_flops({s.batch, r.n, s.heads, s.head_dim}, options.window);
-    // Forward reads q, k, v and writes out; backward reads these and dout and writes dq, dk, dv.
+    // Forward reads q, k, v and writes out; backward reads q, k, v, out and dout and writes dq, dk, dv.
     const auto elements =
         static_cast<double>(s.batch * r.n * s.head_dim * (5 * s.heads + 4 * s.kv_heads + s.heads + 2 * s.kv_heads));
     const double roofline = std::max(flops / product, elements * static_cast<double>(size_of(backend.dtype())) / copy);
@@ -179,7 +179,7 @@ Options with_defaults(Options options, const Backend& backend) {
   if (s.kv_heads == 0) s.kv_heads = s.heads;
   if (s.head_dim == 0) s.head_dim = gpu ? 128 : 64;
   if (s.heads % s.kv_heads != 0) {
-    throw InputError(fmt::format("--heads is {}, which --kv-heads {} does not divide", s.heads, s.kv_heads));
+    throw InputError(fmt::format("--heads is {}; expected a multiple of --kv-heads, {}", s.heads, s.kv_heads));
   }
   options.lighthouse.scorer = options.scorer == "dilated" ? Scorer::kDilated : Scorer::kNorm;
   return options;
@@ -221,7 +221,7 @@ Row measure(const Options& options, int64_t n, Backend& backend) {
 void bench_attention(const Options& given) {
   const auto backend = make_backend(given.device, given.dtype, given.deterministic);
   const Options options = with_defaults(given, *backend);
-  for (const int64_t n : options.sequence_lengths) settings_at(options, n);  // refuses before anything runs
+  for (const int64_t n : options.sequence_lengths) settings_at(options, n);  // throws before anything runs
   const AttentionShape& s = options.shape;
   const double copy = copy_rate(*backend);
   const double product = product_flops(*backend, backend->device().kind == DeviceKind::kCuda ? 8192 : 2048);
@@ -248,32 +248,38 @@ void bench_attention(const Options& given) {
 }  // namespace
 
 void add_bench_attention_command(CLI::App& bench) {
-  CLI::App* command =
-      bench.add_subcommand("attention", "One layer, dense, in a window, and Lighthouse, forward and backward");
+  CLI::App* command = bench.add_subcommand(
+      "attention", "Time one layer with dense, window and Lighthouse attention, forward and backward");
   auto o = std::make_shared<Options>();
   add_device_options(*command, o->device, o->dtype);
-  command->add_flag("--deterministic", o->deterministic, "Attention's backward with the same bits on every call");
-  command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...")->delimiter(',')->check(at_least(1));
-  command->add_option("--batch", o->shape.batch, "B")->check(at_least(1))->capture_default_str();
-  command->add_option("--heads", o->shape.heads, "H; 8 on a GPU, 4 on the CPU")->check(at_least(1));
-  command->add_option("--kv-heads", o->shape.kv_heads, "G; as many as heads")->check(at_least(1));
-  command->add_option("--head-dim", o->shape.head_dim, "D; 128 on a GPU, 64 on the CPU")->check(at_least(1));
-  command->add_option("--levels", o->lighthouse.levels, "L")->capture_default_str();
-  command->add_option("--pooling-factor", o->lighthouse.pooling_factor, "p")->capture_default_str();
-  command->add_option("--top-k", o->top_k, "k; 0: N / 64")->check(at_least(0))->capture_default_str();
-  command->add_option("--window", o->window, "Also window attention of this width, alone and beside Lighthouse")
+  command->add_flag("--deterministic", o->deterministic, "Use the bit-reproducible backward pass of attention");
+  command->add_option("--sequence-lengths", o->sequence_lengths, "N,N,...: sequence lengths")
+      ->delimiter(',')
+      ->check(at_least(1));
+  command->add_option("--batch", o->shape.batch, "B, sequences in a batch")->check(at_least(1))->capture_default_str();
+  command->add_option("--heads", o->shape.heads, "H, query heads; by default 8 on a GPU, 4 on the CPU")
+      ->check(at_least(1));
+  command->add_option("--kv-heads", o->shape.kv_heads, "G, key/value heads; by default H")->check(at_least(1));
+  command->add_option("--head-dim", o->shape.head_dim, "D, width of a head; by default 128 on a GPU, 64 on the CPU")
+      ->check(at_least(1));
+  command->add_option("--levels", o->lighthouse.levels, "L, levels of the pyramid")->capture_default_str();
+  command->add_option("--pooling-factor", o->lighthouse.pooling_factor, "p, pooling factor")->capture_default_str();
+  command->add_option("--top-k", o->top_k, "k, entries expanded at each level; 0: N / 64")
+      ->check(at_least(0))
+      ->capture_default_str();
+  command->add_option("--window", o->window, "Also time window attention of this width, alone and beside Lighthouse")
       ->check(at_least(1));
   command->add_option("--tile", o->lighthouse.tile, "Entries expanded by one tile; at most k")->capture_default_str();
   command->add_option("--scorer", o->scorer, "norm or dilated")
       ->check(CLI::IsMember({"norm", "dilated"}))
       ->capture_default_str();
-  command->add_option("--dilation", o->lighthouse.dilation, "Streams of the scorer dilated")->capture_default_str();
-  command->add_option("--repeats", o->repeats, "Measurements, of which the fastest counts")
+  command->add_option("--dilation", o->lighthouse.dilation, "Streams of the dilated scorer")->capture_default_str();
+  command->add_option("--repeats", o->repeats, "Number of measurements; the fastest counts")
       ->check(at_least(1))
       ->capture_default_str();
-  command->add_option("--longest-dense", o->longest_dense, "Above this N dense attention is not timed");
-  command->add_flag("--breakdown", o->breakdown, "Time, traffic and roofline of each operation of the layer");
-  command->add_option("--csv", o->csv, "Write the table there, too")->transform(expanded_path());
+  command->add_option("--longest-dense", o->longest_dense, "Skip dense attention above this N");
+  command->add_flag("--breakdown", o->breakdown, "Show time, traffic and roofline of each operation of the layer");
+  command->add_option("--csv", o->csv, "Also write the table to this file")->transform(expanded_path());
   command->callback([o] { bench_attention(*o); });
 }
 

@@ -1,4 +1,4 @@
-// lighthouse bench generate: how fast text comes, one token after another, against how fast its weights can be read.
+// lighthouse bench generate: times decoding and compares it with the time to read the weights.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -28,7 +28,7 @@ struct Options {
   bool breakdown = false;
 };
 
-/// Random weights: a pattern of a million numbers, repeated, because drawing half a billion takes long.
+/// Random weights: a million random numbers, repeated, because drawing half a billion takes long.
 class RandomWeights {
  public:
   RandomWeights(const ModelConfig& model, Backend& backend) {
@@ -52,7 +52,8 @@ class RandomWeights {
   Parameters parameters_;
 };
 
-/// What a token has to read: all weights but the embedding, of which it is one row, and keys and values before it.
+/// Bytes read for one token: all weights except the embedding, of which it reads one row, and the cached keys and
+/// values.
 double bytes_per_token(const ModelConfig& model, const Parameters& weights, double position) {
   const int64_t embedding = model.tie_word_embeddings ? 0 : weights.embed_tokens.bytes();
   const auto of_cache = static_cast<double>(2 * model.num_hidden_layers * model.num_key_value_heads * model.head_dim() *
@@ -62,8 +63,8 @@ double bytes_per_token(const ModelConfig& model, const Parameters& weights, doub
 
 struct Times {
   double prompt = 0;
-  std::vector<double> tokens;  // each from a token's number to the logits after it, on the host
-  double sampled = 0;          // of all of them, choosing the likeliest each time
+  std::vector<double> tokens;  // for each token, from its id to the logits after it on the host
+  double sampled = 0;          // all tokens with greedy sampling
 };
 
 Times measure(const Options& options, const ModelConfig& model, const Parameters& weights, Backend& backend) {
@@ -75,7 +76,7 @@ Times measure(const Options& options, const ModelConfig& model, const Parameters
   const std::vector<int32_t> prompt(static_cast<size_t>(options.prompt), 1);
   SamplingOptions greedy;
   greedy.temperature = 0;
-  decoding.start(prompt);  // libraries make their plans
+  decoding.start(prompt);  // libraries initialise
   for (int i = 0; i < 3; ++i) decoding.append(1);
   Times times;
   Clock::time_point start = Clock::now();
@@ -93,7 +94,7 @@ Times measure(const Options& options, const ModelConfig& model, const Parameters
   return times;
 }
 
-/// Time of each operation of one token.
+/// Prints the time of each operation of one token.
 void print_breakdown(const Options& options, const ModelConfig& model, const Parameters& weights, Backend& backend,
                      double bytes_per_second) {
   Rates rates;
@@ -103,19 +104,19 @@ void print_breakdown(const Options& options, const ModelConfig& model, const Par
   decoding.start(std::vector<int32_t>(static_cast<size_t>(options.prompt), 1));
   timing.reset();
   decoding.append(1);
-  fmt::print("\none token, each operation repeated; its attention's roofline is that of a full cache:\n{}",
+  fmt::print("\none token, each operation repeated; the roofline of attention assumes a full cache:\n{}",
              breakdown_of(timing.costs()));
 }
 
 void bench_generate(const Options& options) {
   if (options.prompt + std::max<int64_t>(options.tokens, 3) > options.context) {
-    throw InputError(fmt::format("--prompt {} and --tokens {} are more than --context {}", options.prompt,
-                                 options.tokens, options.context));
+    throw InputError(fmt::format("--prompt {} plus --tokens {} exceeds --context {}; use a larger context",
+                                 options.prompt, options.tokens, options.context));
   }
   const auto model = model_preset(options.model);
   if (!model) {
     throw InputError(
-        fmt::format("there is no model \"{}\"; there are: {}", options.model, join(model_preset_names(), ", ")));
+        fmt::format("unknown model \"{}\"; expected one of {}", options.model, join(model_preset_names(), ", ")));
   }
   const auto backend = make_backend(options.device, options.dtype);
   const RandomWeights weights(*model, *backend);
@@ -131,7 +132,7 @@ void bench_generate(const Options& options) {
   fmt::print("a token: {:.3f} ms (median of {}; best {:.3f}), {:.0f} tokens/s; with greedy sampling {:.0f} tokens/s\n",
              1e3 * typical, options.tokens, 1e3 * times.tokens.front(), 1 / typical,
              static_cast<double>(options.tokens) / times.sampled);
-  fmt::print("it reads {}B: {}B/s, {:.0f}% of a copy's {}B/s", format_si(bytes), format_si(bytes / typical),
+  fmt::print("a token reads {}B: {}B/s, {:.0f}% of a copy's {}B/s", format_si(bytes), format_si(bytes / typical),
              100 * bytes / typical / copy, format_si(copy));
   if (peak > 0) fmt::print(", {:.0f}% of the data sheet's {}B/s", 100 * bytes / typical / peak, format_si(peak));
   fmt::print("\n");
@@ -141,17 +142,17 @@ void bench_generate(const Options& options) {
 }  // namespace
 
 void add_bench_generate_command(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("generate", "Text token by token, with random weights");
+  CLI::App* command = bench.add_subcommand("generate", "Time decoding token by token, with random weights");
   auto options = std::make_shared<Options>();
   command->add_option("--model", options->model, "A preset: " + join(model_preset_names(), ", "))
       ->capture_default_str();
   add_device_options(*command, options->device, options->dtype);
-  command->add_option("--prompt", options->prompt, "Tokens before the first")
+  command->add_option("--prompt", options->prompt, "Tokens of the prompt")->check(at_least(1))->capture_default_str();
+  command->add_option("--tokens", options->tokens, "Tokens to time")->check(at_least(1))->capture_default_str();
+  command->add_option("--context", options->context, "Capacity of the cache in tokens")
       ->check(at_least(1))
       ->capture_default_str();
-  command->add_option("--tokens", options->tokens, "Tokens to time")->check(at_least(1))->capture_default_str();
-  command->add_option("--context", options->context, "Places in the cache")->check(at_least(1))->capture_default_str();
-  command->add_flag("--breakdown", options->breakdown, "Time and roofline of each operation of a token");
+  command->add_flag("--breakdown", options->breakdown, "Show time and roofline of each operation of a token");
   command->callback([options] { bench_generate(*options); });
 }
 

@@ -30,11 +30,11 @@ struct Options {
   bool breakdown = false;
 };
 
-/// The stage alone, without evaluation.
+/// The config with one stage, without evaluation and dense steps.
 RunConfig only_stage(RunConfig config, int64_t stage) {
   const auto stages = static_cast<int64_t>(config.stages.size());
   if (stage < 0 || stage >= stages) {
-    throw InputError(fmt::format("--stage is {}; the config has the stages 0 to {}", stage, stages - 1));
+    throw InputError(fmt::format("--stage is {}; expected 0 to {}, the stages of the config", stage, stages - 1));
   }
   config.stages = {config.stages[static_cast<size_t>(stage)]};
   config.stages[0].data.validation.clear();
@@ -42,7 +42,7 @@ RunConfig only_stage(RunConfig config, int64_t stage) {
   return config;
 }
 
-/// Everything that a training step works on, with random weights and tokens.
+/// A training step with its memory, random weights and random tokens.
 class StepBench {
  public:
   StepBench(const RunConfig& config, Backend& backend, const Ranks& ranks)
@@ -55,19 +55,19 @@ class StepBench {
         feed_(backend, memory_.largest_batch()),
         step_(memory_, feed_, backend, parallel_.get()) {
     memory_.lay_out(arena_);
-    // Weights far from 0, so that no product is faster than a trained model's.
+    // Products of zeros run faster than those of a trained model.
     fill_like_weights(memory_.weights());
     backend.wait(backend.compute_stream());
   }
 
-  /// Counts what communication takes from here on; what it took since.
+  /// Starts measuring communication; communication() returns the cost since then.
   void measure_communication() {
     if (ranks_.data) ranks_.data->measure();
   }
   CommunicationCost communication() { return ranks_.data ? ranks_.data->cost() : CommunicationCost{}; }
 
-  /// Seconds of each of `count` steps, as the trainer runs them: one given to the device while it works on another. Not
-  /// counted are the first, which has nothing before it, and the last, which has nothing behind it.
+  /// Returns the seconds of each of `count` steps, enqueued as the trainer does: one step while the device still
+  /// computes the previous one. Omits the first and the last step, which do not overlap another one on both sides.
   std::vector<double> run(int64_t count) {
     using Clock = std::chrono::steady_clock;
     std::vector<double> seconds;
@@ -101,8 +101,8 @@ class StepBench {
     step_.begin(memory_.training_pass(0, stage.attention), stage.batch, windows, 1e-4);
   }
 
-  /// A pattern of pseudo-random numbers, repeated: its bits are what matters, and drawing half a billion takes long.
-  /// The gradients carry it, which are float32 on every rank.
+  /// Fills the weights with a repeated pattern of pseudo-random numbers, because drawing half a billion takes long. The
+  /// gradients, which are float32 on every rank, serve as staging memory.
   void fill_like_weights(const Parameters& weights) {
     std::vector<float> pattern(size_t{1} << 20);
     std::normal_distribution<float> normal(0, 0.02f);
@@ -118,8 +118,8 @@ class StepBench {
     backend_.copy(stream, weights.flat, staging);
     for (const ShardRange& range : memory_.shard().ranges) {
       const Tensor from = staging.slice(0, range.begin, range.end);
-      const bool share = memory_.master_is_sharded();
-      const int64_t at = share ? range.at : range.begin;
+      const bool sharded = memory_.master_is_sharded();
+      const int64_t at = sharded ? range.at : range.begin;
       backend_.copy(stream, memory_.master_weights().flat.slice(0, at, at + range.size()), from);
     }
     backend_.wait(stream);
@@ -141,7 +141,7 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-/// The rows that the stage's longest attention is over.
+/// The largest number of rows that a layer of the stage attends to.
 int64_t attended_length(const RunConfig& config) {
   const StageSection& stage = config.stages[0];
   const int64_t length = stage.batch.sequence_length;
@@ -167,14 +167,6 @@ double flops_per_step(const RunConfig& config) {
          static_cast<double>(stage.batch.tokens_per_step());
 }
 
-/// Of the device, or what the config says of it.
-Hardware hardware_of(const RunConfig& config, const Backend& backend) {
-  Hardware hardware = backend.hardware();
-  if (config.hardware.peak_tflops > 0) hardware.flops = 1e12 * config.hardware.peak_tflops;
-  if (config.hardware.bandwidth > 0) hardware.bytes_per_second = 1e12 * config.hardware.bandwidth;
-  return hardware;
-}
-
 void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rates, const Ranks& ranks) {
   CostMeter timing(backend, CostMeter::Mode::kTime, rates);
   StepBench bench(config, backend, ranks);
@@ -185,11 +177,11 @@ void print_breakdown(const RunConfig& config, Backend& backend, const Rates& rat
   fmt::print("\n{}", breakdown_of(timing.costs()));
 }
 
-/// What one rank measured.
+/// One rank's measurements.
 struct Measured {
   double typical = 0;
   double best = 0;
-  CommunicationCost communication;  // of a step
+  CommunicationCost communication;  // per step
 };
 
 Measured measure(StepBench& bench, int64_t warmup, int64_t steps) {
@@ -204,19 +196,19 @@ Measured measure(StepBench& bench, int64_t warmup, int64_t steps) {
   return measured;
 }
 
-/// Of the rank that it kept waiting longest.
+/// Prints the communication cost of the rank that waited longest.
 void print_communication(const CommunicationCost& cost, DistributedSession& session) {
   double exposed = -1;
   double busy = 0;
   const std::string mine = fmt::format("{} {}", cost.exposed_seconds, cost.busy_seconds);
-  for (const std::string& there : session.group().gather(mine, "the times of all ranks")) {
-    const size_t blank = there.find(' ');
-    if (std::stod(there) <= exposed) continue;
-    exposed = std::stod(there);
-    busy = std::stod(there.substr(blank));
+  for (const std::string& times : session.group().gather(mine, "the times of all ranks")) {
+    const size_t blank = times.find(' ');
+    if (std::stod(times) <= exposed) continue;
+    exposed = std::stod(times);
+    busy = std::stod(times.substr(blank));
   }
   if (!session.is_rank0()) return;
-  fmt::print("communication: {} a step, {} sent by each rank, {} not overlapped (of the rank that waited longest)\n",
+  fmt::print("communication: {} per step, {} sent by each rank, {} not overlapped (of the rank that waited longest)\n",
              format_milliseconds(busy), format_bytes(cost.bytes), format_milliseconds(exposed));
 }
 
@@ -226,9 +218,10 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
   const auto tokens = static_cast<double>(stage.batch.tokens_per_step());
   const bool on_gpu = config.run.device == DeviceChoice::kCuda;
   const double roofline = roofline_seconds(step_costs(config, 0, stage.attention, backend, rates, mesh));
-  const Rates plan_rates = on_gpu ? planned_rates(hardware_of(config, backend)) : host_rates(backend);
+  const Rates plan_rates =
+      on_gpu ? planned_rates(with_configured_rates(backend.hardware(), config.hardware)) : host_rates(backend);
   const double planned = roofline_seconds(step_costs(config, 0, stage.attention, backend, plan_rates, mesh));
-  const double peak = hardware_of(config, backend).flops * mesh.size();
+  const double peak = with_configured_rates(backend.hardware(), config.hardware).flops * mesh.size();
   fmt::print("step {} (median of {}; best {}), {} tokens/s, MFU {}, roofline {} ({:.0f}% of it reached), planned {}\n",
              format_milliseconds(measured.typical), options.steps, format_milliseconds(measured.best),
              format_count(static_cast<int64_t>(tokens / measured.typical)),
@@ -236,7 +229,7 @@ void print_step(const RunConfig& config, Backend& backend, const Measured& measu
                  ? fmt::format("{:.3f} of {}FLOP/s", flops_per_step(config) / measured.typical / peak, format_si(peak))
                  : "unknown (set hardware.peak_tflops)",
              format_milliseconds(roofline), 100 * roofline / measured.typical, format_milliseconds(planned));
-  fmt::print("memory: planned {}, in use {} on the device with the libraries' own\n",
+  fmt::print("memory: planned {}; in use {} on the device, libraries included\n",
              format_bytes(planned_bytes(config, backend, mesh)), format_bytes(backend.memory_in_use()));
 }
 
@@ -262,7 +255,7 @@ void bench_step(const Options& options, DistributedSession& session) {
                stage.batch.global_batch_size, name_of(recompute_of(stage.recompute)));
     if (ranks.world) {
       fmt::print("{}, tensors by {}{}\n", session.description(), ranks.world->description(),
-                 config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
+                 config.distributed.shard_optimizer ? ", optimizer state sharded" : "");
     }
   }
   const Rates rates = measured_rates(*backend, config.model, stage.batch.micro_batch_size, attended_length(config));
@@ -288,13 +281,13 @@ void bench_step(const Options& options) {
 }  // namespace
 
 void add_bench_step_command(CLI::App& bench) {
-  CLI::App* command = bench.add_subcommand("step", "A training step of a config, on random tokens");
+  CLI::App* command = bench.add_subcommand("step", "Time a training step of a config, on random tokens");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
-  command->add_option("--stage", options->stage, "Which stage's step, from 0")->capture_default_str();
+  command->add_option("--stage", options->stage, "Index of the stage, from 0")->capture_default_str();
   command->add_option("--steps", options->steps, "Steps to time")->check(at_least(1))->capture_default_str();
-  command->add_option("--warmup", options->warmup, "Steps before them")->check(at_least(1))->capture_default_str();
-  command->add_flag("--breakdown", options->breakdown, "Time, roofline and share of each kind of operation");
+  command->add_option("--warmup", options->warmup, "Warm-up steps")->check(at_least(1))->capture_default_str();
+  command->add_flag("--breakdown", options->breakdown, "Show time, roofline and share of each kind of operation");
   command->callback([options] { bench_step(*options); });
 }
 

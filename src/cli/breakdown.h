@@ -1,4 +1,4 @@
-// A table of what operations took.
+// A table of the times of operations.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace lighthouse {
 
-/// A line for each kind of operation, and one for all: calls, time, share, roofline, what was reached.
+/// One row for each kind of operation, and one for the total: calls, time, share, roofline, rates.
 std::string breakdown_of(const std::vector<OperationCost>& costs);
 
 }  // namespace lighthouse

@@ -20,23 +20,24 @@
 #include "lighthouse/core/text.h"
 #include "lighthouse/ops/threads.h"
 #include "standard_output.h"
+#include "version.h"
 
 namespace lighthouse {
 namespace {
 
 enum ExitCode : int { kDone = 0, kRunFailed = 1, kInputRefused = 2, kSignal = 128 };
 
-/// A file opened later would take the number of a stream that is closed, and get what is meant for the screen.
-/// What should go to standard output fails then, what should go to standard error is dropped.
+/// Opens closed standard streams on /dev/null. Otherwise a file opened later would get a stream's descriptor, and
+/// output meant for the screen. Writes to standard output then fail; writes to standard error are dropped.
 void reserve_standard_streams() {
   for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; ++stream) {
     if (fcntl(stream, F_GETFD) >= 0) continue;
-    open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // takes the lowest number that is free
+    open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);  // gets the lowest free descriptor
   }
 }
 
-/// Failed writes are handled where they are made: a file over its limit, a reader of the log that has exited. Training
-/// goes on without a reader of its log.
+/// Ignores the signals of failed writes (file size limits, closed pipes), because the callers check for errors.
+/// Training continues when the reader of its log has exited.
 void ignore_signals_of_failed_writes() {
   std::signal(SIGXFSZ, SIG_IGN);
   std::signal(SIGPIPE, SIG_IGN);
@@ -45,10 +46,11 @@ void ignore_signals_of_failed_writes() {
 void cap_threads_and_warn() {
   const int asked = cap_threads();
   if (asked > 0)
-    spdlog::warn("OMP_NUM_THREADS is {}, more than the processors here; using as many as there are", asked);
+    spdlog::warn("OMP_NUM_THREADS is {}, more than the number of processors; using one thread for each processor",
+                 asked);
 }
 
-/// The parser itself would only say that a command is required.
+/// The parser's own message says only that a command is required.
 void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
   if (argc < 2 || argv[1][0] == '-') return;
   std::vector<std::string> names;
@@ -57,7 +59,7 @@ void refuse_unknown_command(const CLI::App& program, int argc, char** argv) {
     names.push_back(command->get_name());
   }
   const std::string nearest = nearest_name(argv[1], names);
-  throw InputError(fmt::format("there is no command \"{}\"{}; the commands are {}", argv[1],
+  throw InputError(fmt::format("unknown command \"{}\"{}; the commands are {}", argv[1],
                                nearest.empty() ? "" : fmt::format("; did you mean \"{}\"?", nearest),
                                join(names, ", ")));
 }
@@ -68,7 +70,7 @@ CLI::Validator at_least(int64_t least) {
   const auto check = [least](const std::string& text) {
     int64_t number = 0;
     if (CLI::detail::lexical_cast(text, number) && number >= least) return std::string();
-    return fmt::format("\"{}\" is not a whole number from {} on", text, least);
+    return fmt::format("\"{}\" is not a whole number; expected {} or more", text, least);
   };
   return {check, "", ""};
 }
@@ -89,8 +91,7 @@ CLI::Validator expanded_path() {
 
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings) {
   command.add_option("CONFIG", config, "A run's YAML file")->required()->transform(expanded_path());
-  command.add_option("--set", settings, "key.path=value: change one value; can be given many times")
-      ->allow_extra_args(false);
+  command.add_option("--set", settings, "key.path=value: change one value; may be repeated")->allow_extra_args(false);
 }
 
 namespace {
@@ -100,7 +101,7 @@ int parse_and_run(CLI::App& program, int argc, char** argv) {
   try {
     program.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    if (program.exit(error) != 0) return kInputRefused;  // --help is no failure
+    if (program.exit(error) != 0) return kInputRefused;  // --help and --version succeed
   }
   flush_standard_output();
   return kDone;
@@ -116,7 +117,7 @@ int run_command_line(int argc, char** argv) {
   cap_threads_and_warn();
   CLI::App program("lighthouse: pre-training of Llama-style language models at very long context", "lighthouse");
   program.require_subcommand(1);
-  program.set_version_flag("--version", LIGHTHOUSE_VERSION);
+  program.set_version_flag("--version", version_text());
   add_train_command(program);
   add_prepare_command(program);
   add_data_command(program);
@@ -142,11 +143,11 @@ int run_command_line(int argc, char** argv) {
   } catch (const Interrupted& interrupted) {
     return kSignal + interrupted.signal();
   } catch (const std::system_error& error) {
-    if (error.code() == std::errc::broken_pipe) return kSignal + SIGPIPE;  // the reader of standard output has exited
+    if (error.code() == std::errc::broken_pipe) return kSignal + SIGPIPE;  // for example `| head`
     spdlog::error("{}", error.what());
     return kRunFailed;
   } catch (const std::bad_alloc&) {
-    spdlog::error("the system has no more memory to give");
+    spdlog::error("out of host memory");
     return kRunFailed;
   } catch (const std::exception& error) {
     spdlog::error("{}", error.what());

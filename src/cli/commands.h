@@ -1,4 +1,4 @@
-// The subcommands: each file of this folder adds one to the program.
+// The subcommands; each file of this folder adds one.
 #pragma once
 
 #include <cstdint>
@@ -33,29 +33,32 @@ void add_bench_attention_command(CLI::App& bench);
 void add_bench_step_command(CLI::App& bench);
 void add_bench_generate_command(CLI::App& bench);
 
-/// Checks an option for a whole number from `least` on. (CLI::PositiveNumber takes fractions, and its message writes
-/// out the largest double.)
+/// Checks that an option is a whole number of at least `least`. (CLI::PositiveNumber also accepts fractions, and its
+/// message prints the largest double.)
 CLI::Validator at_least(int64_t least);
 
-/// Gives an option that names files or folders what expand_path() makes of it; but a name that exists as it stands, as
-/// a shell's pattern may have found it, stays.
+/// Expands the path in an option with expand_path(), unless a file of the unexpanded name exists, which a shell's
+/// pattern may have found.
 CLI::Validator expanded_path();
 
-/// Adds CONFIG and --set, which train, plan and config share.
+/// Adds CONFIG and --set, which several commands share.
 void add_config_options(CLI::App& command, std::string& config, std::vector<std::string>& settings);
 
-/// `auto` replaced by what it stands for here: a GPU if this build and this machine have one, else the CPU; bfloat16 on
-/// a GPU, float32 on the CPU.
+/// Replaces `auto`: the device becomes a GPU if this build and machine have one, else the CPU; the dtype becomes
+/// bfloat16 on a GPU, float32 on the CPU.
 RunConfig with_device(RunConfig config);
 
-/// The backend that a config asks for, its `auto`s replaced as above, on the GPU of this rank of a host. Throws
-/// InputError for a device that this build or machine does not have, and for what the device cannot do.
+/// Makes the backend for a config, after with_device(), on GPU number `local_rank`. Throws InputError for a device that
+/// this build or machine lacks and for settings that the device does not support.
 std::unique_ptr<Backend> make_backend(const RunConfig& config, int local_rank = 0);
 
-/// What the first GPU of this machine has, as make_backend() would use it for this config; nothing without one.
+/// The properties of this machine's first GPU for this config; nullopt without a GPU.
 std::optional<Hardware> local_gpu(const RunConfig& config);
 
-/// Adds --device and --dtype, for commands without a config; and the backend that they ask for.
+/// Replaces the device's rates by those of the config, where they are set.
+Hardware with_configured_rates(Hardware hardware, const HardwareSection& section);
+
+/// Adds --device and --dtype to a command without a config; make_backend() makes the backend for them.
 void add_device_options(CLI::App& command, std::string& device, std::string& dtype);
 std::unique_ptr<Backend> make_backend(const std::string& device, const std::string& dtype, bool deterministic = false);
 

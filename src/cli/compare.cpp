@@ -1,4 +1,4 @@
-// lighthouse compare: runs side by side.
+// lighthouse compare: compares runs in tables and plots.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -28,17 +28,19 @@ struct Options {
 
 ReportedRun read_run(const std::filesystem::path& directory) {
   if (!std::filesystem::exists(directory / "metrics.jsonl")) {
-    throw InputError(fmt::format("{} is not a run's directory: it has no metrics.jsonl", directory.string()));
+    throw InputError(
+        fmt::format("{} is not a run's directory; expected a folder with metrics.jsonl", directory.string()));
   }
   const std::filesystem::path config = directory / "config.yaml";
   ReportedRun run{"", parse_config(read_file(config), config.string()), read_history(directory / "metrics.jsonl"),
                   ranks_of_newest(directory / "checkpoints")};
   run.name = run.config.run.name;
-  if (run.history.steps.empty()) throw InputError(fmt::format("{} has no finished step yet", directory.string()));
+  if (run.history.steps.empty())
+    throw InputError(fmt::format("{} has no finished step; run `lighthouse train` first", directory.string()));
   return run;
 }
 
-/// Runs of one name are told apart by their folders.
+/// Replaces equal names by the runs' folders.
 void make_names_differ(std::vector<ReportedRun>& runs, const std::vector<std::string>& directories) {
   std::map<std::string, int> count;
   for (const ReportedRun& run : runs) ++count[run.name];
@@ -55,21 +57,21 @@ void print_bigram(const ReportedRun& run) {
   for (const DataSource& source : run.config.data.train) train.push_back(source.path);
   const double loss = bigram_loss(train, run.config.data.validation, run.config.model.vocab_size);
   fmt::print(
-      "For scale: a bigram model with add-one smoothing, counted on the training shards, has {:.4f} nats per "
+      "For scale: a bigram model with add-one smoothing, counted on the training shards, reaches {:.4f} nats per "
       "token on all of the validation shards.\n",
       loss);
 }
 
 void write_page(const Options& options, const std::vector<ReportedRun>& runs) {
   if (!gnuplot_is_installed()) {
-    spdlog::warn("no page is written: {}", kInstallGnuplot);
+    spdlog::warn("no HTML page written: {}", kInstallGnuplot);
     return;
   }
   const std::filesystem::path page =
       options.page.empty() ? std::filesystem::path(options.runs[0]) / "report" / "index.html" : options.page;
   if (page.has_parent_path()) make_directories(page.parent_path());
   write_file(page, comparison_page(runs));
-  spdlog::info("the curves are in {}", page.string());
+  spdlog::info("the plots are in {}", page.string());
 }
 
 void compare(const Options& options) {
@@ -86,11 +88,11 @@ void compare(const Options& options) {
 }  // namespace
 
 void add_compare_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("compare", "Show runs side by side: tables, and a page of curves");
+  CLI::App* command = program.add_subcommand("compare", "Compare runs: tables, and an HTML page of plots");
   auto options = std::make_shared<Options>();
-  command->add_option("RUN", options->runs, "Runs' directories")->transform(expanded_path())->required();
-  command->add_flag("--bigram", options->bigram, "Also the loss of a bigram model on the first run's data");
-  command->add_option("--page", options->page, "Where the page of curves goes; by default RUN/report/index.html")
+  command->add_option("RUN", options->runs, "Directories of runs")->transform(expanded_path())->required();
+  command->add_flag("--bigram", options->bigram, "Also print the loss of a bigram model on the first run's data");
+  command->add_option("--page", options->page, "Path of the HTML page; by default RUN/report/index.html")
       ->transform(expanded_path());
   command->callback([options] { compare(*options); });
 }

@@ -1,4 +1,4 @@
-// lighthouse config: the resolved config.
+// lighthouse config: prints the resolved config.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -15,7 +15,7 @@ struct Options {
   bool reference = false;
 };
 
-/// The layers of each stage's steps, as comments: "# 1 to 4: lighthouse + window 256".
+/// The attention of each stage's layers, as comments: "# 1 to 4: lighthouse + window 256".
 std::string layers_of(const RunConfig& config) {
   std::string text;
   for (const StageSection& stage : config.stages) {
@@ -43,12 +43,12 @@ void run(const Options& options) {
 }  // namespace
 
 void add_config_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand(
-      "config", "Print the resolved config: every value spelled out, and each layer's attention");
+  CLI::App* command =
+      program.add_subcommand("config", "Print the resolved config: every value, and each layer's attention");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
-  command->get_option("CONFIG")->required(false);  // --reference needs none
-  command->add_flag("--reference", options->reference, "Print every key with its meaning instead");
+  command->get_option("CONFIG")->required(false);  // not needed with --reference
+  command->add_flag("--reference", options->reference, "Print the reference of all keys instead");
   command->callback([options] { run(*options); });
 }
 

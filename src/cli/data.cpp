@@ -1,4 +1,4 @@
-// lighthouse data inspect: what is in token shards.
+// lighthouse data inspect: statistics and samples of token shards.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -23,12 +23,12 @@ struct Options {
   int64_t samples = 3;
   int64_t sample_tokens = 64;
   std::vector<int64_t> sequence_lengths{1024, 8192, 65536, 524288};
-  int64_t train_tokens = 0;  // 0: not known
+  int64_t train_tokens = 0;  // 0: unknown
 };
 
 struct Opened {
-  std::vector<TokenShard> sound;
-  std::vector<std::string> faults;  // what the others are refused with
+  std::vector<TokenShard> valid;
+  std::vector<std::string> faults;  // the errors of the other shards
 };
 
 Opened open_all(const std::vector<std::string>& patterns) {
@@ -36,7 +36,7 @@ Opened open_all(const std::vector<std::string>& patterns) {
   for (const std::string& pattern : patterns) {
     for (const auto& path : match_files(pattern)) {
       try {
-        opened.sound.emplace_back(path);
+        opened.valid.emplace_back(path);
       } catch (const InputError& error) {
         opened.faults.emplace_back(error.what());
       }
@@ -45,13 +45,13 @@ Opened open_all(const std::vector<std::string>& patterns) {
   return opened;
 }
 
-/// A line for each shard. Tokens outside the vocabulary are faults.
+/// Counts tokens and prints one row for each shard. Adds tokens outside the vocabulary to the faults.
 void count_all(Opened& opened, const Tokenizer& tokenizer, TokenCounts& counts) {
   const StopSignal stop;
   ProgressLine progress;
   TextTable table({"shard", "bits", "tokens", "ends of text", "outside"});
   int64_t done = 0;
-  for (const TokenShard& shard : opened.sound) {
+  for (const TokenShard& shard : opened.valid) {
     stop.check();
     const TokenCounts before = {counts.tokens, counts.documents, counts.outside, 0, 0, {}};
     counts.add(shard, tokenizer.end_of_text());
@@ -64,15 +64,15 @@ void count_all(Opened& opened, const Tokenizer& tokenizer, TokenCounts& counts) 
                                           tokenizer.vocab_size() - 1));
     }
     ++done;
-    progress.show(static_cast<double>(done) / static_cast<double>(opened.sound.size()),
-                  fmt::format("{} of {} shards", done, opened.sound.size()));
+    progress.show(static_cast<double>(done) / static_cast<double>(opened.valid.size()),
+                  fmt::format("{} of {} shards", done, opened.valid.size()));
   }
   progress.clear();
   fmt::print("{}\n", table.str());
 }
 
 void print_counts(const TokenCounts& counts, const Tokenizer& tokenizer, int64_t most_frequent) {
-  fmt::print("{} tokens, {} ends of text; {} of {} tokens occur; {:.2f} bits a token by frequency alone\n",
+  fmt::print("{} tokens, {} ends of text; {} of {} tokens occur; {:.2f} bits per token by frequency alone\n",
              format_count(counts.tokens), format_count(counts.documents), format_count(counts.distinct()),
              format_count(tokenizer.vocab_size()), counts.entropy());
   fmt::print("longest run of one token: {} of {}\n\n", format_count(counts.longest_run), counts.run_token);
@@ -90,19 +90,19 @@ void print_counts(const TokenCounts& counts, const Tokenizer& tokenizer, int64_t
 }
 
 void print_samples(const Opened& opened, const Tokenizer& tokenizer, const Options& options) {
-  for (int64_t i = 0; i < options.samples && !opened.sound.empty(); ++i) {  // spread evenly over all shards
-    const auto which = static_cast<size_t>(i * std::ssize(opened.sound) / options.samples);
-    const TokenShard& shard = opened.sound[which];
+  for (int64_t i = 0; i < options.samples && !opened.valid.empty(); ++i) {  // spaced evenly over all shards
+    const auto which = static_cast<size_t>(i * std::ssize(opened.valid) / options.samples);
+    const TokenShard& shard = opened.valid[which];
     const int64_t begin = shard.size() / (options.samples + 1) * (i + 1);
-    fmt::print("{}, from token {} on:\n  {}\n", shard.path().string(), format_count(begin),
+    fmt::print("{}, from token {}:\n  {}\n", shard.path().string(), format_count(begin),
                decode_sample(shard, tokenizer, begin, options.sample_tokens));
   }
 }
 
-/// What windows of some lengths leave of the shards together.
+/// Prints how much of the shards windows of each length use.
 void print_windows(const Opened& opened, const Options& options) {
   std::vector<int64_t> sizes;
-  for (const TokenShard& shard : opened.sound) sizes.push_back(shard.size());
+  for (const TokenShard& shard : opened.valid) sizes.push_back(shard.size());
   if (sizes.empty()) return;
   TextTable table({"sequence length", "windows", "files too short", "tokens in no window", "share", "passes"});
   for (const int64_t length : options.sequence_lengths) {
@@ -128,13 +128,13 @@ void inspect(const Options& options) {
   print_samples(opened, *tokenizer, options);
   if (opened.faults.empty()) return;
   for (const std::string& fault : opened.faults) spdlog::error("{}", fault);
-  throw InputError(fmt::format("{} of these shards cannot be trained on", opened.faults.size()));
+  throw InputError(fmt::format("{} of these shards cannot be used for training", opened.faults.size()));
 }
 
 }  // namespace
 
 void add_data_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("data", "Look at token shards");
+  CLI::App* command = program.add_subcommand("data", "Inspect token shards");
   command->require_subcommand(1);
   CLI::App* inspection = command->add_subcommand("inspect", "Count tokens, show samples, find bad shards");
   auto options = std::make_shared<Options>();
@@ -144,21 +144,24 @@ void add_data_command(CLI::App& program) {
   inspection->add_option("--tokenizer", options->tokenizer, "bytes, a SentencePiece model, or a Hugging Face folder")
       ->transform(expanded_path())
       ->capture_default_str();
-  inspection->add_option("--top", options->most_frequent, "So many of the most frequent tokens")
+  inspection->add_option("--top", options->most_frequent, "Number of most frequent tokens to show")
       ->check(CLI::Range(0, 1'000'000))
       ->capture_default_str();
-  inspection->add_option("--samples", options->samples, "So many decoded samples")
+  inspection->add_option("--samples", options->samples, "Number of decoded samples")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str();
   inspection->add_option("--sample-tokens", options->sample_tokens, "Tokens of a sample")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   inspection
-      ->add_option("--sequence-length", options->sequence_lengths, "N,N,...: say what windows of these lengths leave")
+      ->add_option("--sequence-length", options->sequence_lengths,
+                   "N,N,...: show how much of the shards windows of these lengths use")
       ->delimiter(',')
       ->check(at_least(1))
       ->capture_default_str();
-  inspection->add_option("--train-tokens", options->train_tokens, "Say how often so many tokens pass over the shards")
+  inspection
+      ->add_option("--train-tokens", options->train_tokens,
+                   "Training tokens: show how many passes over the shards they are")
       ->check(at_least(0));
   inspection->callback([options] { inspect(*options); });
 }

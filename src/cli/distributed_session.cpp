@@ -22,7 +22,7 @@ namespace {
 constexpr int kFailed = 1;
 constexpr int kRefused = 2;
 
-/// What nobody guesses.
+/// A random token that other processes cannot guess.
 std::string random_token() {
   std::random_device random;
   return fmt::format("{:08x}{:08x}{:08x}{:08x}", random(), random(), random(), random());
@@ -58,7 +58,7 @@ std::unique_ptr<ProcessGroup> join_at_address(const Launch& launch, const Timeou
   }
 }
 
-/// What a rank's GPU is called; on CPUs all have the same.
+/// Identifies a rank's GPU; "" on the CPU.
 std::string device_id(const Backend& backend) {
 #ifdef LIGHTHOUSE_HAS_CUDA
   if (backend.device().kind == DeviceKind::kCuda) return cuda_device_id(backend.device().index);
@@ -73,7 +73,7 @@ std::shared_ptr<Communicator> make_nccl(ProcessGroup& group, Backend& backend) {
 #else
   static_cast<void>(group);
   static_cast<void>(backend);
-  throw InputError("distributed.backend is nccl, and this program was built without CUDA");
+  throw InputError("distributed.backend is nccl, but this program was built without CUDA; use auto or mpi");
 #endif
 }
 
@@ -97,7 +97,7 @@ DistributedSession::DistributedSession(const Timeouts& timeouts, bool even_alone
     group_ = join_by_mpi(launch_, *mpi_, timeouts);
   } else {
     group_ = join_at_address(launch_, timeouts);
-    deferred_.emplace();  // not before: until the others come there is nothing to tell, and this may take minutes
+    deferred_.emplace();  // after joining, which may take minutes and can simply be interrupted
   }
 }
 
@@ -121,7 +121,7 @@ void DistributedSession::run(const std::function<void()>& work) {
   if (launch_.launcher == Launcher::kNone) return work();
   try {
     work();
-  } catch (const Interrupted&) {  // all ranks together
+  } catch (const Interrupted&) {  // on all ranks
     leave();
     throw;
   } catch (const AllRanksInputError& error) {
@@ -158,9 +158,9 @@ std::shared_ptr<Communicator> DistributedSession::communicator_for(const RunConf
   const CommunicationChoice choice = config.distributed.backend;
   if (!gpu) {
     if (choice == CommunicationChoice::kNccl) {
-      throw InputError("distributed.backend is nccl, and NCCL serves GPUs alone; use auto or mpi");
+      throw InputError("distributed.backend is nccl, but NCCL supports only GPUs; use auto or mpi");
     }
-    if (!mpi_) throw InputError("ranks on CPUs need MPI: start them with mpirun");
+    if (!mpi_) throw InputError("ranks on CPUs need MPI; start them with mpirun");
     return make_mpi_communicator(*group_, backend);
   }
   std::set<std::string> gpus;
@@ -168,7 +168,7 @@ std::shared_ptr<Communicator> DistributedSession::communicator_for(const RunConf
   const bool shared = static_cast<int>(gpus.size()) < size();
   if (choice == CommunicationChoice::kNccl && shared) {
     throw InputError(fmt::format(
-        "distributed.backend is nccl, and {} ranks have {} GPUs: NCCL wants one for each; use fewer ranks, or mpi",
+        "distributed.backend is nccl, but {} ranks have {} GPUs and NCCL needs one for each; use fewer ranks, or mpi",
         size(), gpus.size()));
   }
   const bool nccl =
@@ -176,11 +176,11 @@ std::shared_ptr<Communicator> DistributedSession::communicator_for(const RunConf
   if (nccl) return make_nccl(*group_, backend);
   if (!mpi_) {
     throw InputError(
-        "these ranks can reach each other by MPI alone (two of them share a GPU, or the program was built without "
-        "NCCL): start them with mpirun");
+        "these ranks need MPI (two of them share a GPU, or the program was built without "
+        "NCCL); start them with mpirun");
   }
   if (choice == CommunicationChoice::kAuto && is_rank0()) {
-    spdlog::warn("tensors go through host memory, by MPI, which is slow: {}",
+    spdlog::warn("collectives run over MPI and host memory, which is slow: {}",
                  shared ? "ranks share a GPU" : "the program was built without NCCL");
   }
   return make_mpi_communicator(*group_, backend);
@@ -200,16 +200,16 @@ std::string different_settings(const std::string& of_rank0, const std::string& o
 
 std::unique_ptr<DistributedSession> join_distributed_session(const std::string& config,
                                                              const std::vector<std::string>& settings) {
-  DistributedSection said;
+  DistributedSection section;
   try {
-    said = load_config(config, settings).distributed;
+    section = load_config(config, settings).distributed;
   } catch (const InputError&) {
-    said = {};  // load_config_on_all_ranks() will tell
+    section = {};  // load_config_on_all_ranks() reports the error
   }
   Timeouts timeouts;
-  timeouts.silence = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.timeout_seconds));
-  timeouts.stall = std::chrono::milliseconds(static_cast<int64_t>(1e3 * said.stall_seconds));
-  return std::make_unique<DistributedSession>(timeouts, said.backend != CommunicationChoice::kAuto);
+  timeouts.silence = std::chrono::milliseconds(static_cast<int64_t>(1e3 * section.timeout_seconds));
+  timeouts.stall = std::chrono::milliseconds(static_cast<int64_t>(1e3 * section.stall_seconds));
+  return std::make_unique<DistributedSession>(timeouts, section.backend != CommunicationChoice::kAuto);
 }
 
 RunConfig load_config_on_all_ranks(DistributedSession& session, const std::string& command, const std::string& path,

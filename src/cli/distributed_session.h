@@ -1,4 +1,4 @@
-// This process among those that a launcher started.
+// This process as one of the ranks that a launcher started.
 #pragma once
 
 #include <functional>
@@ -13,16 +13,17 @@
 
 namespace lighthouse {
 
-/// Ends the program with a code and without a word: what there is to say has been said, at once, since a launcher may
-/// kill all ranks when one ends.
+/// Ends the program with an exit code and no message. The message was printed before, because a launcher may kill all
+/// ranks as soon as one exits.
 struct SilentExit {
   int code;
 };
 
-/// The other ranks, found; or none.
+/// The process group of a launcher's ranks, or of a single process. Not thread-safe.
 class DistributedSession {
  public:
-  /// `even_alone`: a launcher's only rank is one too, and has a communicator.
+  /// Joins the process group. `even_alone`: form a group, with a communicator, even if the launcher started only one
+  /// rank.
   DistributedSession(const Timeouts& timeouts, bool even_alone);
   ~DistributedSession();
   DistributedSession(const DistributedSession&) = delete;
@@ -36,11 +37,11 @@ class DistributedSession {
   /// "8 ranks by mpirun", or empty.
   std::string description() const;
 
-  /// Runs `work`, then parts from the others. What it throws is told to them, so that nobody waits for this rank; on
-  /// all but rank 0 what the user would read twice becomes SilentExit.
+  /// Runs `work`, then leaves the process group. If `work` throws, the other ranks are notified, so that they do not
+  /// wait for this rank; on ranks other than 0, errors that rank 0 reports become SilentExit.
   void run(const std::function<void()>& work);
 
-  /// The ranks with what carries tensors between them, as the config says and the devices allow.
+  /// The ranks and their communicators, according to the config and the devices.
   Ranks ranks(const RunConfig& config, Backend& backend);
 
  private:
@@ -53,12 +54,12 @@ class DistributedSession {
   std::shared_ptr<ProcessGroup> group_;
 };
 
-/// Finds the other ranks. What the config says of `distributed` is taken from this rank's own, if it can be read; what
-/// is wrong with it is said later, by all ranks together.
+/// Joins the process group, with the `distributed` section of this rank's config if the config can be read. Errors in
+/// the config are reported later, by load_config_on_all_ranks().
 std::unique_ptr<DistributedSession> join_distributed_session(const std::string& config,
                                                              const std::vector<std::string>& settings);
 
-/// Reads the config on each rank, and throws InputError if they differ in it, in the program or in the command.
+/// Reads the config on each rank. Throws InputError if ranks disagree on the config, the program or the command.
 RunConfig load_config_on_all_ranks(DistributedSession& session, const std::string& command, const std::string& config,
                                    const std::vector<std::string>& settings);
 

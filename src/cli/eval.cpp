@@ -1,4 +1,4 @@
-// lighthouse eval: how good a model is.
+// lighthouse eval: measures the quality of models.
 #include "eval.h"
 
 #include <fmt/format.h>
@@ -20,48 +20,50 @@ void run(const EvalOptions& options) {
 }
 
 void add_loss_options(CLI::App& command, EvalOptions& options) {
-  command.add_option("--data", options.data, "Token shards by pattern; by default the run's validation data")
+  command.add_option("--data", options.data, "Pattern of token shards; by default the run's validation data")
       ->transform(expanded_path());
   command.add_option("--sequence-length", options.sequence_length, "Tokens of a window; by default the run's")
       ->check(at_least(1));
-  command
-      .add_option("--windows", options.windows,
-                  "Windows of the data; by default as many as in training, for --copies 32")
+  command.add_option("--windows", options.windows, "Number of windows; by default as in training, for --copies 32")
       ->check(at_least(1));
   command.add_option("--batch", options.batch, "Windows at a time")->check(at_least(1))->capture_default_str();
-  command.add_option("--ranges", options.ranges, "So many equal ranges of positions; by default they double")
+  command.add_option("--ranges", options.ranges, "Number of equal ranges of positions; by default the ranges double")
       ->check(at_least(1));
 }
 
 void add_retrieval_options(CLI::App& command, EvalOptions& options) {
-  command.add_flag("--retrieval", options.retrieval, "The retrieval test instead: one digit hidden in filler");
-  command.add_option("--lengths", options.lengths, "Of its prompts, tokens; by default 1/16 to 1 of the run's")
+  command.add_flag("--retrieval", options.retrieval, "Run the retrieval test: one digit hidden in filler");
+  command
+      .add_option("--lengths", options.lengths,
+                  "Lengths of its prompts in tokens; by default 1/16 to 1 of the run's sequence length")
       ->delimiter(',')
       ->check(at_least(1));
-  command.add_option("--depths", options.depths, "Places of the digit, from 0% to 100%")->capture_default_str();
-  command.add_option("--trials", options.trials, "Prompts a length and depth")->capture_default_str();
-  command.add_option("--seed", options.seed, "Of digits and filler; of the choice of windows for --copies")
+  command.add_option("--depths", options.depths, "Number of positions of the digit, from 0% to 100%")
+      ->capture_default_str();
+  command.add_option("--trials", options.trials, "Prompts for each length and depth")->capture_default_str();
+  command.add_option("--seed", options.seed, "Seed of digits and filler; for --copies of the choice of windows")
       ->check(at_least(0))
       ->capture_default_str();
-  command.add_option("--filler", options.filler, "A text to hide it in, instead of a few sentences of ours")
+  command.add_option("--filler", options.filler, "A text file as filler; by default a few built-in sentences")
       ->transform(expanded_path());
-  command.add_option("--tokenizer", options.tokenizer, "The models' tokenizer, if it has moved")
+  command.add_option("--tokenizer", options.tokenizer, "Path of the models' tokenizer, if it has moved")
       ->transform(expanded_path());
 }
 
 void add_copy_options(CLI::App& command, EvalOptions& options) {
   CLI::Option* copies = command
                             .add_flag("--copies", options.copies,
-                                      "The copy test instead: the gain on a passage that stood some tokens earlier")
+                                      "Run the copy test: the gain on a passage that also occurred some tokens earlier")
                             ->excludes("--retrieval")
                             ->excludes("--ranges");
-  command.add_option("--passage", options.passage, "Its tokens")
+  command.add_option("--passage", options.passage, "Length of the passage in tokens")
       ->needs(copies)
       ->check(at_least(2))
       ->capture_default_str();
   command
-      .add_option("--distances", options.distances,
-                  "From the copy to the passage, tokens; by default 1024, 2048, ... and the farthest that fits")
+      .add_option(
+          "--distances", options.distances,
+          "Distances from the copy to the passage in tokens; by default 1024, 2048, ... and the largest that fits")
       ->needs(copies)
       ->delimiter(',')
       ->check(at_least(1));
@@ -76,7 +78,7 @@ AttentionKind attention_of(const EvalOptions& options) {
 std::string data_of(const EvalOptions& options, const ModelCard& card) {
   const std::string& data = options.data.empty() ? card.stage.data.validation : options.data;
   if (data.empty()) {
-    throw InputError(fmt::format("{} has no validation data; give some with --data", card.path.string()));
+    throw InputError(fmt::format("{} has no validation data; name shards with --data", card.path.string()));
   }
   return data;
 }
@@ -102,17 +104,23 @@ std::string estimate_text(const Estimate& estimate) {
 }
 
 void add_eval_command(CLI::App& program) {
-  CLI::App* command =
-      program.add_subcommand("eval", "Measure models: validation loss by position, retrieval, or copies");
+  CLI::App* command = program.add_subcommand(
+      "eval", "Measure models: validation loss by position, the retrieval test, or the copy test");
   auto options = std::make_shared<EvalOptions>();
-  command->add_option("CHECKPOINT", options->checkpoints, "Checkpoints, or runs' directories for their newest")
+  command
+      ->add_option("CHECKPOINT", options->checkpoints,
+                   "Checkpoints, or directories of runs for their newest checkpoints")
       ->transform(expanded_path())
       ->required();
-  command->add_option("--attention", options->attention, "dense, or window or lighthouse as the run's config has it")
+  command
+      ->add_option("--attention", options->attention,
+                   "dense; or window or lighthouse with the settings of the run's config")
       ->check(CLI::IsMember({"dense", "window", "lighthouse"}))
       ->capture_default_str();
   add_device_options(*command, options->device, options->dtype);
-  command->add_option("--out", options->out, "A folder for JSON, CSV and a plot; files of an evaluation before go")
+  command
+      ->add_option("--out", options->out,
+                   "A folder for JSON, CSV and a plot; replaces the files of an earlier evaluation")
       ->transform(expanded_path());
   add_loss_options(*command, *options);
   add_retrieval_options(*command, *options);

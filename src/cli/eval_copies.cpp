@@ -1,4 +1,4 @@
-// lighthouse eval --copies: what a passage costs a model where the same passage stood some tokens earlier.
+// lighthouse eval --copies: the gain on a passage that also occurred some tokens earlier.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -44,7 +44,7 @@ CopyOptions test_of(const EvalOptions& options, int64_t sequence_length) {
     test.distances = default_distances(sequence_length, test.passage);
     if (test.distances.empty()) {
       throw InputError(fmt::format(
-          "sequences of {} tokens are too short for the default distances, which begin at "
+          "sequences of {} tokens are too short for the default distances, which start at "
           "1,024; give --distances from {} to {}, or a longer --sequence-length",
           format_count(sequence_length), format_count(test.passage), format_count(test.farthest(sequence_length))));
     }
@@ -55,7 +55,7 @@ CopyOptions test_of(const EvalOptions& options, int64_t sequence_length) {
 
 void warn_of_documents(const ModelCard& card) {
   if (!document_end_of(card.config, card.stage)) return;
-  spdlog::warn("{} attended inside documents in training; here it attends over the whole sequence", card.title());
+  spdlog::warn("{} was trained with a document mask; the copy test attends over the whole sequence", card.title());
 }
 
 Tested test(const EvalOptions& options, const std::string& checkpoint, Backend& backend, const StopSignal& stop) {
@@ -93,14 +93,14 @@ void print(const EvalOptions& options, const Tested& tested) {
                    estimate_text(cell.passage.gain), estimate_text(cell.head.gain), estimate_text(cell.rest.gain)});
   }
   fmt::print(
-      "{}: loss on passages of {} tokens at the end of {} windows of {} tokens, in {} attention, as they stand and "
+      "{}: loss on passages of {} tokens at the end of {} windows of {} tokens, in {} attention, without and "
       "with "
-      "a copy planted so many tokens before (nats per token, ± the mean's standard error over windows)\n\n{}\n",
+      "a copy at each distance before them (nats per token, ± standard error over windows)\n\n{}\n",
       tested.title, format_count(options.passage), format_count(tested.losses.windows),
       format_count(tested.sequence_length), options.attention, table.str());
 }
 
-/// Gains of all models side by side.
+/// Prints the gains of all models side by side.
 void print_gains(const std::vector<Tested>& all) {
   std::vector<std::string> header{"distance"};
   std::set<int64_t> distances;
@@ -118,10 +118,10 @@ void print_gains(const std::vector<Tested>& all) {
     }
     table.add_row(row);
   }
-  fmt::print("Gain by a copy: it stays at far distances where the model uses far context\n\n{}\n", table.str());
+  fmt::print("Gain from a copy: a model that uses distant context gains at large distances too\n\n{}\n", table.str());
 }
 
-/// The parts of a passage that are told apart.
+/// The parts of a passage.
 std::array<std::pair<const char*, const CopyGain*>, 3> parts_of(const CopyCell& cell) {
   return {{{"passage", &cell.passage}, {"head", &cell.head}, {"rest", &cell.rest}}};
 }
@@ -197,9 +197,9 @@ void write(const EvalOptions& options, const std::vector<Tested>& all, const Bac
   if (gnuplot_is_installed()) {
     write_file(options.out / "copies.svg", plot_of(all));
   } else {
-    spdlog::warn("no plot is drawn: {}", kInstallGnuplot);
+    spdlog::warn("no plot drawn: {}", kInstallGnuplot);
   }
-  spdlog::info("the numbers are in {}: copies.json, copies.csv", options.out.string());
+  spdlog::info("the results are in {}: copies.json, copies.csv", options.out.string());
 }
 
 }  // namespace

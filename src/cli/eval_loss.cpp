@@ -1,4 +1,4 @@
-// lighthouse eval: validation loss, whole and by position.
+// lighthouse eval: validation loss, overall and by position.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -37,7 +37,7 @@ std::vector<PositionRange> ranges_of(const EvalOptions& options, int64_t length)
   return options.ranges > 0 ? equal_ranges(length, options.ranges) : doubling_ranges(length);
 }
 
-/// Attention inside documents where training was, but in Lighthouse.
+/// The settings of the pass, with the document mask of training except for Lighthouse.
 PassSettings loss_pass_of(const EvalOptions& options, const ModelCard& card, int64_t length) {
   PassSettings settings = pass_of(options, card, length);
   if (settings.kind != AttentionKind::kLighthouse) settings.document_end = document_end_of(card.config, card.stage);
@@ -92,9 +92,9 @@ void print(const EvalOptions& options, const std::vector<Evaluation>& evaluation
     whole.add_row({e.title, format_count(e.windows), format_count(e.sequence_length), loss_text(e.overall),
                    fmt::format("{:.3f}", std::exp(e.overall.loss))});
   }
-  fmt::print("Validation loss in {} attention (nats per token, ± the mean's standard error over windows)\n\n{}\n",
+  fmt::print("Validation loss in {} attention (nats per token, ± standard error over windows)\n\n{}\n",
              options.attention, whole.str());
-  // Models whose sequences are of one length stand side by side.
+  // One table for all models with the same sequence length.
   for (size_t first = 0; first < evaluations.size(); ++first) {
     const auto same = [&](const Evaluation& e) { return e.sequence_length == evaluations[first].sequence_length; };
     if (std::any_of(evaluations.begin(), evaluations.begin() + static_cast<int64_t>(first), same)) continue;
@@ -110,7 +110,7 @@ void print(const EvalOptions& options, const std::vector<Evaluation>& evaluation
       for (const Evaluation* e : columns) row.push_back(loss_text(e->by_range[i]));
       table.add_row(row);
     }
-    fmt::print("Loss by position: it falls to the end where the model uses far context\n\n{}\n", table.str());
+    fmt::print("Loss by position: with a model that uses distant context it falls to the end\n\n{}\n", table.str());
   }
 }
 
@@ -148,7 +148,7 @@ std::string to_csv(const std::vector<Evaluation>& evaluations) {
   return csv;
 }
 
-/// Where each range ends, and its loss.
+/// The loss of each range over the end of the range.
 std::string plot_of(const EvalOptions& options, const std::vector<Evaluation>& evaluations) {
   Plot plot;
   plot.id = "loss_by_position";
@@ -172,9 +172,9 @@ void write(const EvalOptions& options, const std::vector<Evaluation>& evaluation
   if (gnuplot_is_installed()) {
     write_file(options.out / "loss_by_position.svg", plot_of(options, evaluations));
   } else {
-    spdlog::warn("no plot is drawn: {}", kInstallGnuplot);
+    spdlog::warn("no plot drawn: {}", kInstallGnuplot);
   }
-  spdlog::info("the numbers are in {}: loss.json, loss_by_position.csv", options.out.string());
+  spdlog::info("the results are in {}: loss.json, loss_by_position.csv", options.out.string());
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// lighthouse eval --retrieval: does the model find one digit in a long text?
+// lighthouse eval --retrieval: whether a model finds one digit in a long text.
 #include "eval.h"
 
 #include <fmt/format.h>
@@ -33,16 +33,16 @@ struct Tested {
   std::vector<RetrievalCell> cells;
 };
 
-/// A sixteenth of what the model was trained on, and doubled up to it; lengths that leave no room for filler are left
-/// out.
+/// 1/16, 1/8, ... 1 of the model's training length, without lengths too short for filler.
 std::vector<int64_t> default_lengths(int64_t trained, int64_t shortest) {
   std::vector<int64_t> lengths;
   for (int64_t parts = 16; parts >= 1; parts /= 2) {
     if (trained / parts >= 2 * shortest) lengths.push_back(trained / parts);
   }
   if (lengths.empty()) {
-    throw InputError(fmt::format("the model was trained on {} tokens: too few for the retrieval test; give --lengths",
-                                 format_count(trained)));
+    throw InputError(
+        fmt::format("the model's training length of {} tokens is too short for the retrieval test; set --lengths",
+                    format_count(trained)));
   }
   return lengths;
 }
@@ -103,8 +103,8 @@ void print(const EvalOptions& options, const Tested& tested) {
     cells.push_back(percent(accuracy(row)));
     table.add_row(cells);
   }
-  fmt::print("{}: {:.2f} of the digits found, in {} attention ({} trials a cell; chance is 0.10)\n\n{}\n", tested.title,
-             accuracy(tested.cells), options.attention, options.trials, table.str());
+  fmt::print("{}: {:.2f} of the digits found, in {} attention ({} trials for each cell; chance is 0.10)\n\n{}\n",
+             tested.title, accuracy(tested.cells), options.attention, options.trials, table.str());
 }
 
 Json results_json(const EvalOptions& options, const std::vector<Tested>& all, const Backend& backend) {
@@ -137,10 +137,10 @@ std::string plot_of(const EvalOptions& options, const Tested& tested) {
   return standalone(draw(map));
 }
 
-/// retrieval.svg; of several models retrieval-1.svg and so on.
+/// Writes retrieval.svg, or for several models retrieval-1.svg, ...
 void write_plots(const EvalOptions& options, const std::vector<Tested>& all) {
   if (!gnuplot_is_installed()) {
-    spdlog::warn("no heat map is drawn: {}", kInstallGnuplot);
+    spdlog::warn("no heat map drawn: {}", kInstallGnuplot);
     return;
   }
   for (size_t i = 0; i < all.size(); ++i) {
@@ -153,7 +153,7 @@ void write(const EvalOptions& options, const std::vector<Tested>& all, const Bac
   make_directories(options.out);
   write_file(options.out / "retrieval.json", results_json(options, all, backend).dump(2) + '\n');
   write_plots(options, all);
-  spdlog::info("the numbers are in {}: retrieval.json", options.out.string());
+  spdlog::info("the results are in {}: retrieval.json", options.out.string());
 }
 
 }  // namespace

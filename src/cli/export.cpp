@@ -1,4 +1,4 @@
-// lighthouse export: a checkpoint as a Hugging Face folder.
+// lighthouse export: writes a checkpoint as a Hugging Face folder.
 #include "lighthouse/hub/export.h"
 
 #include <fmt/format.h>
@@ -33,8 +33,8 @@ void run(Options& options) {
                format_bytes(result.bytes), result.files, result.files == 1 ? "file" : "files");
   if (!result.tokens_may_differ) return;
   spdlog::warn(
-      "transformers takes tokenizer.model for plain byte-pair encoding; this one is unigram, or changes text first: "
-      "there, and perhaps in other programs, the same text has other tokens");
+      "transformers reads tokenizer.model as plain byte-pair encoding, but this model is unigram or normalises text: "
+      "there, and perhaps in other programs, the same text may have other tokens");
 }
 
 }  // namespace
@@ -43,19 +43,20 @@ void add_export_command(CLI::App& program) {
   CLI::App* command = program.add_subcommand("export", "Write a checkpoint as a Hugging Face folder");
   auto options = std::make_shared<Options>();
   ExportOptions& exported = options->exported;
-  command->add_option("CHECKPOINT", exported.checkpoint, "A checkpoint, or a run's directory for its newest")
+  command->add_option("CHECKPOINT", exported.checkpoint, "A checkpoint, or a run's directory for its newest checkpoint")
       ->transform(expanded_path())
       ->required();
-  command->add_option("DIR", exported.folder, "The folder to make")->transform(expanded_path())->required();
+  command->add_option("DIR", exported.folder, "The folder to create")->transform(expanded_path())->required();
   command
       ->add_option("--dtype", options->dtype,
-                   "Of the weights: float32 or bfloat16; auto: as the checkpoint has them, which loses nothing")
+                   "Type of the weights: float32 or bfloat16; auto: as in the checkpoint, without loss")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
-  command->add_option("--max-shard-size", exported.max_shard_bytes, "The largest file of weights, for example 500MB")
+  command
+      ->add_option("--max-shard-size", exported.max_shard_bytes, "Size limit of a file with weights, for example 500MB")
       ->transform(CLI::AsSizeValue(true))
       ->default_str("5GB");
-  command->add_option("--tokenizer", exported.tokenizer, "The model's tokenizer, if it has moved")
+  command->add_option("--tokenizer", exported.tokenizer, "Path of the model's tokenizer, if it has moved")
       ->transform(expanded_path());
   command->callback([options] { run(*options); });
 }

@@ -1,4 +1,4 @@
-// lighthouse generate: text from a checkpoint.
+// lighthouse generate: generates text from a checkpoint.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -18,16 +18,16 @@ namespace {
 
 struct Options {
   std::string checkpoint;
-  std::string tokenizer;  // "": where the model's config says
+  std::string tokenizer;  // "": the path in the model's config
   std::string prompt = "\n";
-  std::vector<int32_t> prompt_tokens;  // instead of it
+  std::vector<int32_t> prompt_tokens;  // replaces the prompt
   std::string device = "auto";
   std::string dtype = "auto";
   int64_t context = 0;  // 0: the run's sequence length
   SamplingOptions sampling;
 };
 
-/// The prompt as tokens, and as it is shown.
+/// The prompt as tokens and as text.
 std::pair<std::vector<int32_t>, std::string> read_prompt(const Options& options, const Tokenizer& tokenizer) {
   if (options.prompt_tokens.empty()) {
     std::vector<int32_t> tokens;
@@ -48,7 +48,7 @@ void run(const Options& options) {
 
   const auto& [prompt, text] = read_prompt(options, *tokenizer);
   bool begun = false;
-  const auto begin = [&, &shown = text] {  // not before the options are known to be good
+  const auto begin = [&, &shown = text] {  // after generate() has checked the options
     if (!begun) fmt::print("{}", shown);
     begun = true;
   };
@@ -75,32 +75,34 @@ void run(const Options& options) {
 }  // namespace
 
 void add_generate_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("generate", "Write text with a trained model");
+  CLI::App* command = program.add_subcommand("generate", "Generate text with a trained model");
   auto options = std::make_shared<Options>();
-  command->add_option("CHECKPOINT", options->checkpoint, "A checkpoint, or a run's directory for its newest")
+  command->add_option("CHECKPOINT", options->checkpoint, "A checkpoint, or a run's directory for its newest checkpoint")
       ->transform(expanded_path())
       ->required();
   CLI::Option* prompt = command->add_option("--prompt", options->prompt, "The text to continue");
   command
       ->add_option("--prompt-tokens", options->prompt_tokens,
-                   "The same as numbers of tokens, N,N,...: for a tokenizer.json, which is only decoded here")
+                   "The prompt as token ids N,N,..., for a tokenizer.json, with which this program can only decode")
       ->delimiter(',')
       ->excludes(prompt);
-  command->add_option("--max-tokens", options->sampling.max_tokens, "Stop after so many tokens")->capture_default_str();
-  command->add_option("--temperature", options->sampling.temperature, "0: always the likeliest token")
+  command->add_option("--max-tokens", options->sampling.max_tokens, "Maximum number of tokens")->capture_default_str();
+  command->add_option("--temperature", options->sampling.temperature, "Sampling temperature; 0: greedy")
       ->capture_default_str();
-  command->add_option("--top-k", options->sampling.top_k, "Choose among the k likeliest tokens; 0: among all")
+  command->add_option("--top-k", options->sampling.top_k, "Sample from the k most likely tokens; 0: from all")
       ->capture_default_str();
   command
       ->add_option("--top-p", options->sampling.top_p,
-                   "And among the fewest of them that together have this probability")
+                   "Sample from the fewest tokens that together have this probability")
       ->capture_default_str();
-  command->add_option("--context", options->context, "Tokens that the model sees at most; by default as in training")
+  command
+      ->add_option("--context", options->context,
+                   "Largest number of tokens that the model sees; by default as in training")
       ->check(at_least(1));
-  command->add_option("--tokenizer", options->tokenizer, "The model's tokenizer, if it has moved")
+  command->add_option("--tokenizer", options->tokenizer, "Path of the model's tokenizer, if it has moved")
       ->transform(expanded_path());
   add_device_options(*command, options->device, options->dtype);
-  command->add_option("--seed", options->sampling.seed, "Another seed, another text")->capture_default_str();
+  command->add_option("--seed", options->sampling.seed, "Seed of the sampling")->capture_default_str();
   command->callback([options] { run(*options); });
 }
 

@@ -1,4 +1,4 @@
-// lighthouse import: a Hugging Face folder as a checkpoint.
+// lighthouse import: converts a Hugging Face folder to a checkpoint.
 #include "lighthouse/hub/import.h"
 
 #include <fmt/format.h>
@@ -37,33 +37,33 @@ void run(const Options& options) {
   const std::vector<int64_t> windows = model.sliding_windows();
   const auto windowed = std::ssize(windows) - std::count(windows.begin(), windows.end(), 0);
   if (windowed > 0) {
-    spdlog::info("{} of its layers attend in a sliding window of {} keys", format_count(windowed),
+    spdlog::info("{} of its layers use a sliding window of {} keys", format_count(windowed),
                  format_count(model.sliding_window));
   }
   if (model.unused_tokens > 0) {
-    spdlog::info("{} rows of its vocabulary stand for no token and take no part in loss and sampling",
+    spdlog::info("{} rows of its vocabulary have no token; loss and sampling exclude them",
                  format_count(model.unused_tokens));
   }
-  spdlog::info("to train it further, begin a config with `extends: {}`",
+  spdlog::info("to train it further, start a config with `extends: {}`",
                (options.imported.checkpoint / "model.yaml").string());
 }
 
 void add_rope_options(CLI::App& command, const std::shared_ptr<Options>& options) {
-  command.add_option("--rope-theta", options->imported.rope_theta, "Another base of the rotary wavelengths")
+  command.add_option("--rope-theta", options->imported.rope_theta, "Replace the base of the rotary wavelengths")
       ->check(CLI::Range(1.0, 1e12));
   RopeScaling& scaling = options->scaling;
   const std::map<std::string, RopeScalingKind> kinds{
       {"none", RopeScalingKind::kNone}, {"linear", RopeScalingKind::kLinear}, {"llama3", RopeScalingKind::kLlama3}};
   CLI::Option* kind =
-      command.add_option("--rope-scaling", scaling.kind, "Another RoPE scaling: none, linear or llama3")
+      command.add_option("--rope-scaling", scaling.kind, "Replace the RoPE scaling: none, linear or llama3")
           ->transform(CLI::CheckedTransformer(kinds));
-  command.add_option("--rope-factor", scaling.factor, "By which its wavelengths grow")
+  command.add_option("--rope-factor", scaling.factor, "Scale of the wavelengths")
       ->needs(kind)
       ->check(CLI::Range(1.0, 1e6))
       ->capture_default_str();
   command
       .add_option("--rope-original-length", scaling.original_max_position_embeddings,
-                  "The length of the original training, for llama3")
+                  "Sequence length of the original training, for llama3")
       ->needs(kind)
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
       ->capture_default_str();
@@ -76,17 +76,17 @@ void add_rope_options(CLI::App& command, const std::shared_ptr<Options>& options
 }  // namespace
 
 void add_import_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("import", "Make a checkpoint of a Hugging Face Llama");
+  CLI::App* command = program.add_subcommand("import", "Convert a Hugging Face Llama to a checkpoint");
   auto options = std::make_shared<Options>();
   command->add_option("DIR", options->imported.folder, "The folder with config.json and safetensors")
       ->transform(expanded_path())
       ->required();
-  command->add_option("OUT", options->imported.checkpoint, "The checkpoint to make")
+  command->add_option("OUT", options->imported.checkpoint, "The checkpoint to create")
       ->transform(expanded_path())
       ->required();
   command
       ->add_option("--tokenizer", options->imported.tokenizer,
-                   "bytes, a SentencePiece model or a folder, instead of the folder's own")
+                   "bytes, a SentencePiece model or a folder; replaces the folder's tokenizer")
       ->transform(expanded_path());
   add_rope_options(*command, options);
 }

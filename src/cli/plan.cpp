@@ -8,7 +8,6 @@
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/core/units.h"
 #include "lighthouse/data/batch.h"
 #include "lighthouse/kernels/planning.h"
 #include "lighthouse/model/cost.h"
@@ -28,7 +27,7 @@ namespace {
 struct Options {
   std::string config;
   std::vector<std::string> settings;
-  std::string gpu;  // by name; empty: the one that is here
+  std::string gpu;  // by name; empty: this machine's
   int ranks = 1;
   double step_seconds = 0;  // 0: not measured
 };
@@ -37,43 +36,42 @@ struct Options {
 struct Target {
   std::unique_ptr<Backend> backend;  // runs nothing: its operations are counted
   Rates rates;
-  std::string device, why;  // "an H100", and why this one
+  std::string device, why;  // name, and why this device
   std::string rates_from;
 };
 
-/// The GPU to plan for, and why this one: the one that is named, the one that is here, or an H100.
+/// The GPU to plan for, and why: the one named, else this machine's, else an H100.
 std::pair<Hardware, std::string> planned_gpu(const RunConfig& config, const std::string& name, DType dtype) {
   if (!name.empty()) return {gpu_by_name(name, dtype), "as --gpu says"};
-  if (const auto here = local_gpu(config)) return {*here, "which is here; --gpu NAME plans for another"};
-  return {gpu_by_name("H100", dtype), "no GPU is here; --gpu NAME plans for another"};
+  if (const auto here = local_gpu(config)) return {*here, "this machine's; --gpu NAME plans for another"};
+  return {gpu_by_name("H100", dtype), "this machine has no GPU; --gpu NAME plans for another"};
 }
 
-/// With what the config says about it.
+/// Applies the config's rates. Throws InputError if a rate is unknown.
 Hardware with_settings(Hardware hardware, const HardwareSection& section) {
-  if (section.peak_tflops > 0) hardware.flops = 1e12 * section.peak_tflops;
-  if (section.bandwidth > 0) hardware.bytes_per_second = 1e12 * section.bandwidth;
+  hardware = with_configured_rates(hardware, section);
   if (hardware.flops > 0 && hardware.bytes_per_second > 0) return hardware;
   throw InputError(
-      fmt::format("what {} reaches is not known; set hardware.peak_tflops and hardware.bandwidth", hardware.name));
+      fmt::format("the rates of {} are unknown; set hardware.peak_tflops and hardware.bandwidth", hardware.name));
 }
 
 Target gpu_target(const RunConfig& config, const std::string& name) {
   CudaOptions options;
   options.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   options.deterministic = config.run.deterministic;
-  options.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
+  options.attention_workspace = config.memory.attention_workspace_bytes();
   const auto [gpu, why] = planned_gpu(config, name, options.dtype);
   const Hardware hardware = with_settings(gpu, config.hardware);
   const bool given = config.hardware.peak_tflops > 0 || config.hardware.bandwidth > 0;
   return {make_planned_cuda_backend(options, hardware), planned_rates(hardware), gpu.name, fmt::format(" ({})", why),
-          fmt::format("what training reaches of {}FLOP/s and {}B/s ({}{})", format_si(hardware.flops),
-                      format_si(hardware.bytes_per_second), gpu.name, given ? ", with what hardware.* says" : "")};
+          fmt::format("the rates that training reaches of {}FLOP/s and {}B/s ({}{})", format_si(hardware.flops),
+                      format_si(hardware.bytes_per_second), gpu.name, given ? ", with the values of hardware.*" : "")};
 }
 
 Target cpu_target(const RunConfig& config) {
   auto cpu = make_cpu_backend();
   Rates rates = host_rates(*cpu);
-  std::string from = "this machine's matrix product and copy, timed just now";
+  std::string from = "this machine's matrix product and copy, measured now";
   if (config.hardware.peak_tflops > 0) {
     rates.product_flops = rates.attention_forward_flops = rates.attention_backward_flops =
         1e12 * config.hardware.peak_tflops;
@@ -92,24 +90,23 @@ void print_memory(const RunConfig& config, Backend& backend, const Mesh& mesh) {
   }
   fmt::print("{}\n", table.str());
 
-  TextTable passes({"pass", "recompute", "kept activations", "scratch", "batch", "in all, with weights"});
+  TextTable passes({"pass", "recompute", "kept activations", "scratch", "batch", "total with weights"});
   for (const Pass& pass : memory.passes()) {
     passes.add_row({pass.name, pass.settings.backward ? std::string(name_of(pass.settings.recompute)) : "",
                     format_bytes(pass.activations), format_bytes(pass.scratch), format_bytes(pass.batch),
                     format_bytes(memory.persistent_bytes() + pass.activations + pass.scratch + pass.batch)});
   }
-  fmt::print("{}\nThe run takes {}, one allocation; passes share memory. A checkpoint takes {} on disk.\n",
-             passes.str(), format_bytes(arena.used()),
-             format_bytes(checkpoint_bytes(memory.optimizer(), config.model)));
+  fmt::print("{}\nThe run allocates {} at once; passes share memory. A checkpoint takes {} on disk.\n", passes.str(),
+             format_bytes(arena.used()), format_bytes(checkpoint_bytes(memory.optimizer(), config.model)));
   const int64_t pinned =
       CheckpointWriter::pinned_bytes(config, backend, mesh) + BatchFeed::device_bytes(backend, memory.largest_batch());
   if (pinned > 0)
-    fmt::print("Of the host it takes {}, pinned: a checkpoint and batches under way{}.\n", format_bytes(pinned),
-               mesh.size() > 1 ? " (of rank 0; others have no weights in it)" : "");
+    fmt::print("It pins {} of host memory for a checkpoint and batches in transit{}.\n", format_bytes(pinned),
+               mesh.size() > 1 ? " (on rank 0; other ranks pin no weights)" : "");
   fmt::print("\n");
 }
 
-/// A kind of step that a stage makes.
+/// The steps of one kind in a stage.
 struct StepPlan {
   std::string name;
   int64_t stage;
@@ -144,13 +141,13 @@ void print_operations(const RunConfig& config, Target& target) {
                    format_si(flops), format_si(flops * static_cast<double>(batch.tokens_per_step())),
                    format_seconds(seconds)});
   }
-  fmt::print("{}\nTime: each operation's arithmetic or traffic at {}; the whole run about {}.\n", table.str(),
+  fmt::print("{}\nTime: each operation's arithmetic or traffic at {}; about {} for the whole run.\n", table.str(),
              target.rates_from, format_seconds(total));
 }
 
-/// What many ranks make of each kind of step (docs/distributed.md has the formula).
+/// Prints the scaling of each kind of step to many ranks (docs/distributed.md has the formula).
 void print_ranks(const RunConfig& config, Target& target, const Options& options) {
-  TextTable table({"steps of", "micro-batches a rank", "compute", "sent a rank", "communication", "not hidden",
+  TextTable table({"steps of", "micro-batches per rank", "compute", "sent per rank", "communication", "not hidden",
                    "time/step", "tokens/s", "of linear"});
   for (const StepPlan& plan : steps_of(config)) {
     const ScalingPlan scaling = plan_scaling(config, plan.stage, plan.attention, *target.backend, target.rates,
@@ -161,13 +158,13 @@ void print_ranks(const RunConfig& config, Target& target, const Options& options
                    format_count(static_cast<int64_t>(scaling.tokens_per_second)),
                    fmt::format("{:.1f}%", 100 * scaling.efficiency)});
   }
-  fmt::print("\n{}\n{} ranks, {} a host; {} GB/s within a host, {} GB/s between hosts (hardware.*); compute {}.\n",
+  fmt::print("\n{}\n{} ranks, {} per host; {} GB/s within a host, {} GB/s between hosts (hardware.*); compute {}.\n",
              table.str(), options.ranks, config.hardware.ranks_per_host, config.hardware.link_bandwidth,
              config.hardware.network_bandwidth,
              options.step_seconds > 0 ? "as measured (--step-seconds)" : "as planned for one rank");
 }
 
-/// A plan is also made where the data is not.
+/// Prints the use of the data. Missing data is not an error in a plan.
 void print_data(const RunConfig& config) {
   fmt::print("\n");
   try {
@@ -184,7 +181,7 @@ void print_data(const RunConfig& config) {
     if (wastes) fmt::print("More than a tenth of the tokens of a source is in no window; see docs/formats.md, Data.\n");
     check_overlaps(config);
   } catch (const InputError& error) {
-    fmt::print("No run without its data: {}\n", error.what());
+    fmt::print("The run cannot start without its data: {}\n", error.what());
   }
 }
 
@@ -219,21 +216,23 @@ void plan(const Options& options) {
 }  // namespace
 
 void add_plan_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("plan", "Show memory, operations and time of a run; run nothing");
+  CLI::App* command =
+      program.add_subcommand("plan", "Show the memory, operations and time of a run without running it");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
   command->add_option("--gpu", options->gpu,
-                      fmt::format("Plan for this GPU ({}); else for the one that is here", join(known_gpus(), ", ")));
-  CLI::Option* ranks = command->add_option("--ranks", options->ranks, "Plan for so many processes");
+                      fmt::format("Plan for this GPU ({}); by default for this machine's", join(known_gpus(), ", ")));
+  CLI::Option* ranks = command->add_option("--ranks", options->ranks, "Plan for this number of ranks");
   ranks->check(CLI::Range(1, 1 << 20));
   command
-      ->add_option("--step-seconds", options->step_seconds,
-                   "With --ranks: a measured step of one rank with the stage's global batch (`bench step`)")
+      ->add_option(
+          "--step-seconds", options->step_seconds,
+          "With --ranks: the measured seconds of a step of one rank with the stage's global batch (`bench step`)")
       ->needs(ranks)
       ->check([](const std::string& text) {
         double seconds = 0;
-        const bool sound = CLI::detail::lexical_cast(text, seconds) && seconds >= 1e-6 && seconds <= 1e6;
-        return sound ? std::string() : text + " is no time of a step; expected seconds, from 1e-6 to 1e6";
+        const bool valid = CLI::detail::lexical_cast(text, seconds) && seconds >= 1e-6 && seconds <= 1e6;
+        return valid ? std::string() : text + " is not the time of a step; expected seconds, from 1e-6 to 1e6";
       });
   command->callback([options] { plan(*options); });
 }

@@ -1,4 +1,4 @@
-// lighthouse prepare: text to token shards.
+// lighthouse prepare: converts text files to token shards.
 #include "lighthouse/data/prepare.h"
 
 #include <fmt/format.h>
@@ -25,27 +25,24 @@ void run(const Options& options) {
   const auto tokenizer = make_tokenizer(options.tokenizer);
   const PrepareResult result = prepare(options.prepare, *tokenizer, [&](int64_t bytes, int64_t of) {
     stop.check();
-    progress.show(static_cast<double>(bytes) / static_cast<double>(of),
-                  fmt::format("{} of {}", format_bytes(bytes), format_bytes(of)), bytes == of);
+    progress.show_bytes(bytes, of);
   });
   progress.clear();
-  for (const auto& file : result.empty_files) spdlog::warn("{} is empty: left out", file.string());
+  for (const auto& file : result.empty_files) spdlog::warn("{} is empty; skipped", file.string());
   if (result.skipped_lines > 0) {
-    spdlog::warn("{} lines were left out: they are not UTF-8", format_count(result.skipped_lines));
+    spdlog::warn("dropped {} lines that are not UTF-8", format_count(result.skipped_lines));
   }
-  spdlog::info("{} tokens to train on, {} to validate, in {} shards in {}", format_count(result.train_tokens),
+  spdlog::info("{} tokens for training and {} for validation, in {} shards in {}", format_count(result.train_tokens),
                format_count(result.validation_tokens), result.shards.size(), options.prepare.directory.string());
 }
 
 }  // namespace
 
 void add_prepare_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("prepare", "Turn text files into token shards");
+  CLI::App* command = program.add_subcommand("prepare", "Convert text files to token shards");
   auto options = std::make_shared<Options>();
-  command->add_option("FILE", options->prepare.files, "Text files, in this order")
-      ->transform(expanded_path())
-      ->required();
-  command->add_option("--out", options->prepare.directory, "The folder of the shards")
+  command->add_option("FILE", options->prepare.files, "Text files, in order")->transform(expanded_path())->required();
+  command->add_option("--out", options->prepare.directory, "The folder for the shards")
       ->transform(expanded_path())
       ->required();
   command
@@ -53,16 +50,15 @@ void add_prepare_command(CLI::App& program) {
                    "bytes, or a SentencePiece model (PATH.model; `lighthouse tokenizer train` makes one)")
       ->transform(expanded_path())
       ->capture_default_str();
-  command->add_option("--shard-tokens", options->prepare.shard_tokens, "Tokens of the largest shard")
+  command->add_option("--shard-tokens", options->prepare.shard_tokens, "Largest number of tokens in a shard")
       ->capture_default_str();
   command
       ->add_option("--validation-share", options->prepare.validation_share,
-                   "The share of the text, at its end, that is split off for validation")
+                   "Fraction of the text, at its end, for validation")
       ->capture_default_str();
-  command->add_flag("--skip-broken", options->prepare.skip_broken, "Leave out lines that are not UTF-8");
-  command->add_flag("--as-is", options->prepare.as_is,
-                    "Take the files byte by byte, also those that are not plain text");
-  command->add_flag("--overwrite", options->prepare.overwrite, "Replace shards that are there already");
+  command->add_flag("--skip-broken", options->prepare.skip_broken, "Drop lines that are not UTF-8");
+  command->add_flag("--as-is", options->prepare.as_is, "Read the files byte by byte, even if they are not plain text");
+  command->add_flag("--overwrite", options->prepare.overwrite, "Replace existing shards");
   command->callback([options] { run(*options); });
 }
 

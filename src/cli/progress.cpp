@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 const std::string kClearLine = "\r\x1b[K";
 
-/// Writes to standard error. A terminal that was closed is no reason to end the work, so that failures are ignored.
+/// Writes to standard error. Ignores failures: work continues after its terminal was closed.
 void put(const std::string& text) {
   std::fputs(text.c_str(), stderr);
   std::fflush(stderr);

@@ -1,4 +1,4 @@
-// Progress of long work: one line that is drawn again and again on a terminal, now and then a plain line elsewhere.
+// Progress of long work: a line that is redrawn on a terminal, or occasional log lines elsewhere.
 #pragma once
 
 #include <chrono>
@@ -15,11 +15,11 @@ class ProgressLine {
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
-  /// Shows `text` beside a bar of `fraction` (0 to 1), if it is time for it; the last call of a piece of work says so.
+  /// Shows `text` beside a bar of `fraction` (0 to 1). Skips updates that follow too soon, except the `last` one.
   void show(double fraction, const std::string& text, bool last = false);
-  /// The same of so many bytes.
+  /// Shows `bytes` of a total `of`.
   void show_bytes(int64_t bytes, int64_t of);
-  /// Takes the line away, so that something else can be written.
+  /// Erases the line, so that other output can follow.
   void clear();
 
  private:

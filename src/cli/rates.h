@@ -1,4 +1,4 @@
-// What a device reaches at best: what rooflines are reckoned with.
+// The rates of a device from which rooflines are computed.
 #pragma once
 
 #include "lighthouse/model/config.h"
@@ -10,14 +10,15 @@ namespace lighthouse {
 /// Measures a large matrix product, a large copy, and attention of the model's heads over B sequences of N tokens.
 Rates measured_rates(Backend& backend, const ModelConfig& model, int64_t batch, int64_t sequence_length);
 
-/// Bytes per second of a large copy, read and written.
+/// The rate of a large copy in bytes per second, reads plus writes.
 double copy_rate(Backend& backend);
 
-/// What training on this CPU is taken to reach: a product and a copy are measured, attention runs at two thirds of the
-/// product (docs/benchmarks.md).
+/// The rates that training reaches on this CPU: measures a product and a copy, and takes two thirds of the product's
+/// rate for attention (docs/benchmarks.md).
 Rates host_rates(Backend& cpu);
 
-/// The share of a data sheet's figures that training reaches on a Hopper GPU, for plans (docs/benchmarks.md).
+/// The rates that training reaches on a GPU, from its data sheet and the fractions reached on Hopper
+/// (docs/benchmarks.md).
 Rates planned_rates(const Hardware& hardware);
 
 }  // namespace lighthouse

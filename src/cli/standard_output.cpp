@@ -21,7 +21,7 @@ bool reader_has_exited() {
 void flush_standard_output() {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return;
   if (reader_has_exited()) throw Interrupted(SIGPIPE);
-  throw RunError("standard output could not be written: what was printed there is not whole");
+  throw RunError("writing to standard output failed; the output is incomplete");
 }
 
 }  // namespace lighthouse

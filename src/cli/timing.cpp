@@ -28,7 +28,7 @@ double best_seconds(int64_t repeats, const std::function<void()>& work) {
 double seconds_on(Backend& backend, int64_t repeats, const std::function<void()>& work) {
   constexpr double kLongEnough = 0.02;
   const Stream stream = backend.compute_stream();
-  work();  // libraries choose their algorithms now, which cannot be recorded
+  work();  // libraries choose their algorithms in the first run, which cannot be recorded
   backend.wait(stream);
   const auto graph = backend.capture(stream, work);
   const auto measure = [&](int64_t runs) {
@@ -52,7 +52,7 @@ void fill_random(Backend& backend, const Tensor& tensor, const char* name) {
   if (tensor.numel() <= kDrawn) return upload_rounded(backend, flat, {values.data(), flat.shape(), DType::kFloat32});
   for (int64_t begin = 0; begin < flat.numel(); begin += kChunk) {
     const int64_t count = std::min(kChunk, flat.numel() - begin);
-    const int64_t from = begin * 7919 / 3 % (kDrawn - kChunk);  // no multiple of a row, so that rows differ
+    const int64_t from = begin * 7919 / 3 % (kDrawn - kChunk);  // not a multiple of a row's length, so that rows differ
     upload_rounded(backend, flat.slice(0, begin, begin + count), {values.data() + from, {count}, DType::kFloat32});
   }
 }
@@ -65,7 +65,7 @@ double product_flops(Backend& backend, int64_t size) {
   const Tensor x = matrix();
   const Tensor weight = matrix();
   const Tensor scratch = arena.allocate(MemoryUse::kScratch, {backend.linear_scratch()}, DType::kUInt8);
-  // Not constants: a GPU computes those faster than it does other numbers.
+  // A GPU multiplies constants faster than other numbers.
   fill_random(backend, x, "x");
   fill_random(backend, weight, "weight");
   const double seconds = best_seconds(3, [&] {

@@ -1,4 +1,4 @@
-// How fast this machine is.
+// Timing of work on a backend.
 #pragma once
 
 #include <cstdint>
@@ -8,18 +8,19 @@
 
 namespace lighthouse {
 
-/// The fastest of `repeats` runs after one that is not counted: on a shared machine the least disturbed.
+/// The time of the fastest of `repeats` runs, after one warm-up run. On a shared machine the fastest run is the least
+/// disturbed.
 double best_seconds(int64_t repeats, const std::function<void()>& work);
 
-/// Seconds of `work`, which gives operations to the backend's compute stream: the best of `repeats` measurements, each
-/// of as many runs as make it long against what starting and waiting take. Recorded once where that can be, so that the
-/// host's part does not count.
+/// Times `work`, which enqueues operations on the backend's compute stream. Returns the best of `repeats` measurements,
+/// each of enough runs to make launch and synchronisation negligible. Launches a recorded graph if the device can
+/// record, so that host time does not count.
 double seconds_on(Backend& backend, int64_t repeats, const std::function<void()>& work);
 
-/// Standard normal numbers, the same for the same name. Of a large tensor the numbers repeat, in another order.
+/// Fills a tensor with standard normal numbers that depend only on `name`. In a large tensor the numbers repeat.
 void fill_random(Backend& backend, const Tensor& tensor, const char* name);
 
-/// Operations per second of a product of two square matrices as the backend makes it: the ceiling for all else.
+/// The rate in FLOP/s of the backend's product of two square matrices.
 double product_flops(Backend& backend, int64_t size);
 
 }  // namespace lighthouse

@@ -1,4 +1,4 @@
-// lighthouse tokenizer train: a SentencePiece model from text.
+// lighthouse tokenizer train: trains a SentencePiece model on text.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -22,24 +22,25 @@ void train(const SentencePieceTraining& training) {
 }  // namespace
 
 void add_tokenizer_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("tokenizer", "Make a tokenizer");
+  CLI::App* command = program.add_subcommand("tokenizer", "Train a tokenizer");
   command->require_subcommand(1);
   CLI::App* training = command->add_subcommand("train", "Train a SentencePiece model on text");
   auto options = std::make_shared<SentencePieceTraining>();
   training->add_option("FILE", options->files, "Text files")->transform(expanded_path())->required();
-  training->add_option("--out", options->output, "The model, a file ending in .model")
+  training->add_option("--out", options->output, "Path of the model, ending in .model")
       ->transform(expanded_path())
       ->required();
-  training->add_option("--vocab-size", options->vocab_size, "Pieces")->capture_default_str();
+  training->add_option("--vocab-size", options->vocab_size, "Number of pieces")->capture_default_str();
   const std::map<std::string, SentencePieceKind> kinds{{"bpe", SentencePieceKind::kBpe},
                                                        {"unigram", SentencePieceKind::kUnigram}};
   training->add_option("--type", options->kind, "bpe or unigram")
       ->transform(CLI::CheckedTransformer(kinds))
       ->default_str("bpe");
   training
-      ->add_option("--max-lines", options->max_sentences, "Lines to look at, drawn at random if there are more; 0: all")
+      ->add_option("--max-lines", options->max_sentences,
+                   "Number of lines used, sampled at random if there are more; 0: all")
       ->capture_default_str();
-  training->add_flag("--skip-broken", options->skip_broken, "Leave out lines that are not UTF-8");
+  training->add_flag("--skip-broken", options->skip_broken, "Drop lines that are not UTF-8");
   training->callback([options] { train(*options); });
 }
 

@@ -1,4 +1,4 @@
-// lighthouse train: a run, from its config to its last checkpoint.
+// lighthouse train: runs or resumes a training run.
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
@@ -25,14 +25,14 @@ struct Options {
   StartOptions start;
 };
 
-/// Shows a run on the terminal and in its log.
+/// Reports a run's progress on the terminal and in its log.
 class TrainingView final : public TrainingObserver {
  public:
   void started(int64_t /*first_step*/, int64_t total_steps) override { total_steps_ = total_steps; }
 
   void step_finished(const StepMetrics& m) override {
     const double step_seconds = m.seconds - seconds_;
-    // The first step after a start says little about the rest: it has the seconds of all resumes in it.
+    // The first step after a start includes the seconds before a resume, so it is not averaged.
     if (seconds_ > 0) average_ = average_ > 0 ? 0.9 * average_ + 0.1 * step_seconds : step_seconds;
     seconds_ = m.seconds;
     const double left = average_ * static_cast<double>(total_steps_ - m.step);
@@ -64,14 +64,14 @@ class TrainingView final : public TrainingObserver {
   ProgressLine progress_;
   int64_t total_steps_ = 1;
   double seconds_ = 0;
-  double average_ = 0;  // seconds a step
+  double average_ = 0;  // seconds per step
 };
 
-/// With the least recomputation that fits on every rank.
+/// Resolves `recompute: auto` to the least recomputation that fits on every rank.
 RunConfig with_recompute_on_all_ranks(const RunConfig& config, Backend& backend, DistributedSession& session) {
   int64_t available = available_bytes(config, backend);
-  for (const std::string& there : session.group().gather(std::to_string(available), "the memory of all ranks")) {
-    available = std::min<int64_t>(available, std::stoll(there));
+  for (const std::string& bytes : session.group().gather(std::to_string(available), "the memory of all ranks")) {
+    available = std::min<int64_t>(available, std::stoll(bytes));
   }
   return with_recompute(config, backend, available, Mesh(session.rank(), session.size()));
 }
@@ -80,7 +80,7 @@ void train(const Options& options, DistributedSession& session) {
   RunConfig config = load_config_on_all_ranks(session, "train", options.config, options.settings);
   std::unique_ptr<Backend> backend;
   on_all_ranks(session.group(), "the devices of all ranks", [&] {
-    // What `auto` stands for is found out once, and saved so.
+    // Resolve `auto` once, so that checkpoints save the result.
     config = with_document_ends(with_device(config));
     backend = make_backend(config, session.local_rank());
     return std::string();
@@ -96,7 +96,7 @@ void train(const Options& options, DistributedSession& session) {
                format_count(parameter_count(config.model)), format_count(config.total_steps()), backend->description());
   if (ranks.world) {
     spdlog::info("{}, tensors by {}{}", session.description(), ranks.world->description(),
-                 config.distributed.shard_optimizer ? ", the optimizer's state shared out" : "");
+                 config.distributed.shard_optimizer ? ", optimizer state sharded" : "");
   }
   trainer.run();
 }
@@ -109,16 +109,15 @@ void run(const Options& options) {
 }  // namespace
 
 void add_train_command(CLI::App& program) {
-  CLI::App* command = program.add_subcommand("train", "Train a model as a config says");
+  CLI::App* command = program.add_subcommand("train", "Train a model from a config");
   auto options = std::make_shared<Options>();
   add_config_options(*command, options->config, options->settings);
   command->add_flag("--resume", options->start.resume,
-                    "Continue from the newest checkpoint, or start if there is none");
-  command->add_flag("--resume-whole", options->start.resume_whole,
-                    "The same, but pass over damaged checkpoints to the newest whole one");
+                    "Continue from the newest checkpoint; start a new run if there is none");
+  command->add_flag("--resume-whole", options->start.resume_whole, "Like --resume, but skip damaged checkpoints");
   command->add_option("--resume-from", options->start.resume_from, "Continue from the checkpoint of this step");
   command->add_flag("--accept-changed-data", options->start.accept_changed_data,
-                    "Continue though the training data is not what the checkpoint was trained on");
+                    "Continue even if the training data differs from that of the checkpoint");
   command->callback([options] { run(*options); });
 }
 

@@ -19,8 +19,8 @@ std::string ModelCard::title() const {
 void ModelCard::warn_if_beyond_training(int64_t length) const {
   const int64_t trained = stage.batch.sequence_length;
   if (length <= trained) return;
-  spdlog::warn("{} was trained on {} tokens, fewer than the {} asked for", title(), format_count(trained),
-               format_count(length));
+  spdlog::warn("{} was trained on sequences of {} tokens, shorter than the {} requested", title(),
+               format_count(trained), format_count(length));
 }
 
 ModelCard read_model_card(const std::filesystem::path& checkpoint_or_run) {
@@ -56,7 +56,7 @@ DeviceWeights::DeviceWeights(const ModelCard& card, Backend& backend) {
   const Parameters exact = lay_out_parameters(master, MemoryUse::kWeights, card.model);
   upload(backend, exact.flat, loaded.flat);
   backend.copy(backend.compute_stream(), parameters_.flat, exact.flat);
-  backend.wait(backend.compute_stream());  // before `master` goes
+  backend.wait(backend.compute_stream());  // before `master` is freed
 }
 
 }  // namespace lighthouse

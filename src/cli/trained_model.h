@@ -1,4 +1,4 @@
-// A model from a checkpoint, on a device: what generate, eval and their like start from.
+// A checkpoint's model on a device, for generate and eval.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@
 
 namespace lighthouse {
 
-/// What a checkpoint says of its model, without its weights.
+/// A checkpoint's metadata, without weights.
 struct ModelCard {
   std::filesystem::path path;
   CheckpointState state;
@@ -24,14 +24,14 @@ struct ModelCard {
 
   /// "quickstart, step 432"
   std::string title() const;
-  /// Warns if the model never saw so many tokens at once.
+  /// Warns if `length` exceeds the sequence length of the model's training.
   void warn_if_beyond_training(int64_t length) const;
 };
 
-/// Of a checkpoint, or of a run's newest. Reads all of it to see whether it is whole. Throws InputError.
+/// Reads the metadata of a checkpoint, or of a run's newest one, and verifies all its files. Throws InputError.
 ModelCard read_model_card(const std::filesystem::path& checkpoint_or_run);
 
-/// A checkpoint's weights on a device, of the backend's type.
+/// A checkpoint's weights on a device, in the backend's type.
 class DeviceWeights {
  public:
   DeviceWeights(const ModelCard& card, Backend& backend);

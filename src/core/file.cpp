@@ -309,7 +309,7 @@ void InputFile::read(int64_t offset, std::span<std::byte> out) const {
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail("cannot read", path_);
     if (count == 0) {
-      throw InputError(fmt::format("{} was cut short while it was in use: it had {} bytes and has {}", path_.string(),
+      throw InputError(fmt::format("{} was truncated while it was in use: it had {} bytes and has {}", path_.string(),
                                    size_, regular_size(file->get(), path_)));
     }
     offset += count;

@@ -10,6 +10,7 @@
 #include "lighthouse/core/copy_elements.h"
 #include "lighthouse/core/error.h"
 #include "lighthouse/core/file.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/hub/hugging_face_config.h"
 #include "lighthouse/hub/tokenizer_files.h"
 #include "lighthouse/train/checkpoint.h"

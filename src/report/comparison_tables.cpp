@@ -9,7 +9,6 @@
 
 #include "lighthouse/config/load.h"
 #include "lighthouse/core/text.h"
-#include "lighthouse/core/units.h"
 #include "lighthouse/kernels/planning.h"
 #include "lighthouse/train/model_tokenizer.h"
 #include "lighthouse/train/run_memory.h"
@@ -88,7 +87,7 @@ std::unique_ptr<Backend> planning_backend(const RunConfig& config) {
   CudaOptions planned;
   planned.dtype = config.run.dtype == DTypeChoice::kFloat32 ? DType::kFloat32 : DType::kBFloat16;
   planned.deterministic = config.run.deterministic;
-  planned.attention_workspace = static_cast<int64_t>(config.memory.attention_workspace * kGibibyte);
+  planned.attention_workspace = config.memory.attention_workspace_bytes();
   return make_planned_cuda_backend(planned);
 }
 

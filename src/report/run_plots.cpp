@@ -7,6 +7,7 @@
 #include <functional>
 #include <iterator>
 
+#include "lighthouse/core/units.h"
 #include "lighthouse/report/plot.h"
 
 namespace lighthouse {
@@ -200,7 +201,6 @@ Figure throughput_figure(const std::vector<ReportedRun>& runs) {
 }
 
 Figure memory_figure(const std::vector<ReportedRun>& runs) {
-  constexpr double kGibibyte = 1024.0 * 1024 * 1024;
   double most = 0;
   StackedBars bars{"memory", "", {}, {}, {}};
   for (const ReportedRun& run : runs) {
@@ -217,8 +217,9 @@ Figure memory_figure(const std::vector<ReportedRun>& runs) {
     most = std::max(most, all);
     bars.values.push_back(values);
   }
-  const double unit = most >= kGibibyte ? kGibibyte : kGibibyte / 1024;
-  bars.y_label = most >= kGibibyte ? "GiB" : "MiB";
+  const bool large = most >= static_cast<double>(kGibibyte);
+  const auto unit = static_cast<double>(large ? kGibibyte : kMebibyte);
+  bars.y_label = large ? "GiB" : "MiB";
   for (auto& values : bars.values) {
     for (double& value : values) value /= unit;
   }

@@ -1,4 +1,4 @@
-// The page that `lighthouse compare` writes beside its tables.
+// The HTML page of `lighthouse compare`.
 #include <cstdlib>
 
 #include "workspace.h"
@@ -18,13 +18,13 @@ class Compare : public Workspace {
 };
 
 TEST_F(Compare, WritesAPageIntoTheFirstRun) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   const Outcome outcome = lighthouse({"compare", run_folder("one").string()});
   expect_done(outcome);
   const fs::path page = run_folder("one") / "report" / "index.html";
   EXPECT_NE(outcome.err.find(page.string()), std::string::npos) << outcome.err;
   EXPECT_NE(read_text(page).find("sparse → recovery"), std::string::npos);
-  expect_done(train("one", {"--resume"}));  // the report is nothing that a run stumbles over
+  expect_done(train("one", {"--resume"}));  // the report does not hinder resuming
 }
 
 TEST_F(Compare, ReadsARunWhoseTokenizerHasMoved) {
@@ -37,17 +37,17 @@ TEST_F(Compare, ReadsARunWhoseTokenizerHasMoved) {
   expect_done(lighthouse({"compare", path("runs/two"), path("runs/one"), "--page", path("page.html")}));
 }
 
-TEST_F(Compare, ReadsARunThatIsGoingOn) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+TEST_F(Compare, ReadsAnUnfinishedRun) {
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   const fs::path metrics = run_folder("one") / "metrics.jsonl";
   const std::string text = read_text(metrics);
-  write_text(metrics, text.substr(0, text.size() / 2));  // its last line is torn
+  write_text(metrics, text.substr(0, text.size() / 2));  // with an incomplete last line
   expect_done(lighthouse({"compare", run_folder("one").string(), "--page", path("page.html")}));
   EXPECT_NE(read_text(at("page.html")).find(" of 10 steps"), std::string::npos);
   EXPECT_FALSE(fs::exists(run_folder("one") / "report"));
 }
 
-TEST_F(Compare, RunsOfOneNameAreToldApart) {
+TEST_F(Compare, RunsWithEqualNamesAreDistinguished) {
   fs::copy(run_folder("one"), run_folder("two"), fs::copy_options::recursive);
   const Outcome outcome =
       lighthouse({"compare", run_folder("one").string(), run_folder("two").string(), "--page", path("page.html")});
@@ -57,7 +57,7 @@ TEST_F(Compare, RunsOfOneNameAreToldApart) {
   }
 }
 
-TEST_F(Compare, WithoutGnuplotThereAreTablesAndAWord) {
+TEST_F(Compare, WithoutGnuplotItPrintsTablesAndAWarning) {
   const std::string before = std::getenv("PATH");
   setenv("PATH", "/nonexistent", 1);
   const Outcome outcome = lighthouse({"compare", run_folder("one").string()});
@@ -69,7 +69,7 @@ TEST_F(Compare, WithoutGnuplotThereAreTablesAndAWord) {
 }
 
 TEST_F(Compare, APageThatCannotBeWrittenIsRefused) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   write_text(at("file"), "");
   const Outcome outcome = lighthouse({"compare", run_folder("one").string(), "--page", path("file/page.html")});
   EXPECT_EQ(outcome.exit_code, 2);

@@ -1,4 +1,4 @@
-// What `lighthouse config` says of the layers.
+// The layers that `lighthouse config` prints.
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -6,13 +6,13 @@ namespace {
 
 class Config : public Workspace {
  protected:
-  /// Of a model of six layers.
+  /// A config for a model of six layers.
   Outcome config(const Arguments& more) const {
     Arguments arguments{"config", write_config(), "--set", "model.num_hidden_layers=6"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     return lighthouse(arguments);
   }
-  /// What follows the config: how the layers of each stage attend.
+  /// The output after the config: the attention of each stage's layers.
   std::string layers(const Arguments& more) const {
     const Outcome outcome = config(more);
     expect_done(outcome);
@@ -48,7 +48,7 @@ TEST_F(Config, PrintsTheArrangementsWithWindows) {
             std::string::npos);
 }
 
-TEST_F(Config, WhatItPrintsIsAConfigThatSaysTheSame) {
+TEST_F(Config, ItsOutputIsAnEqualConfig) {
   const Outcome first = config({"--set", "attention.window=96", "--set", "attention.lighthouse.window=32", "--set",
                                 "attention.lighthouse.window_every=4", "--set", "model.sliding_window=50", "--set",
                                 "model.full_attention_layers=[1, 2]"});
@@ -57,7 +57,7 @@ TEST_F(Config, WhatItPrintsIsAConfigThatSaysTheSame) {
   EXPECT_EQ(lighthouse({"config", path("resolved.yaml")}).out, first.out);
 }
 
-TEST_F(Config, RefusesArrangementsThatCannotBe) {
+TEST_F(Config, RefusesInvalidArrangements) {
   expect_refusal(config({"--set", "stages.0.attention=window"}), {"attention.window", "not set"});
   expect_refusal(config({"--set", "attention.window=96", "--set", "attention.lighthouse.window_layers=[0]"}),
                  {"layer 0 is in dense_layers and in window_layers"});

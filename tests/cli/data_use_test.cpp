@@ -1,4 +1,4 @@
-// What plan, data inspect and a run's start say of data that is not used, or used twice; and a run whose data changes.
+// Reports of unused, doubly used and changed data by plan, data inspect and train.
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -31,7 +31,7 @@ TEST_F(DataOfARun, IsReportedByPlanInspectAndTrain) {
   EXPECT_EQ(run.err.find("warning"), std::string::npos) << run.err;
 }
 
-TEST_F(DataOfARun, ThatIsWastedIsWarnedOf) {
+TEST_F(DataOfARun, ThatIsLargelyUnusedCausesAWarning) {
   for (int i = 1; i < 30; ++i) {
     const std::string name = "data/train-000" + std::to_string(10 + i) + ".bin";
     write_text(at(name), shard_of_text(sample_text(100)));
@@ -44,7 +44,7 @@ TEST_F(DataOfARun, ThatIsWastedIsWarnedOf) {
   expect_says(run.err, {"warning", "29 of the files have none"});
 }
 
-TEST_F(DataOfARun, ThatIsTrainedAndValidatedOnIsRefused) {
+TEST_F(DataOfARun, ThatIsAlsoValidationDataIsRefused) {
   const Outcome run = train("run", {"--set", "data.train=" + path("data/*.bin")});
   expect_refusal(run, {path("data/val-00000.bin"), "validation data too"});
   EXPECT_FALSE(fs::exists(run_folder("run")));

@@ -1,4 +1,4 @@
-// Disks that are full, fill up while a run goes on, or cannot be written.
+// Disks that are full, fill up during a run, or are read-only.
 #include <csignal>
 #include <memory>
 #include <thread>
@@ -25,7 +25,7 @@ TEST_F(Disk, PrepareOnAFullOneLeavesNothingBehind) {
   EXPECT_TRUE(!fs::exists(at("disk/data")) || fs::is_empty(at("disk/data")));
 }
 
-TEST_F(Disk, PrepareOnAFullOneKeepsTheShardsThatAreThere) {
+TEST_F(Disk, PrepareOnAFullOneKeepsExistingShards) {
   const TinyDisk disk(at("disk"), 64 << 10);
   if (!disk.mounted()) GTEST_SKIP() << kNeedsRoot;
   write_text(at("short.txt"), sample_text(2000));
@@ -86,7 +86,7 @@ class FillingDisk : public Workspace {
 
   fs::path first_checkpoint() const { return at("disk/run/checkpoints/step-00000020"); }
 
-  /// Starts the run and fills the disk when the first checkpoint is there, after its pruning would have run.
+  /// Starts the run and fills the disk when the first checkpoint exists, after its pruning.
   std::unique_ptr<Process> start_and_fill() const {
     auto run = std::make_unique<Process>(lighthouse_program(), arguments());
     EXPECT_TRUE(wait_until(20s, [&] { return fs::exists(first_checkpoint()) || !run->running(); }));
@@ -104,7 +104,7 @@ class FillingDisk : public Workspace {
   TinyDisk disk_;
 };
 
-TEST_F(FillingDisk, RunGoesOnSaysSoAndFailsWithItsLastSave) {
+TEST_F(FillingDisk, RunContinuesWithAWarningAndFailsAtItsLastSave) {
   if (!disk_.mounted()) GTEST_SKIP() << kNeedsRoot;
   const Outcome outcome = start_and_fill()->wait();
   EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
@@ -112,18 +112,18 @@ TEST_F(FillingDisk, RunGoesOnSaysSoAndFailsWithItsLastSave) {
        {"no checkpoint at step", "No space left on device", "free some space", "Training continues"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
-  // What was saved before is whole, and nothing half-written lies about.
+  // Earlier checkpoints are undamaged, and no partial files remain.
   for (const auto& entry : fs::directory_iterator(at("disk/run/checkpoints"))) {
     EXPECT_EQ(entry.path().filename().string().rfind("step-", 0), 0U) << entry.path();
     expect_done(lighthouse({"generate", entry.path().string(), "--max-tokens", "1"}));
   }
-  // With space again it continues, and nothing of the trouble is left in its figures.
+  // With free space it resumes, with the same results.
   disk_.free_space();
   expect_done(lighthouse(arguments({"--resume"})));
   EXPECT_EQ(losses_and_norms(at("disk/run/metrics.jsonl")), uninterrupted());
 }
 
-TEST_F(FillingDisk, RunRecoversWhenThereIsSpaceAgain) {
+TEST_F(FillingDisk, RunRecoversWhenSpaceIsFreed) {
   if (!disk_.mounted()) GTEST_SKIP() << kNeedsRoot;
   const auto run = start_and_fill();
   std::this_thread::sleep_for(100ms);
@@ -138,7 +138,7 @@ TEST_F(FillingDisk, StoppedBySignalWhileItIsFull) {
   std::this_thread::sleep_for(50ms);
   run->send(SIGTERM);
   const Outcome outcome = run->wait();
-  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;  // not 143: that says that the last step was saved
+  EXPECT_EQ(outcome.exit_code, 2) << outcome.err;  // not 143, which means that the last step was saved
   disk_.free_space();
   expect_done(lighthouse(arguments({"--resume"})));
   EXPECT_EQ(losses_and_norms(at("disk/run/metrics.jsonl")), uninterrupted());

@@ -1,4 +1,4 @@
-// What `lighthouse eval` says of a checkpoint.
+// `lighthouse eval` on a run's checkpoints.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -26,7 +26,7 @@ class Eval : public Workspace {
   Json written(const std::string& file) const { return Json::parse(read_text(at("out") / file)); }
 };
 
-TEST_F(Eval, FindsTheLossThatTrainingFound) {
+TEST_F(Eval, AgreesWithTheValidationLossOfTraining) {
   expect_done(eval({"--out", path("out")}));
   const std::string metrics = read_text(run_folder("run") / "metrics.jsonl");
   const Json last = Json::parse(metrics.substr(metrics.rfind('\n', metrics.size() - 2) + 1));
@@ -36,7 +36,7 @@ TEST_F(Eval, FindsTheLossThatTrainingFound) {
   EXPECT_NEAR(model["loss"].get<double>(), last["validation_loss_dense"].get<double>(), 1e-6);
 }
 
-TEST_F(Eval, AttendsAsTheStageDid) {
+TEST_F(Eval, UsesTheStagesAttention) {
   const Arguments windows{"--set", "attention.window=9", "--set", "stages.1.attention=window"};
   expect_done(train("windows", windows));
   expect_done(eval({"--attention", "window", "--out", path("out")}, "windows"));
@@ -49,7 +49,7 @@ TEST_F(Eval, AttendsAsTheStageDid) {
   expect_refusal(eval({"--attention", "flash"}), {"--attention", "window"});
 }
 
-TEST_F(Eval, StaysInsideDocumentsAsTrainingDid) {
+TEST_F(Eval, UsesTheDocumentMaskOfTraining) {
   const std::string text = sample_text(800);
   std::vector<uint16_t> tokens(text.begin(), text.end());
   for (size_t i = 39; i < tokens.size(); i += 40) tokens[i] = 256;
@@ -62,7 +62,7 @@ TEST_F(Eval, StaysInsideDocumentsAsTrainingDid) {
               1e-6);
 }
 
-TEST_F(Eval, GivesLossByPosition) {
+TEST_F(Eval, ReportsLossByPosition) {
   const Outcome outcome = eval({"--ranges", "4", "--windows", "3", "--out", path("out")});
   expect_done(outcome);
   EXPECT_EQ(outcome.err.find("fewer than"), std::string::npos) << outcome.err;
@@ -75,14 +75,15 @@ TEST_F(Eval, GivesLossByPosition) {
   EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 5) << csv;
 }
 
-TEST_F(Eval, TakesOtherLengthsDataAndModels) {
+TEST_F(Eval, AcceptsOtherLengthsDataAndModels) {
   const Outcome outcome =
       eval({checkpoint("run", 6).string(), "--sequence-length", "300", "--data", path("data/train-*.bin")});
   expect_done(outcome);
   for (const char* word : {"tiny, step 10", "tiny, step 6", "64 to 127", "128 to 299"}) {
     EXPECT_NE(outcome.out.find(word), std::string::npos) << word << " in\n" << outcome.out;
   }
-  EXPECT_NE(outcome.err.find("trained on 128 tokens, fewer than the 300 asked for"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("trained on sequences of 128 tokens, shorter than the 300 requested"), std::string::npos)
+      << outcome.err;
 }
 
 TEST_F(Eval, EvaluatesLighthouseAttentionToo) {
@@ -134,16 +135,17 @@ TEST_F(Eval, TestsCopiesOfSeveralModelsInAnyAttentionAndLength) {
   expect_done(outcome);
   EXPECT_TRUE(std::regex_search(outcome.out, std::regex("distance +tiny, step 10 +tiny, step 6"))) << outcome.out;
   EXPECT_NE(outcome.out.find("in lighthouse attention"), std::string::npos) << outcome.out;
-  EXPECT_NE(outcome.err.find("trained on 128 tokens, fewer than the 192 asked for"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("trained on sequences of 128 tokens, shorter than the 192 requested"), std::string::npos)
+      << outcome.err;
 }
 
-TEST_F(Eval, RefusesCopiesThatCannotBe) {
+TEST_F(Eval, RefusesInvalidCopies) {
   const auto before = snapshot();
   expect_refusal(eval({"--copies"}), {"512", "128", "at most 64"});
   expect_refusal(eval({"--copies", "--passage", "20"}), {"128", "1,024", "--distances from 20 to 109"});
   expect_refusal(eval({"--copies", "--passage", "20", "--distances", "24,110"}), {"110", "from 20 to 109"});
   expect_refusal(eval({"--copies", "--passage", "20", "--distances", "19"}), {"19", "overlap", "from 20 to 109"});
-  expect_refusal(eval({"--copies", "--passage", "1"}), {"--passage: \"1\" is not a whole number from 2 on"});
+  expect_refusal(eval({"--copies", "--passage", "1"}), {"--passage: \"1\" is not a whole number; expected 2 or more"});
   expect_refusal(eval({"--copies", "--distances", "64,1K"}), {"--distances: \"1K\" is not a whole number"});
   expect_refusal(eval({"--copies", "--retrieval"}), {"--copies", "--retrieval"});
   expect_refusal(eval({"--passage", "20"}), {"--passage", "--copies"});
@@ -153,17 +155,17 @@ TEST_F(Eval, RefusesCopiesThatCannotBe) {
   EXPECT_EQ(snapshot(), before);
 }
 
-TEST_F(Eval, RefusesWhatCannotBe) {
+TEST_F(Eval, RefusesInvalidOptions) {
   const auto before = snapshot();
   expect_refusal(eval({"--sequence-length", "100000"}), {"100,000", "tokens"});
   expect_refusal(eval({"--data", path("nowhere/*.bin")}), {"nowhere"});
   expect_refusal(eval({"--ranges", "1000"}), {"1000 ranges", "1 to 128"});
-  expect_refusal(eval({"--retrieval", "--lengths", "20"}), {"20 tokens", "shortest"});
+  expect_refusal(eval({"--retrieval", "--lengths", "20"}), {"20 tokens", "expected at least"});
   expect_refusal(eval({"--retrieval", "--filler", path("none.txt")}), {"none.txt"});
   expect_refusal(eval({"--attention", "lighthouse", "--sequence-length", "101"}), {"101"});
   expect_refusal(eval({}, "no-run"), {"no-run", "is no checkpoint"});
   expect_refusal(eval({"--dtype", "bfloat16"}), {"bfloat16", "--dtype float32"});
-  expect_refusal(eval({"--windows", "0"}), {"--windows: \"0\" is not a whole number from 1 on"});
+  expect_refusal(eval({"--windows", "0"}), {"--windows: \"0\" is not a whole number; expected 1 or more"});
   expect_refusal(eval({"--retrieval", "--lengths", "64,1.5"}), {"--lengths: \"1.5\" is not a whole number"});
   EXPECT_EQ(snapshot(), before);
 }

@@ -61,7 +61,7 @@ TEST_F(Experiment, WritesATableOfAllRuns) {
   EXPECT_EQ(results().size(), 9U);
 }
 
-TEST_F(Experiment, GoesOnWhereItWasStopped) {
+TEST_F(Experiment, ContinuesWhereItWasStopped) {
   const Arguments arms{path("run.yaml@1e-3"), "--steps", "1000"};
   Process stopped("/usr/bin/env", call(arms));
   const std::filesystem::path metrics = at("out/run-750+250-lr0.001-seed42/metrics.jsonl");
@@ -77,10 +77,10 @@ TEST_F(Experiment, GoesOnWhereItWasStopped) {
 TEST_F(Experiment, EndsWithinItsTimeLimit) {
   const Outcome outcome = experiment({path("run.yaml@1e-3"), "--steps", "1000000", "--time-limit", "8"});
   EXPECT_EQ(outcome.exit_code, 3) << outcome.err;
-  EXPECT_NE(outcome.out.find("to go on"), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("to be continued"), std::string::npos) << outcome.out;
 }
 
-TEST_F(Experiment, RefusesWhatCannotBe) {
+TEST_F(Experiment, RefusesInvalidOptions) {
   const std::string dense = path("dense.yaml");
   expect_refusal(experiment({dense, "--steps", "4"}), {dense, "CONFIG@RATE"});
   expect_refusal(experiment({dense + "@fast", "--steps", "4"}), {"@fast", "CONFIG@RATE"});

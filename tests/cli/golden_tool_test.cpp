@@ -1,4 +1,4 @@
-// lighthouse-golden: says whether outputs agree with a file of another program's.
+// lighthouse-golden: compares outputs with a file of another program.
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -15,7 +15,7 @@ std::string case_file(const char* name) {
 
 constexpr const char* kAttention = "prefix_n2304_l3_p3_tile16.safetensors";
 
-/// Where a tensor's bytes begin in the file.
+/// The offset of a tensor's bytes in the file.
 size_t place_of(const std::string& bytes, const std::string& tensor) {
   uint64_t length = 0;
   std::memcpy(&length, bytes.data(), sizeof(length));
@@ -23,7 +23,7 @@ size_t place_of(const std::string& bytes, const std::string& tensor) {
   return 8 + length + header.at(tensor).at("data_offsets").at(0).get<size_t>();
 }
 
-TEST_F(Golden, PassesWhatAgrees) {
+TEST_F(Golden, PassesEqualOutputs) {
   const Outcome outcome = golden({case_file(kAttention)});
   expect_done(outcome);
   for (const char* word : {"out", "indices", "dq", "ok", "passed"}) {
@@ -32,12 +32,13 @@ TEST_F(Golden, PassesWhatAgrees) {
   EXPECT_EQ(outcome.out.find("OFF"), std::string::npos) << outcome.out;
 }
 
-TEST_F(Golden, FindsTheTensorThatIsOff) {
+TEST_F(Golden, FindsAWrongTensor) {
   const std::string sound = read_text(case_file(kAttention));
   for (const char* tensor : {"out", "dq", "dk", "dv", "indices"}) {
     std::string bytes = sound;
     const size_t at_place = place_of(bytes, tensor) + (std::string(tensor) == "indices" ? 0 : 4 * 1000 + 3);
-    bytes[at_place] = static_cast<char>(bytes[at_place] ^ 1);  // the next index, or four times the number
+    bytes[at_place] =
+        static_cast<char>(bytes[at_place] ^ 1);  // changes an index by one, or a number by a factor of four
     write_text(at("off.safetensors"), bytes);
     const Outcome outcome = golden({path("off.safetensors"), case_file(kAttention)});
     EXPECT_EQ(outcome.exit_code, 1) << outcome.out << outcome.err;
@@ -47,11 +48,11 @@ TEST_F(Golden, FindsTheTensorThatIsOff) {
   }
 }
 
-TEST_F(Golden, FindsAModelThatIsOff) {
+TEST_F(Golden, FindsAWrongModel) {
   const char* model = "llama_dense_gqa.safetensors";
   std::string bytes = read_text(case_file(model));
   const size_t place = place_of(bytes, "grad.lm_head.weight") + 3;
-  bytes[place] = static_cast<char>(bytes[place] ^ 0x40);  // a small number is now a huge one
+  bytes[place] = static_cast<char>(bytes[place] ^ 0x40);  // makes a small number huge
   write_text(at(model), bytes);
   const Outcome outcome = golden({path(model)});
   EXPECT_EQ(outcome.exit_code, 1) << outcome.out << outcome.err;

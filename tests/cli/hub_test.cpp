@@ -1,4 +1,4 @@
-// lighthouse export, import, data inspect and tokenizer train, as a user calls them.
+// The commands export, import, data inspect and tokenizer train.
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -19,7 +19,7 @@ TEST_F(Hub, ARunIsExportedImportedAndTrainedFurther) {
       train("second", {"--set", "run.init_from=" + path("imported"), "--set", "model.rope_theta=50000"});
   expect_done(further);
   EXPECT_NE(further.err.find("starting from the weights of"), std::string::npos) << further.err;
-  // And the same weights come out again.
+  // Exporting again gives the same weights.
   expect_done(lighthouse({"export", path("imported"), path("again"), "--max-shard-size", "20KB"}));
   for (const auto& entry : std::filesystem::directory_iterator(at("hf"))) {
     if (entry.path().extension() != ".safetensors") continue;
@@ -27,7 +27,7 @@ TEST_F(Hub, ARunIsExportedImportedAndTrainedFurther) {
   }
 }
 
-TEST_F(Hub, RefusesWhatCannotBe) {
+TEST_F(Hub, RefusesInvalidOptions) {
   expect_refusal(lighthouse({"import", path("none"), path("out")}), {path("none"), "config.json"});
   expect_refusal(lighthouse({"export", path("none"), path("out")}), {path("none"), "no checkpoint"});
   expect_refusal(lighthouse({"export", path("none"), path("out"), "--dtype", "int8"}), {"--dtype", "int8"});
@@ -36,7 +36,7 @@ TEST_F(Hub, RefusesWhatCannotBe) {
   expect_refusal(lighthouse({"tokenizer", "train", path("none.txt"), "--out", path("x.model")}), {});
 }
 
-TEST_F(Hub, AModelKeepsToItsTokenizer) {
+TEST_F(Hub, AModelRequiresItsTokenizer) {
   const std::string tokenizer = R"({"decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 256, "content": "</s>"}],
     "model": {"type": "BPE", "vocab": {"a": 97, "b": 98}, "merges": []}})";
   write_text(at("tokenizer.json"), tokenizer);
@@ -45,7 +45,7 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_done(train("run", {"--set", "model.tokenizer=" + path("tokenizer.json")}));
   const std::string run = path("runs/run");
   expect_done(lighthouse({"export", run, path("hf")}));
-  expect_refusal(lighthouse({"generate", run, "--prompt", "ab"}), {"can only be decoded here", "--prompt-tokens"});
+  expect_refusal(lighthouse({"generate", run, "--prompt", "ab"}), {"can only decode", "--prompt-tokens"});
   const Outcome text = lighthouse({"generate", run, "--prompt-tokens", "97,98,97", "--max-tokens", "3"});
   expect_done(text);
   EXPECT_TRUE(text.out.starts_with("aba")) << text.out;
@@ -71,7 +71,7 @@ TEST_F(Hub, AModelKeepsToItsTokenizer) {
   expect_refusal(lighthouse({"export", path("imported"), path("again")}), {"was trained with"});
 }
 
-TEST_F(Hub, AnImportThatIsMovedTakesItsTokenizerAlong) {
+TEST_F(Hub, AMovedImportKeepsItsTokenizer) {
   const std::string tokenizer = R"({"decoder": {"type": "ByteLevel"}, "added_tokens": [{"id": 256, "content": "</s>"}],
     "model": {"type": "BPE", "vocab": {"a": 97, "b": 98}, "merges": []}})";
   write_text(at("tokenizer.json"), tokenizer);
@@ -95,7 +95,7 @@ stages: [{attention: dense, steps: 2}]
   const Outcome further = shell(command_of("train further.yaml"));
   expect_done(further);
   EXPECT_NE(further.err.find("starting from the weights of " + path("deep/moved")), std::string::npos) << further.err;
-  // A copy beside another: each has its own.
+  // Two copies: each has its own.
   std::filesystem::copy(at("deep/moved"), at("copy"), std::filesystem::copy_options::recursive);
   std::filesystem::remove_all(at("deep/moved/tokenizer"));
   expect_done(shell(command_of("export copy out2")));
@@ -117,7 +117,7 @@ TEST_F(Hub, InspectFindsBadShards) {
   write_text(at("outside.bin"), shard_bytes({20240520, 1, 3}, {1, 300, 2}));
   const Outcome outcome = lighthouse({"data", "inspect", path("*.bin")});
   EXPECT_EQ(outcome.exit_code, 2);
-  for (const char* word : {"cut.bin: cut short", "outside.bin: 1 tokens are outside", "2 of these shards"}) {
+  for (const char* word : {"cut.bin: truncated", "outside.bin: 1 tokens are outside", "2 of these shards"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
   EXPECT_NE(outcome.out.find("good.bin"), std::string::npos);

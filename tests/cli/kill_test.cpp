@@ -1,4 +1,4 @@
-// Runs that are killed without a warning, at moments spread over all that a run does.
+// Runs that are killed by SIGKILL at random moments.
 #include <csignal>
 #include <random>
 #include <thread>
@@ -29,7 +29,7 @@ class Kill : public Workspace {
 
   fs::path checkpoints() const { return run_folder("run") / "checkpoints"; }
 
-  /// Whether a checkpoint is half written now.
+  /// Whether a checkpoint is being written.
   bool saving() const {
     std::error_code ignored;
     for (const auto& entry : fs::directory_iterator(checkpoints(), ignored)) {
@@ -46,13 +46,13 @@ class Kill : public Workspace {
     return false;
   }
 
-  /// The newest complete checkpoint loads, every checksum right.
+  /// Loads the newest complete checkpoint and verifies all checksums.
   void expect_sound() const {
     if (!holds_a_checkpoint()) return;
     expect_done(lighthouse({"generate", run_folder("run").string(), "--max-tokens", "1"}));
   }
 
-  /// Finishes the run and compares it with the one that nobody disturbed.
+  /// Finishes the run and compares it with an undisturbed one.
   void expect_finishes_as(const std::vector<std::string>& expected) const {
     Arguments arguments = settings();
     arguments.emplace_back("--resume");
@@ -64,7 +64,7 @@ class Kill : public Workspace {
   }
 };
 
-TEST_F(Kill, AtFiftyMomentsHalfOfThemWhileACheckpointIsWritten) {
+TEST_F(Kill, AtFiftyMomentsHalfOfThemDuringACheckpoint) {
   expect_done(train("plain", settings()));
   const std::vector<std::string> expected = losses_and_norms(run_folder("plain") / "metrics.jsonl");
   ASSERT_GT(expected.size(), static_cast<size_t>(kStages * kStepsOfStage));
@@ -80,7 +80,7 @@ TEST_F(Kill, AtFiftyMomentsHalfOfThemWhileACheckpointIsWritten) {
     Process run(lighthouse_program(), arguments);
     const std::chrono::microseconds delay(microseconds(random));
     if (aim) {
-      // What an earlier kill left is removed at the start: wait for the new run's own.
+      // Leftovers of an earlier kill are removed at the start; wait for the new run's checkpoint.
       wait_until(60ms, [&] { return !saving() || !run.running(); });
       wait_until(20s, [&] { return saving() || !run.running(); });
       std::this_thread::sleep_for(delay / 20);
@@ -90,13 +90,13 @@ TEST_F(Kill, AtFiftyMomentsHalfOfThemWhileACheckpointIsWritten) {
     run.send(SIGKILL);
     const Outcome outcome = run.wait();
     if (outcome.exit_code != -1) {
-      expect_done(outcome);  // it was faster; from the start again
+      expect_done(outcome);  // it finished first; start again
       expect_finishes_as(expected);
       fs::remove_all(run_folder("run"));
       continue;
     }
     ASSERT_EQ(outcome.signal, SIGKILL) << outcome.err;
-    if (aim && !saving()) continue;  // the checkpoint was complete before the kill came
+    if (aim && !saving()) continue;  // the checkpoint was complete before the kill
     ++(aim ? while_saving : anywhere);
     expect_sound();
     if (HasFailure()) return;

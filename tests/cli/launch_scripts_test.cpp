@@ -1,4 +1,4 @@
-// The scripts that start runs of several processes: what they refuse, and signals between two starts.
+// The scripts that start runs of several processes: refusals, and signals between two starts.
 #include <csignal>
 #include <cstdlib>
 #include <thread>
@@ -21,11 +21,11 @@ class LaunchScripts : public Workspace {
     const Outcome outcome = Process("/bin/bash", call).wait();
     EXPECT_EQ(outcome.exit_code, 2) << outcome.err;
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
-    EXPECT_EQ(outcome.err.find("starting again"), std::string::npos) << outcome.err;
+    EXPECT_EQ(outcome.err.find("restarting"), std::string::npos) << outcome.err;
   }
 };
 
-TEST_F(LaunchScripts, RunUntilDoneRefusesWhatIsNoProgram) {
+TEST_F(LaunchScripts, RunUntilDoneRefusesAMissingProgram) {
   expect_refused(script("run_until_done.sh", {"--help"}), "usage");
   expect_refused(script("run_until_done.sh", {path("nothing")}), "is no program");
   setenv("RESTARTS", "many", 1);
@@ -34,7 +34,7 @@ TEST_F(LaunchScripts, RunUntilDoneRefusesWhatIsNoProgram) {
 }
 
 TEST_F(LaunchScripts, RunUntilDoneStartsNothingAfterASignal) {
-  // The command fails at once, so that nearly all of the time the script waits for its next start.
+  // The command fails at once, so the script mostly waits for its next start.
   Process run("/bin/bash", script("run_until_done.sh", {"/bin/bash", "-c", "echo >>" + path("starts") + "; exit 1"}));
   ASSERT_TRUE(wait_until(20s, [&] { return std::filesystem::exists(at("starts")); }));
   std::this_thread::sleep_for(300ms);
@@ -44,10 +44,10 @@ TEST_F(LaunchScripts, RunUntilDoneStartsNothingAfterASignal) {
   EXPECT_EQ(read_text(at("starts")), "\n");
 }
 
-TEST_F(LaunchScripts, MultiNodeRefusesWhatCannotBeAHostOrAConfig) {
+TEST_F(LaunchScripts, MultiNodeRefusesInvalidHostsAndConfigs) {
   write_text(at("run.yaml"), "");
   expect_refused(script("multi_node.sh", {path("run.yaml")}), "host1:8,host2:8 CONFIG");
-  expect_refused(script("multi_node.sh", {"localhost", path("nothing.yaml")}), "there is no config");
+  expect_refused(script("multi_node.sh", {"localhost", path("nothing.yaml")}), "is not a file");
   setenv("LIGHTHOUSE", lighthouse_program().c_str(), 1);
   for (const std::string hosts :
        {"localhost:0", "localhost:", "localhost:x", "localhost:-2", "localhost:1.5", "--set"}) {

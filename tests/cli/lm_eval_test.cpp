@@ -1,4 +1,4 @@
-// scripts/lm_eval.sh, with a harness that says what it was called with.
+// scripts/lm_eval.sh, with a fake harness that prints its arguments.
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -37,7 +37,7 @@ TEST_F(LmEval, RunsTheExportOnTheUsualTasks) {
                              path("exported/lm_eval") + "\n");
 }
 
-TEST_F(LmEval, PassesTheHarnessesOwnOptionsOn) {
+TEST_F(LmEval, PassesOptionsToTheHarness) {
   const std::string model = "--model\nhf\n--model_args\npretrained=" + path("exported") + "\n";
   const std::string output = "--output_path\n" + path("exported/lm_eval") + "\n";
   for (const Arguments& tasks : {Arguments{"--tasks", "a,b"}, {"--tasks=a,b"}, {"-t", "a,b"}}) {
@@ -53,7 +53,7 @@ TEST_F(LmEval, PassesTheHarnessesOwnOptionsOn) {
   EXPECT_EQ(outcome.out, model + "-t\na\n-o\nthere\n");
 }
 
-TEST_F(LmEval, RefusesWhatIsNoExport) {
+TEST_F(LmEval, RefusesOtherFolders) {
   expect_refusal(run({path("none")}), {path("none"), "config.json", "lighthouse export"});
   fs::rename(at("exported"), at("a,b"));
   expect_refusal(run({path("a,b")}), {path("a,b"), "rename"});
@@ -63,25 +63,26 @@ TEST_F(LmEval, RefusesWhatIsNoExport) {
   expect_refusal(run({"--tasks", "a"}), {"lm_eval.sh FOLDER"});
 }
 
-TEST_F(LmEval, SaysWhichPackagesAreMissing) {
+TEST_F(LmEval, NamesMissingPackages) {
   expect_refusal(run({path("exported")}, "/usr/bin:/bin"), {"pip install \"lm-eval[hf]\""});
   write_program("bin/python",
-                "#!/bin/bash\nshift; printf '%s ' torch \"$@\" | head -c 19\n");  // a Python that has none
+                "#!/bin/bash\nshift; printf '%s ' torch \"$@\" | head -c 19\n");  // a fake Python without the packages
   write_harness("#!" + path("bin/python") + "\n");
   expect_refusal(run({path("exported")}), {path("bin/python") + " -m pip install torch torch transf"});
   write_program("bin/python", "#!/bin/bash\nexit 1\n");
   expect_refusal(run({path("exported")}), {path("bin/python"), "does not run"});
-  write_program("bin/python", "#!/bin/bash\n[ $1 = - ] || printf '%s\\n' \"${@:2}\"\n");  // one that has them all
+  write_program("bin/python",
+                "#!/bin/bash\n[ $1 = - ] || printf '%s\\n' \"${@:2}\"\n");  // a fake Python with the packages
   const Outcome outcome = run({path("exported"), "--limit", "3"});
   expect_done(outcome);
   EXPECT_NE(outcome.out.find("--limit\n3\n"), std::string::npos) << outcome.out;
 }
 
-TEST_F(LmEval, AsksARealPythonForPackages) {
+TEST_F(LmEval, FindsMissingPackagesOfARealPython) {
   const std::string python = "/usr/bin/env python3";
   write_harness("#!" + python + "\n");
   if (Process("/usr/bin/env", {"python3", "-S", "-c", ""}).wait().exit_code != 0) GTEST_SKIP() << "python3 is not here";
-  // Without site-packages there is nothing but Python itself.
+  // Without site-packages Python has only its standard library.
   write_program("bin/python3", "#!/bin/bash\nexec /usr/bin/env PATH=/usr/local/bin:/usr/bin:/bin python3 -S \"$@\"\n");
   expect_refusal(run({path("exported")}), {"/usr/bin/env python3 -m pip install torch transformers accelerate\n"});
   fs::remove(at("exported/tokenizer.json"));

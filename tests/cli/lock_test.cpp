@@ -1,4 +1,4 @@
-// Two runs in one folder, and file systems that cannot tell.
+// Two runs in one folder, and file systems without locks.
 #include <cerrno>
 
 #include "workspace.h"
@@ -18,7 +18,7 @@ class Lock : public Workspace, public ::testing::WithParamInterface<int> {
   }
 };
 
-TEST_P(Lock, AFileSystemWithoutLocksIsNoRival) {
+TEST_P(Lock, WorksOnAFileSystemWithoutLocks) {
   write_config();
   const Outcome outcome = without_locks(GetParam(), "train run.yaml");
   expect_done(outcome);
@@ -33,7 +33,7 @@ INSTANTIATE_TEST_SUITE_P(Errors, Lock, ::testing::Values(ENOSYS, ENOLCK, EOPNOTS
 
 using OneLock = Lock;
 
-TEST_F(OneLock, ARivalIsRefused) {
+TEST_F(OneLock, ASecondRunIsRefused) {
   write_config();
   expect_refusal(without_locks(EWOULDBLOCK, "train run.yaml"), {"another process is training in", "runs/tiny"});
 }

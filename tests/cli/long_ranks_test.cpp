@@ -1,4 +1,4 @@
-// What happens to long runs of several processes: ranks that die or freeze, signals, full disks, damaged data.
+// Long runs of several processes: ranks that die or freeze, signals, full disks, damaged data.
 #include <fcntl.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -60,7 +60,7 @@ INSTANTIATE_TEST_SUITE_P(At, KilledRank,
                          ::testing::Values(Moment::kBeforeTheFirstStep, Moment::kInACheckpoint,
                                            Moment::kInAnEvaluation));
 
-TEST_P(KilledRank, StopsTheOthersAndTheRunGoesOnFromItsLastCheckpoint) {
+TEST_P(KilledRank, StopsTheOthersAndTheRunResumesFromItsLastCheckpoint) {
   Arguments settings = endless();
   settings.insert(settings.end(), {"--set", "checkpoint.every=1"});
   if (GetParam() == Moment::kInAnEvaluation) {
@@ -92,11 +92,11 @@ TEST_F(LongRanks, RunUntilDoneFinishesARunWhoseRankWasKilled) {
   kill(process_of(1), SIGKILL);
   const Outcome outcome = run.wait();
   expect_done(outcome);
-  EXPECT_NE(outcome.err.find("starting again from the newest whole checkpoint"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("restarting from the newest undamaged checkpoint"), std::string::npos) << outcome.err;
   EXPECT_EQ(metrics("run").back().at("step"), 1000);
 }
 
-TEST_F(LongRanks, AFrozenRankIsGoneToo) {
+TEST_F(LongRanks, AFrozenRankCountsAsDead) {
   Arguments settings = endless();
   settings.insert(settings.end(), {"--set", "distributed.timeout_seconds=1"});
   Process run(mpirun(), under_mpirun(2, train_arguments("run", settings)));
@@ -104,17 +104,17 @@ TEST_F(LongRanks, AFrozenRankIsGoneToo) {
   const pid_t process = process_of(1);
   ASSERT_GT(process, 1);
   kill(process, SIGSTOP);
-  const Outcome outcome = run.wait();  // mpirun continues and ends it
+  const Outcome outcome = run.wait();  // mpirun continues the frozen process and ends it
   EXPECT_NE(outcome.exit_code, 0);
   EXPECT_NE(outcome.err.find("does not respond"), std::string::npos) << outcome.err;
 }
 
-TEST_F(LongRanks, ARankThatLivesAndDoesNotComeStopsTheRun) {
+TEST_F(LongRanks, ARankThatDoesNotReachACollectiveStopsTheRun) {
   Arguments settings = endless();
   settings.insert(settings.end(), {"--set", "distributed.stall_seconds=1"});
   Process run(mpirun(), under_mpirun(2, train_arguments("run", settings)));
   ASSERT_TRUE(wait_until(60s, [&] { return checkpoints() > 0; }));
-  // One thread alone is held, as by a disk that does not answer: others of its process go on and say that it lives.
+  // Stop one thread, as a disk that does not answer would; the process's other threads still report that it is alive.
   const pid_t stuck = process_of(1);
   ASSERT_GT(stuck, 1);
   if (ptrace(PTRACE_SEIZE, stuck, 0, 0) != 0) GTEST_SKIP() << "no process may be held here";
@@ -129,7 +129,7 @@ TEST_F(LongRanks, ARankThatLivesAndDoesNotComeStopsTheRun) {
   EXPECT_NE(outcome.err.find("rank 0 waited 1 s in "), std::string::npos) << outcome.err;
 }
 
-/// Two ranks, each with data of its own under the same name, as hosts with local disks have them.
+/// Two ranks with different data under the same path, as on hosts with local disks.
 class RanksWithDisks : public LongRanks {
  protected:
   RanksWithDisks() {
@@ -144,7 +144,7 @@ class RanksWithDisks : public LongRanks {
     return under_mpirun({{lighthouse_program(), arguments, at("a")}, {lighthouse_program(), arguments, at("b")}});
   }
 
-  /// The run ends, with its last step saved, as `spoil` damages the data of rank 1.
+  /// Damages the data of rank 1 with `spoil`; expects the run to end with its last step saved.
   void expect_saved_when(const std::function<void(const fs::path&)>& spoil, const std::string& complaint) {
     Process run(mpirun(), on_two_disks({"--set", "checkpoint.every=1000000"}));
     ASSERT_TRUE(wait_until(60s, [&] { return metrics_lines() > 5; }));
@@ -163,7 +163,7 @@ class RanksWithDisks : public LongRanks {
     EXPECT_TRUE(again.running());
     again.send(SIGTERM);
     again.wait();
-    losses_and_norms(run_folder("run") / "metrics.jsonl");  // which expects that no step is missing
+    losses_and_norms(run_folder("run") / "metrics.jsonl");  // expects no missing step
   }
 };
 
@@ -177,13 +177,13 @@ TEST_F(RanksWithDisks, BadTokensOnOneSaveAndStopAll) {
   expect_saved_when(overwrite, "outside the vocabulary");
 }
 
-TEST_F(RanksWithDisks, AShardCutShortOnOneSavesAndStopsAll) {
-  expect_saved_when([](const fs::path& shard) { fs::resize_file(shard, 4096); }, "was cut short");
+TEST_F(RanksWithDisks, ATruncatedShardOnOneSavesAndStopsAll) {
+  expect_saved_when([](const fs::path& shard) { fs::resize_file(shard, 4096); }, "was truncated");
 }
 
 class StoppedRanks : public LongRanks, public ::testing::WithParamInterface<int> {};
 
-/// SIGUSR1 is what mpirun passes on at once.
+/// mpirun forwards SIGUSR1 at once.
 INSTANTIATE_TEST_SUITE_P(By, StoppedRanks, ::testing::Values(SIGTERM, SIGUSR1));
 
 TEST_P(StoppedRanks, SaveTheirLastStepOnce) {
@@ -201,7 +201,7 @@ TEST_P(StoppedRanks, SaveTheirLastStepOnce) {
   expect_goes_on();
 }
 
-/// Each warning of a checkpoint that failed tells its own step.
+/// Expects a warning for each failed checkpoint, with its step.
 void expect_steps_once(const std::string& log) {
   const std::regex warning("no checkpoint at step ([0-9]+)");
   int64_t last = 0;

@@ -18,17 +18,17 @@ class ManyShards : public Workspace {
     write_config();
   }
 
-  /// `lighthouse ARGUMENTS` that may have 256 open files.
+  /// `lighthouse ARGUMENTS` with a limit of 256 open files.
   Outcome limited(const std::string& arguments) const { return shell("ulimit -n 256 && " + command_of(arguments)); }
 };
 
-TEST_F(ManyShards, AreTrainedOnAsWithoutALimit) {
+TEST_F(ManyShards, TrainAsWithoutALimit) {
   expect_done(limited("train run.yaml"));
   expect_done(train("free"));
   EXPECT_EQ(losses_and_norms(at("runs/tiny/metrics.jsonl")), losses_and_norms(at("runs/free/metrics.jsonl")));
 }
 
-TEST_F(ManyShards, AreAllSound) {
+TEST_F(ManyShards, AreAllInspected) {
   const Outcome outcome = limited("data inspect 'data/train-*.bin'");
   expect_done(outcome);
   EXPECT_NE(outcome.out.find("60,000 tokens"), std::string::npos) << outcome.out;

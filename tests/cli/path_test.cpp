@@ -1,5 +1,4 @@
-// "~" and "$HOME" in paths, of configs and of the command line: what a shell would make of them, and never a folder of
-// that name.
+// Expansion of "~" and "$HOME" in the paths of configs and of the command line.
 #include <cstdlib>
 
 #include "workspace.h"
@@ -33,7 +32,7 @@ TEST_F(Paths, OfAConfigAreExpanded) {
   write_text(at("home/run.yaml"),
              "extends: ${LH_DATA}/../base.yaml\nrun: {directory: $HOME/runs/a}\n"
              "data: {train: [{path: '${LH_DATA}/train-*.bin'}], validation: $LH_DATA/val-*.bin}\n");
-  // An absolute path behind a folder's name stays absolute.
+  // An absolute path after a folder's name stays absolute.
   expect_done(lighthouse({"train", "~/run.yaml"}));
   EXPECT_TRUE(fs::exists(at("home/runs/a/checkpoints/step-00000010")));
   expect_done(lighthouse({"train", "~/run.yaml", "--set", "run.directory=~/runs/b", "--set",
@@ -56,19 +55,20 @@ TEST_F(Paths, OfTheCommandLineAreExpanded) {
   EXPECT_TRUE(fs::exists(at("home/imported/model.yaml")));
 }
 
-TEST_F(Paths, ThatStandForNothingAreRefused) {
+TEST_F(Paths, OfUnknownUsersAndVariablesAreRefused) {
   const std::string config = write_config();
   expect_refusal(lighthouse({"train", config, "--set", "run.directory=$LH_NOTHING/runs"}),
                  {"run.directory", "LH_NOTHING is not set"});
   expect_refusal(lighthouse({"train", config, "--set", "run.directory=runs/~/a"}), {"run.directory", "~"});
-  expect_refusal(lighthouse({"train", config, "--set", "data.train=~nobody-here/a.bin"}), {"data.train", "no user"});
+  expect_refusal(lighthouse({"train", config, "--set", "data.train=~nobody-here/a.bin"}),
+                 {"data.train", "does not exist"});
   expect_refusal(lighthouse({"train", config, "--set", "run.name='~'"}), {"run.name is \"~\""});
   expect_refusal(lighthouse({"train", config, "--set", "run.name=$HOME"}), {"run.name is \"$HOME\""});
   expect_refusal(lighthouse({"prepare", "--out", "$LH_NOTHING", config}), {"--out", "LH_NOTHING is not set"});
   EXPECT_TRUE(fs::is_empty(at("here")));
 }
 
-TEST_F(Paths, ThatExistAsTheyStandAreTaken) {
+TEST_F(Paths, ThatExistAreNotExpanded) {
   write_text(at("here/price in $.txt"), sample_text(4000));
   expect_done(lighthouse({"prepare", "--out", "shards", "price in $.txt"}));
 }

@@ -1,4 +1,4 @@
-// Plans of GPU runs, made where there need not be a GPU, and a training step timed.
+// Plans of GPU runs on machines without a GPU, and timing of a training step.
 #include <cstdlib>
 #include <regex>
 
@@ -9,7 +9,7 @@ namespace {
 
 const std::string kPaper = std::string(LIGHTHOUSE_SOURCE_DIR) + "/configs/paper-530m-98k.yaml";
 
-/// The recomputation that the plan of a dense step of the paper's model chooses within so much memory.
+/// The recomputation that a plan chooses for a dense step of the paper's model with this much memory.
 std::string recompute_within(const std::string& gibibytes) {
   const Outcome plan =
       lighthouse({"plan", kPaper, "--set", "hardware.memory=" + gibibytes, "--set", "stages.0.attention=dense"});
@@ -31,12 +31,14 @@ bool gpu_is_here() {
   return std::system("nvidia-smi -L >/dev/null 2>&1") == 0;
 }
 
-TEST(Plan, SaysWhichGpuItIsFor) {
+TEST(Plan, NamesTheGpu) {
   const std::string out = lighthouse({"plan", kPaper}).out;
   if (gpu_is_here()) {
-    EXPECT_NE(out.find("which is here"), std::string::npos) << out;
+    EXPECT_NE(out.find("this machine's"), std::string::npos) << out;
   } else {
-    EXPECT_NE(out.find("on H100 in bfloat16 (no GPU is here; --gpu NAME plans for another)"), std::string::npos) << out;
+    EXPECT_NE(out.find("on H100 in bfloat16 (this machine has no GPU; --gpu NAME plans for another)"),
+              std::string::npos)
+        << out;
   }
 }
 
@@ -46,7 +48,7 @@ TEST(Plan, ForAnotherGpuByName) {
     all.insert(all.end(), more.begin(), more.end());
     return lighthouse(all);
   };
-  // The memory decides what is computed again.
+  // The memory determines the recomputation.
   const auto recomputes = [](const std::string& plan, const std::string& what) {
     return std::regex_search(plan, std::regex("\npretrain +" + what + " "));
   };
@@ -74,7 +76,7 @@ TEST(Plan, RecomputesTheLeastThatFits) {
   EXPECT_EQ(recompute_within("25"), "block");
 }
 
-TEST(Plan, SaysWhenTheDeterministicWorkspaceIsTooSmall) {
+TEST(Plan, RefusesATooSmallDeterministicWorkspace) {
   const Outcome plan =
       lighthouse({"plan", kPaper, "--set", "run.deterministic=true", "--set", "memory.attention_workspace=0.1"});
   EXPECT_EQ(plan.exit_code, 2);
@@ -88,12 +90,12 @@ TEST(Plan, RefusesADeterministicBackwardInsideDocuments) {
   EXPECT_NE(plan.err.find("set run.deterministic to false"), std::string::npos) << plan.err;
 }
 
-TEST(Plan, CountsAsManyLogitsAsTheConfigSays) {
+TEST(Plan, CountsTheConfigsLogits) {
   const auto bytes = [](const char* gibibytes) {
     const std::string out = lighthouse({"plan", kPaper, "--set", "memory.recompute=block", "--set",
                                         std::string("memory.logits=") + gibibytes})
                                 .out;
-    const size_t at = out.find("The run takes ");
+    const size_t at = out.find("The run allocates ");
     return at == std::string::npos ? 0.0 : std::stod(out.substr(at + 14));
   };
   EXPECT_GT(bytes("8"), bytes("0") + 3);
@@ -103,7 +105,7 @@ TEST(Plan, CountsAsManyLogitsAsTheConfigSays) {
 TEST(Plan, OfManyRanks) {
   const Outcome plan = lighthouse({"plan", kPaper, "--ranks", "4", "--step-seconds", "40"});
   ASSERT_EQ(plan.exit_code, 0) << plan.err;
-  for (const char* part : {"memory of each rank", "micro-batches a rank", "not hidden", "as measured", "4 ranks"}) {
+  for (const char* part : {"memory of each rank", "micro-batches per rank", "not hidden", "as measured", "4 ranks"}) {
     EXPECT_NE(plan.out.find(part), std::string::npos) << part << " in\n" << plan.out;
   }
   const Outcome many = lighthouse({"plan", kPaper, "--ranks", "4096", "--set", "batch.global_batch_size=4096"});
@@ -111,11 +113,11 @@ TEST(Plan, OfManyRanks) {
   EXPECT_NE(many.out.find("4096 ranks, 8 a host"), std::string::npos) << many.out;
 }
 
-TEST(Plan, OfOneRankIsThePlainOne) {
+TEST(Plan, OfOneRankHasNoScalingTable) {
   EXPECT_EQ(lighthouse({"plan", kPaper, "--ranks", "1"}).out, lighthouse({"plan", kPaper}).out);
 }
 
-TEST(Plan, RefusesRanksThatCannotBe) {
+TEST(Plan, RefusesInvalidRanks) {
   for (const char* ranks : {"0", "-1", "two", "1.5", "99999999999"}) {
     const Outcome plan = lighthouse({"plan", kPaper, "--ranks", ranks});
     EXPECT_EQ(plan.exit_code, 2) << ranks;

@@ -1,4 +1,4 @@
-// scripts/prepare_hf.py, with a tokenizer that stands for Hugging Face's. Skipped where there is no Python with NumPy.
+// scripts/prepare_hf.py with a fake tokenizers package. Skipped without Python and NumPy.
 #include <algorithm>
 #include <cstring>
 
@@ -31,7 +31,7 @@ class PrepareHf : public Workspace {
     arguments.insert(arguments.end(), more.begin(), more.end());
     return python(arguments, {"PREPARE_TEST=" + folder_.string()});
   }
-  /// All tokens of a folder's shards whose names begin so.
+  /// All tokens of a folder's shards with this prefix.
   template <typename Token>
   std::vector<Token> tokens_of(const std::string& folder, const std::string& prefix) const {
     std::vector<fs::path> shards;
@@ -59,7 +59,7 @@ std::vector<uint16_t> expected_of(const std::vector<std::string>& documents) {
   return tokens;
 }
 
-TEST_F(PrepareHf, EndsEachDocumentAndCutsValidationBetweenThem) {
+TEST_F(PrepareHf, EndsEachDocumentAndSplitsBetweenDocuments) {
   write_text(at("book.txt"), "a book,\nof </s> two lines\n");
   write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n\n{\"text\": \"tw\\u00f6\"}\n{\"text\": \"three\"}\n");
   expect_done(prepare({"--out", path("data"), "--validation-share", "0.2", "--shard-tokens", "20", "--processes", "2",
@@ -70,7 +70,7 @@ TEST_F(PrepareHf, EndsEachDocumentAndCutsValidationBetweenThem) {
   expect_done(lighthouse({"data", "inspect", path("data/*.bin"), "--tokenizer", "bytes"}));
 }
 
-TEST_F(PrepareHf, LeavesEmptyFilesOut) {
+TEST_F(PrepareHf, SkipsEmptyFiles) {
   write_text(at("empty.txt"), "");
   write_text(at("book.txt"), "text");
   const Outcome outcome =
@@ -87,7 +87,7 @@ TEST_F(PrepareHf, WritesWideTokensForALargeVocabulary) {
   EXPECT_EQ(tokens_of<uint32_t>("data", "train-"), (std::vector<uint32_t>{'t', 'e', 'x', 't', 256}));
 }
 
-TEST_F(PrepareHf, GoesOnWhereItWasStopped) {
+TEST_F(PrepareHf, ContinuesWhereItWasStopped) {
   const std::string text = sample_text(9 << 20);  // two parts
   write_text(at("a.txt"), text);
   write_text(at("b.jsonl"), "{\"text\": \"interrupt\"}\n");
@@ -97,26 +97,26 @@ TEST_F(PrepareHf, GoesOnWhereItWasStopped) {
   EXPECT_FALSE(fs::exists(at("data/train-00000.bin")));
   const Outcome done = prepare(arguments);
   expect_done(done);
-  EXPECT_NE(done.err.find("going on: 2 of 3 parts"), std::string::npos) << done.err;
+  EXPECT_NE(done.err.find("continuing: 2 of 3 parts"), std::string::npos) << done.err;
   std::vector<uint16_t> tokens = tokens_of<uint16_t>("data", "train-");
   const std::vector<uint16_t> rest = tokens_of<uint16_t>("data", "val-");
   tokens.insert(tokens.end(), rest.begin(), rest.end());
   EXPECT_TRUE(tokens == expected_of({text, "interrupt"}));
 }
 
-TEST_F(PrepareHf, SaysWhenAProcessHasDiedAndGoesOn) {
+TEST_F(PrepareHf, ReportsADeadWorkerAndContinues) {
   write_text(at("a.jsonl"), "{\"text\": \"one\"}\n");
   write_text(at("b.jsonl"), "{\"text\": \"killed\"}\n");
   const Arguments arguments{"--out", path("data"),    "--processes",  "1", "--validation-share",
                             "0",     path("a.jsonl"), path("b.jsonl")};
   const Outcome died = prepare(arguments);
   EXPECT_EQ(died.exit_code, 1);
-  EXPECT_NE(died.err.find("a process has died"), std::string::npos) << died.err;
+  EXPECT_NE(died.err.find("a worker process died"), std::string::npos) << died.err;
   expect_done(prepare(arguments));
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "killed"}));
 }
 
-TEST_F(PrepareHf, BeginsAnewWithAnotherTokenizer) {
+TEST_F(PrepareHf, StartsAgainWithAnotherTokenizer) {
   write_text(at("a.jsonl"), "{\"text\": \"one\"}\n");
   write_text(at("b.jsonl"), "{\"text\": \"killed\"}\n");
   const Arguments arguments{"--out", path("data"),    "--processes",  "1", "--validation-share",
@@ -125,11 +125,11 @@ TEST_F(PrepareHf, BeginsAnewWithAnotherTokenizer) {
   write_text(at("tokenizer.json"), R"({"end_of_text": "</s>", "rows": 70000})");  // under the same name
   const Outcome anew = prepare(arguments);
   expect_done(anew);
-  EXPECT_EQ(anew.err.find("going on"), std::string::npos) << anew.err;
+  EXPECT_EQ(anew.err.find("continuing"), std::string::npos) << anew.err;
   EXPECT_EQ(tokens_of<uint32_t>("data", "train-").size(), 11U);
 }
 
-TEST_F(PrepareHf, TwoDoNotWorkInOneFolder) {
+TEST_F(PrepareHf, RefusesASecondCallInAFolder) {
   write_text(at("a.jsonl"), "{\"text\": \"slow\"}\n");
   const Arguments arguments{"PYTHONPATH=" + kSource + "/tests/cli/stub",
                             "python3",
@@ -144,12 +144,12 @@ TEST_F(PrepareHf, TwoDoNotWorkInOneFolder) {
   Process first("/usr/bin/env", arguments);
   ASSERT_TRUE(
       wait_until(std::chrono::seconds(20), [&] { return fs::exists(at("data")) && !fs::is_empty(at("data")); }));
-  expect_refusal(prepare({"--out", path("data"), path("a.jsonl")}), {"another call is at work in " + path("data")});
+  expect_refusal(prepare({"--out", path("data"), path("a.jsonl")}), {"another call is writing to " + path("data")});
   expect_done(first.wait());
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"slow"}));
 }
 
-TEST_F(PrepareHf, NamesWhatIsBrokenAndLeavesItOutIfAsked) {
+TEST_F(PrepareHf, NamesInvalidDocumentsOrDropsThem) {
   write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n{\"text\": \n{\"text\": \"three\"}\n");
   write_text(at("book.txt"),
              "good\nb\xFF"
@@ -161,17 +161,17 @@ TEST_F(PrepareHf, NamesWhatIsBrokenAndLeavesItOutIfAsked) {
   const Outcome outcome = prepare(
       {"--out", path("data"), "--validation-share", "0", "--skip-broken", path("pages.jsonl"), path("book.txt")});
   expect_done(outcome);
-  EXPECT_NE(outcome.err.find("2 broken documents were left out"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("dropped 2 broken documents"), std::string::npos) << outcome.err;
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "three", "good\ngood\n"}));
 }
 
-TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
+TEST_F(PrepareHf, RefusesJsonThatIsNotText) {
   std::vector<std::pair<std::string, std::string>> lines{{R"({"text": "half a \ud83d character"})", "\\ud83d alone"},
-                                                         {std::string(100'000, '['), "JSON that cannot be read"},
+                                                         {std::string(100'000, '['), "unreadable JSON"},
                                                          {R"([{"text": "a"}])", "no text under"},
                                                          {R"({"text": null})", "no text under"}};
-  if (python({"-c", "import sys; sys.set_int_max_str_digits(4300)"}).exit_code == 0) {  // older ones have no limit
-    lines.emplace_back("{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "JSON that cannot be read");
+  if (python({"-c", "import sys; sys.set_int_max_str_digits(4300)"}).exit_code == 0) {  // older versions have no limit
+    lines.emplace_back("{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "unreadable JSON");
   }
   std::string all = "{\"text\": \"one\"}\n";
   for (const auto& [line, problem] : lines) {
@@ -187,7 +187,7 @@ TEST_F(PrepareHf, RefusesJsonThatIsNoText) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 
-TEST_F(PrepareHf, LeavesByteOrderMarksOut) {
+TEST_F(PrepareHf, RemovesByteOrderMarks) {
   write_text(at("book.txt"), "\xEF\xBB\xBFtext");
   write_text(at("pages.jsonl"), "\xEF\xBB\xBF{\"text\": \"one\"}\n\xEF\xBB\xBF{\"text\": \"two\"}\n");
   expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt"), path("pages.jsonl")}));
@@ -196,7 +196,7 @@ TEST_F(PrepareHf, LeavesByteOrderMarksOut) {
   expect_refusal(prepare({"--out", path("wide"), path("wide.txt")}), {"wide.txt", "UTF-16", "iconv"});
 }
 
-TEST_F(PrepareHf, KnowsFilesByTheirFirstBytes) {
+TEST_F(PrepareHf, RecognisesFilesByTheirFirstBytes) {
   write_text(at("pages.txt"), "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
   write_text(at("zipped.txt"), "\x1F\x8B\x08 and so on");
   expect_refusal(prepare({"--out", path("data"), path("zipped.txt")}), {"zipped.txt", "gzip"});
@@ -204,7 +204,7 @@ TEST_F(PrepareHf, KnowsFilesByTheirFirstBytes) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 
-TEST_F(PrepareHf, TakesTextFromInsideOtherKeys) {
+TEST_F(PrepareHf, ReadsNestedKeys) {
   write_text(at("pages.jsonl"),
              "{\"page\": {\"text\": \"one\"}}\n{\"page.text\": \"two\"}\n{\"page\": {\"text\": 3}}\n{\"page\": 4}\n");
   const Arguments arguments{"--out", path("data"), "--field", "page.text", "--validation-share", "0"};
@@ -216,7 +216,7 @@ TEST_F(PrepareHf, TakesTextFromInsideOtherKeys) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "two"}));
 }
 
-TEST_F(PrepareHf, EncodesALongDocumentInSlicesThatMakeTheSameTokens) {
+TEST_F(PrepareHf, SlicesOfALongDocumentGiveTheSameTokens) {
   const std::string with_words = sample_text(3 << 20);
   const std::string without(2 << 20, 'x');
   write_text(at("a.jsonl"), "{\"text\": \"" + without + "\"}\n");
@@ -224,7 +224,7 @@ TEST_F(PrepareHf, EncodesALongDocumentInSlicesThatMakeTheSameTokens) {
   const Outcome outcome = prepare({"--out", path("data"), "--validation-share", "0", path("a.jsonl"), path("b.txt")});
   expect_done(outcome);
   EXPECT_TRUE(tokens_of<uint16_t>("data", "train-") == expected_of({without, with_words}));
-  // The stand-in for the tokenizer refuses texts that are longer than a slice may be.
+  // The fake tokenizer refuses texts longer than a slice.
 }
 
 TEST_F(PrepareHf, ExpandsPathsAsAShellDoes) {
@@ -240,14 +240,14 @@ TEST_F(PrepareHf, ExpandsPathsAsAShellDoes) {
   expect_refusal(prepare({"--out", "$LH_NOTHING/data", path("home/book.txt")}), {"$LH_NOTHING", "in full"});
 }
 
-TEST_F(PrepareHf, RefusesWhatCannotBe) {
+TEST_F(PrepareHf, RefusesInvalidOptions) {
   write_text(at("book.txt"), "text");
   write_text(at("book.txt.gz"), "text");
   write_text(at("nothing.txt"), "");
   write_text(at("odd/tokenizer.json"), read_text(at("tokenizer.json")));
   write_text(at("odd/tokenizer_config.json"), "[]");
   const auto before = snapshot();
-  expect_refusal(prepare({"--out", path("data"), path("none.txt")}), {"none.txt", "no such file"});
+  expect_refusal(prepare({"--out", path("data"), path("none.txt")}), {"none.txt", "does not exist"});
   expect_refusal(prepare({"--out", path("data"), path("nothing.txt")}), {"nothing.txt is empty"});
   expect_refusal(prepare({"--out", path("data"), path("book.txt.gz")}), {"compressed"});
   expect_refusal(prepare({"--out", path("data"), "--end-of-text", "<eos>", path("book.txt")}), {"<eos>"});
@@ -258,10 +258,10 @@ TEST_F(PrepareHf, RefusesWhatCannotBe) {
                  {"tokenizer_config.json"});
   EXPECT_EQ(snapshot(), before);
   expect_done(prepare({"--out", path("data"), "--validation-share", "0", path("book.txt")}));
-  expect_refusal(prepare({"--out", path("data"), path("book.txt")}), {"has shards already", "--overwrite"});
+  expect_refusal(prepare({"--out", path("data"), path("book.txt")}), {"already has shards", "--overwrite"});
 }
 
-TEST_F(PrepareHf, SaysWhichPackagesAreMissing) {
+TEST_F(PrepareHf, NamesMissingPackages) {
   write_text(at("book.txt"), "text");
   write_text(at("pages.parquet"), "PAR1");
   write_text(at("without/pyarrow.py"), "raise ImportError('no pyarrow')\n");
@@ -277,7 +277,7 @@ TEST_F(PrepareHf, SaysWhichPackagesAreMissing) {
   EXPECT_FALSE(fs::exists(at("data")));
 }
 
-// With pyarrow itself, which writes the files too.
+// With the real pyarrow, which also writes the files.
 class PrepareParquet : public PrepareHf {
  protected:
   void SetUp() override {
@@ -286,7 +286,7 @@ class PrepareParquet : public PrepareHf {
     if (python({"-c", "import pyarrow.parquet"}).exit_code != 0) GTEST_SKIP() << "python3 with pyarrow is not here";
   }
 
-  /// `columns`: Python's dictionary of them. Two rows a group, and pages whose damage shows.
+  /// `columns`: a Python dictionary. Two rows per group, and pages with checksums.
   void write_parquet(const std::string& name, const std::string& columns) const {
     const std::string program =
         "import pyarrow, pyarrow.parquet as parquet\n"
@@ -302,7 +302,7 @@ TEST_F(PrepareParquet, ARowIsADocument) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "tw\xC3\xB6", "three"}));
 }
 
-TEST_F(PrepareParquet, RefusesFilesThatAreBroken) {
+TEST_F(PrepareParquet, RefusesDamagedFiles) {
   write_parquet("a.parquet", "{'text': ['one', 'two', 'three']}");
   const std::string sound = read_text(at("a.parquet"));
   for (const std::string& broken :
@@ -310,12 +310,12 @@ TEST_F(PrepareParquet, RefusesFilesThatAreBroken) {
         sound.substr(0, sound.size() - 1), sound.substr(0, sound.size() - 12) + std::string(4, '\x7F') + "abcdPAR1"}) {
     write_text(at("a.parquet"), broken);
     expect_refusal(prepare({"--out", path("data"), path("a.parquet")}),
-                   {path("a.parquet"), "not a sound Parquet file"});
+                   {path("a.parquet"), "not a valid Parquet file"});
   }
   EXPECT_FALSE(fs::exists(at("data")));
 }
 
-TEST_F(PrepareParquet, RefusesDamagedPagesOrLeavesTheirRowsOut) {
+TEST_F(PrepareParquet, RefusesDamagedPagesOrDropsTheirRows) {
   write_parquet("a.parquet", "{'text': ['one' * 50, 'two' * 50, 'three', 'four']}");
   std::string bytes = read_text(at("a.parquet"));
   for (size_t i = 30; i < 60; ++i) bytes[i] = static_cast<char>(bytes[i] ^ 0x55);  // in the first row group
@@ -329,7 +329,7 @@ TEST_F(PrepareParquet, RefusesDamagedPagesOrLeavesTheirRowsOut) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"three", "four"}));
 }
 
-TEST_F(PrepareParquet, LeavesOutARowThatIsNotUtf8AndNoOther) {
+TEST_F(PrepareParquet, DropsOnlyTheRowThatIsNotUtf8) {
   write_parquet("a.parquet",
                 "{'text': pyarrow.Array.from_buffers(pyarrow.string(), 4, "
                 "pyarrow.array([b'one', b'b\\xffd', b'three', b'four']).buffers())}");
@@ -341,7 +341,7 @@ TEST_F(PrepareParquet, LeavesOutARowThatIsNotUtf8AndNoOther) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-"), expected_of({"one", "three", "four"}));
 }
 
-TEST_F(PrepareParquet, TakesColumnsInsideOthers) {
+TEST_F(PrepareParquet, ReadsNestedColumns) {
   write_parquet("a.parquet",
                 "{'page': [{'text': 'one', 'n': 1}, {'text': 'two', 'n': 2}, None], 'list': [['a'], ['b'], ['c']]}");
   const std::string file = path("a.parquet");
@@ -366,7 +366,7 @@ TEST_F(PrepareParquet, ReadsARowGroupInParts) {
   EXPECT_EQ(tokens_of<uint16_t>("data", "train-").size(), 1000U * 10001);
 }
 
-TEST_F(PrepareParquet, RefusesColumnsThatAreNoText) {
+TEST_F(PrepareParquet, RefusesColumnsThatAreNotText) {
   write_parquet("a.parquet", "{'id': [1, 2, 3], 'text': ['one', 'two', None], 'raw': [b'a', b'b', b'c']}");
   const std::string file = path("a.parquet");
   expect_refusal(prepare({"--out", path("data"), "--field", "body", file}), {file, "\"body\"", "id, text, raw"});

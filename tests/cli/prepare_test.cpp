@@ -1,4 +1,4 @@
-// lighthouse prepare: text in, shards out.
+// lighthouse prepare.
 #include <cstring>
 
 #include "workspace.h"
@@ -45,17 +45,17 @@ TEST_F(Prepare, WritesShardsOfAChosenSizeWithEndOfTextBetweenFiles) {
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(at("data")), {}), 4);
 }
 
-TEST_F(Prepare, SaysWhatItMadeInPlainLines) {
+TEST_F(Prepare, LogsItsResult) {
   write_text(at("text.txt"), sample_text(4000));
   const Outcome outcome = lighthouse({"prepare", "--out", path("data"), path("text.txt")});
   expect_done(outcome);
-  for (const char* word : {"100%", "tokens to train on", "to validate", "2 shards", "data"}) {
+  for (const char* word : {"100%", "tokens for training", "for validation", "2 shards", "data"}) {
     EXPECT_NE(outcome.err.find(word), std::string::npos) << word << " in\n" << outcome.err;
   }
   EXPECT_EQ(outcome.err.find('\x1b'), std::string::npos);
 }
 
-TEST_F(Prepare, TakesOtherFormatsAsTheyAreIfAsked) {
+TEST_F(Prepare, ReadsOtherFormatsWithAsIs) {
   const std::string bytes = "{\"text\": \"one\"}\n\xEF\xBB\xBF";
   write_text(at("pages.jsonl"), "\xEF\xBB\xBF" + bytes);
   expect_done(
@@ -66,21 +66,21 @@ TEST_F(Prepare, TakesOtherFormatsAsTheyAreIfAsked) {
   EXPECT_EQ(tokens_of(read_text(at("data/train-00000.bin"))), expected);
 }
 
-TEST_F(Prepare, LeavesAByteOrderMarkOut) {
+TEST_F(Prepare, RemovesAByteOrderMark) {
   write_text(at("one.txt"), "\xEF\xBB\xBFone");
-  write_text(at("two.txt"), "two\xEF\xBB\xBF");  // in the middle it is a character
+  write_text(at("two.txt"), "two\xEF\xBB\xBF");  // inside a text it is a character
   expect_done(
       lighthouse({"prepare", "--out", path("data"), "--validation-share", "0", path("one.txt"), path("two.txt")}));
   EXPECT_EQ(tokens_of(read_text(at("data/train-00000.bin"))),
             (std::vector<int>{'o', 'n', 'e', 256, 't', 'w', 'o', 0xEF, 0xBB, 0xBF, 256}));
 }
 
-TEST_F(Prepare, NamesEmptyFilesThatItLeavesOut) {
+TEST_F(Prepare, NamesSkippedEmptyFiles) {
   write_text(at("text.txt"), sample_text(4000));
   write_text(at("empty.txt"), "");
   const Outcome outcome = lighthouse({"prepare", "--out", path("data"), path("empty.txt"), path("text.txt")});
   expect_done(outcome);
-  EXPECT_NE(outcome.err.find("warning " + path("empty.txt") + " is empty: left out"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("warning " + path("empty.txt") + " is empty; skipped"), std::string::npos) << outcome.err;
 }
 
 /// Input that is refused before anything is written.
@@ -102,7 +102,7 @@ TEST_F(PrepareRefusal, MissingFile) {
   EXPECT_FALSE(std::filesystem::exists(at("data")));
 }
 
-TEST_F(PrepareRefusal, EmptyFilesAlone) {
+TEST_F(PrepareRefusal, OnlyEmptyFiles) {
   write_text(at("empty.txt"), "");
   write_text(at("too.txt"), "");
   expect_refused({path("empty.txt")}, {path("empty.txt"), "is empty"});
@@ -110,7 +110,7 @@ TEST_F(PrepareRefusal, EmptyFilesAlone) {
   EXPECT_FALSE(std::filesystem::exists(at("data")));
 }
 
-TEST_F(PrepareRefusal, FilesThatAreNoPlainText) {
+TEST_F(PrepareRefusal, FilesThatAreNotPlainText) {
   write_text(at("pages.jsonl"), "{\"text\": \"one\"}\n");
   write_text(at("pages.txt"), "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
   write_text(at("table.parquet"), "PAR1");
@@ -148,21 +148,21 @@ TEST_F(PrepareRefusal, OptionsOutOfRange) {
 
 TEST_F(PrepareRefusal, TextTooShortToSplit) {
   write_text(at("short.txt"), "x");
-  expect_refused({path("short.txt")}, {"too few to split"});
+  expect_refused({path("short.txt")}, {"too little to take"});
 }
 
-TEST_F(PrepareRefusal, ShardsThatAreThereAlready) {
+TEST_F(PrepareRefusal, ExistingShards) {
   expect_done(lighthouse({"prepare", "--out", path("data"), "--shard-tokens", "1000", path("text.txt")}));
   write_text(at("other.txt"), sample_text(2500));
-  expect_refused({path("other.txt")}, {path("data"), "has shards already", "--overwrite"});
-  // With --overwrite the new ones stand alone: none of the old set remains beside them.
+  expect_refused({path("other.txt")}, {path("data"), "already has shards", "--overwrite"});
+  // --overwrite leaves none of the old shards.
   expect_done(lighthouse({"prepare", "--out", path("data"), "--overwrite", path("other.txt")}));
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(at("data")), {}), 2);
-  // What a failed --overwrite leaves is the old set.
+  // A failed --overwrite leaves the old shards.
   expect_refused({"--overwrite", path("none.txt")}, {path("none.txt")});
 }
 
-TEST_F(PrepareRefusal, PlaceThatCannotBeWritten) {
+TEST_F(PrepareRefusal, OutputThatCannotBeWritten) {
   for (const std::string& out : {path("text.txt/data"), std::string("/proc/lighthouse")}) {
     expect_refusal(lighthouse({"prepare", "--out", out, path("text.txt")}), {"cannot make the folder", out});
   }

@@ -16,7 +16,7 @@
 namespace lighthouse::test {
 namespace {
 
-/// A file without a name.
+/// An unnamed file.
 int open_scratch() {
   std::string name = ::testing::TempDir() + "lighthouse_cli_XXXXXX";
   const int file = mkostemp(name.data(), O_CLOEXEC);
@@ -25,7 +25,7 @@ int open_scratch() {
   return file;
 }
 
-/// Leaves the place where the program writes next alone.
+/// Reads a file without moving the offset at which the program writes.
 std::string contents(int file) {
   std::string text;
   std::array<char, 4096> piece;
@@ -41,7 +41,7 @@ std::vector<char*> pointers(const std::string& program, const Arguments& argumen
   return argv;
 }
 
-/// In the child. Tiny products gain nothing from threads, and tests run beside each other.
+/// Runs in the child process. Threads do not speed up tiny products, and several tests run at the same time.
 [[noreturn]] void become(const std::string& program, char* const* argv) {
   setenv("OMP_NUM_THREADS", "1", 0);
   signal(SIGHUP, SIG_DFL);  // the tests themselves may run under nohup
@@ -104,7 +104,7 @@ std::string Process::written() const {
 Outcome Process::wait() {
   if (!ended_) {
     std::string shown;
-    if (err_ < 0) {  // a terminal has to be read, or it fills up; it ends with an error when the program goes
+    if (err_ < 0) {  // drain the terminal, or the program blocks; reading fails when the program exits
       std::array<char, 4096> piece;
       for (ssize_t got = read(out_, piece.data(), piece.size()); got > 0 || (got < 0 && errno == EINTR);
            got = read(out_, piece.data(), piece.size())) {

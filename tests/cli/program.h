@@ -1,4 +1,4 @@
-// Runs the program as a user does: in a process of its own, with its exit code and what it wrote.
+// Runs the program in a process of its own and captures its exit code and output.
 #pragma once
 
 #include <sys/types.h>
@@ -20,10 +20,10 @@ struct Outcome {
   std::string err;
 };
 
-/// What standard output and standard error are.
+/// The kind of standard output and standard error.
 enum class Screen { kFiles, kTerminal };
 
-/// A running program. Killed, if it still runs, when the object goes.
+/// A running program. The destructor kills it.
 class Process {
  public:
   Process(const std::string& program, const Arguments& arguments, Screen screen = Screen::kFiles);
@@ -33,9 +33,9 @@ class Process {
 
   void send(int signal) const;
   bool running();
-  /// What has come on standard output so far, where that is a file.
+  /// The standard output so far, if it is a file.
   std::string written() const;
-  /// Waits for the end. On a terminal, `out` has all that was written to it.
+  /// Waits for the end. On a terminal, `out` is all output.
   Outcome wait();
 
  private:
@@ -44,7 +44,7 @@ class Process {
   void finish(int status);
 
   pid_t pid_ = -1;
-  int out_ = -1;  // an unlinked file, or the terminal's other end
+  int out_ = -1;  // an unlinked file, or the terminal's controlling end
   int err_ = -1;
   std::optional<Outcome> ended_;
 };
@@ -55,7 +55,7 @@ Outcome lighthouse(const Arguments& arguments);
 Outcome golden(const Arguments& arguments);
 std::string lighthouse_program();
 
-/// Asks again and again, at most `limit`; returns whether it came true.
+/// Polls `condition` for at most `limit`. Returns whether it became true.
 template <typename Condition>
 bool wait_until(std::chrono::milliseconds limit, const Condition& condition) {
   const auto end = std::chrono::steady_clock::now() + limit;

@@ -29,7 +29,7 @@ class Ranks : public Workspace {
     setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
     setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
     setenv("OMPI_MCA_odls_base_sigkill_timeout", "2",
-           1);  // it sends SIGTERM after that, and SIGKILL after as long again
+           1);  // seconds before mpirun sends SIGTERM, and again before SIGKILL
     write_data();
   }
 
@@ -58,15 +58,15 @@ class Ranks : public Workspace {
     return all;
   }
 
-  /// What one rank runs, and in which folder; in this one if it is empty.
+  /// A rank's program and its working folder; "" for the current one.
   struct RankCommand {
     std::string program;
     Arguments arguments;
     std::filesystem::path folder = {};
   };
 
-  /// mpirun's arguments for ranks that differ: a shell for each, which becomes what its rank runs. (Programs divided by
-  /// ":" crash the mpirun of Open MPI 5 as Debian and Ubuntu have it, open-mpi/ompi#13303.)
+  /// mpirun's arguments for ranks that run different programs: each rank is a shell that execs its program. (Programs
+  /// separated by ":" crash the mpirun of Open MPI 5 in Debian and Ubuntu, open-mpi/ompi#13303.)
   static Arguments under_mpirun(const std::vector<RankCommand>& ranks) {
     std::string script = "case $OMPI_COMM_WORLD_RANK in\n";
     for (size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -95,7 +95,7 @@ class Ranks : public Workspace {
     return lines;
   }
 
-  /// Losses of each step and validation, within `first` at the first step and `later` after it.
+  /// Compares the losses of each step and validation, within `first` at the first step and `later` after it.
   void expect_close(const std::string& a, const std::string& b, double first, double later) const {
     const auto of_a = metrics(a), of_b = metrics(b);
     ASSERT_EQ(of_a.size(), of_b.size()) << a << " and " << b;
@@ -112,7 +112,7 @@ class Ranks : public Workspace {
   }
 };
 
-/// Runs that would go on for long.
+/// Runs that take long unless stopped.
 class LongRanks : public Ranks {
  protected:
   Arguments endless() const { return dense({"--set", "stages.0.steps=1000000", "--set", "checkpoint.every=5"}); }
@@ -134,7 +134,7 @@ class LongRanks : public Ranks {
     return count;
   }
 
-  /// A process of this run, by its config's path and its rank.
+  /// A process of this run, found by its config's path and its rank.
   pid_t process_of(int rank) const {
     for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
       const std::string name = entry.path().filename().string();
@@ -148,12 +148,12 @@ class LongRanks : public Ranks {
     return -1;
   }
   static std::string read_if_possible(const std::filesystem::path& file) {
-    std::ostringstream text;  // operator<< ignores the error of a process that ends while it is read
+    std::ostringstream text;  // operator<< ignores errors if the process ends while being read
     text << std::ifstream(file, std::ios::binary).rdbuf();
     return text.str();
   }
 
-  /// With a million steps the schedule differs, so what is compared is that it loads and goes on.
+  /// With a million steps the schedule differs, so this checks only that the run loads and continues.
   void expect_goes_on() const {
     Arguments arguments = train_arguments("run", endless());
     arguments.emplace_back("--resume");

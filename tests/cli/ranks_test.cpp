@@ -1,4 +1,4 @@
-// Runs of several processes under mpirun, compared with runs of one, and what they are refused for.
+// Runs of several processes under mpirun: comparison with runs of one process, and refusals.
 #include "ranks.h"
 
 #include <unistd.h>
@@ -26,14 +26,14 @@ TEST_F(Ranks, UnevenSharesAreWeightedByTokens) {
   expect_close("one", "three", 1e-5, 1e-5);
 }
 
-TEST_F(Ranks, LighthouseStepsToo) {
+TEST_F(Ranks, LighthouseStepsTrainAsOne) {
   const Arguments settings{"--set", "batch.global_batch_size=4", "--set", "optimizer.learning_rate=0.002"};
   expect_done(train("one", settings));
   expect_done(train_on(2, "two", settings));
   expect_close("one", "two", 1e-5, 1e-3);
 }
 
-TEST_F(Ranks, RepetitionsHaveTheSameBits) {
+TEST_F(Ranks, RepeatedRunsHaveTheSameBits) {
   for (const char* run : {"a", "b"}) expect_done(train_on(3, run, dense()));
   EXPECT_EQ(losses_and_norms(run_folder("a") / "metrics.jsonl"), losses_and_norms(run_folder("b") / "metrics.jsonl"));
   EXPECT_TRUE(weights("a", 20) == weights("b", 20));
@@ -58,7 +58,7 @@ TEST_F(Ranks, CheckpointsResumeOnAnyNumberOfRanks) {
     expect_done(ranks == 1 ? train(run, settings) : train_on(ranks, run, settings));
     expect_close("one", run, 1e-5, 1e-5);
   }
-  // And what one process wrote.
+  // Also a checkpoint of one process.
   fs::copy(run_folder("one"), run_folder("from1"), fs::copy_options::recursive);
   Arguments settings = dense(sharded);
   settings.insert(settings.end(), {"--resume-from", "10"});
@@ -78,7 +78,7 @@ TEST_F(Ranks, DifferentConfigsAreRefused) {
 }
 
 TEST_F(Ranks, DifferentDataIsRefused) {
-  // Each rank has a folder of its own under the same name, as hosts with local disks do.
+  // Each rank has its own folder under the same path, as on hosts with local disks.
   for (const char* folder : {"a", "b"}) fs::create_directories(at(folder));
   write_text(at("a/t.bin"), shard_of_text(sample_text(16000)));
   write_text(at("b/t.bin"), shard_of_text("Not so: " + sample_text(16000)));
@@ -119,7 +119,7 @@ TEST_F(Ranks, DifferentCommandsAreRefused) {
 
 TEST_F(Ranks, AFolderOfTheSameNameThatIsNotRank0sIsRefused) {
   const Arguments relative = train_arguments("run", dense({"--set", "run.directory=run"}));
-  for (const char* host : {"a", "b"}) {  // each with a disk of its own, and an older run there
+  for (const char* host : {"a", "b"}) {  // each with its own disk and an older run on it
     fs::create_directories(at(host) / "run");
     write_text(at(host) / "run" / ".lock", host[0] == 'a' ? "" : "another\n");
   }
@@ -147,7 +147,7 @@ TEST_F(Ranks, ACheckpointThatOneRankCannotReadIsRefusedByAll) {
 }
 
 TEST_F(Ranks, OnCpusWithoutMpiAreRefused) {
-  // As torchrun and srun start them: each a process with variables, and nothing of MPI.
+  // As torchrun and srun start ranks: processes with environment variables and without MPI.
   const std::string port = std::to_string(20000 + getpid() % 20000);
   for (const bool slurm : {false, true}) {
     std::vector<std::unique_ptr<Process>> ranks;
@@ -162,12 +162,12 @@ TEST_F(Ranks, OnCpusWithoutMpiAreRefused) {
     }
     const Outcome leader = ranks[0]->wait();
     EXPECT_EQ(leader.exit_code, 2) << leader.err;
-    EXPECT_NE(leader.err.find("ranks on CPUs need MPI: start them with mpirun"), std::string::npos) << leader.err;
+    EXPECT_NE(leader.err.find("ranks on CPUs need MPI; start them with mpirun"), std::string::npos) << leader.err;
     EXPECT_EQ(ranks[1]->wait().exit_code, 2);
   }
 }
 
-/// As torchrun starts rank 0 of `size`, at a port of this test's own, by a shell that does `first`.
+/// Starts rank 0 of `size` like torchrun, at a port of its own, in a shell that first runs `first`.
 Arguments leader_of(int size, const std::string& first, const Arguments& train) {
   const std::string port = std::to_string(20000 + (getpid() + 7) % 20000);
   Arguments all{"RANK=0",
@@ -191,7 +191,7 @@ TEST_F(Ranks, MoreRanksThanRank0MayHaveFilesAreRefused) {
 }
 
 TEST_F(Ranks, ARankThatWaitsForTheOthersCanBeEnded) {
-  // A limit that is only the default is raised: without that it could not even connect to itself.
+  // The program raises a soft limit; otherwise rank 0 could not even connect to itself.
   Process run("/usr/bin/env", leader_of(8, "ulimit -Sn 10; ", train_arguments("run", dense())));
   std::this_thread::sleep_for(1s);
   EXPECT_TRUE(run.running());
@@ -205,8 +205,8 @@ TEST_F(Ranks, MoreRanksThanMicroBatchesAreRefused) {
   EXPECT_NE(outcome.err.find("use at most 2 ranks"), std::string::npos) << outcome.err;
 }
 
-/// As a manifest leaves them.
-TEST_F(Ranks, VariablesThatAreSetButEmptyAreNoLauncher) {
+/// As job manifests set them.
+TEST_F(Ranks, EmptyVariablesAreNotALauncher) {
   write_config();
   expect_done(shell("RANK= WORLD_SIZE= LOCAL_RANK= MASTER_ADDR= MASTER_PORT= OMPI_COMM_WORLD_SIZE= SLURM_PROCID= " +
                     command_of("train run.yaml")));

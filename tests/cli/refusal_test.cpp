@@ -1,4 +1,4 @@
-// Input that cannot be meant: exit code 2, what was wrong, where, and what would work; and nothing written.
+// Invalid input: exit code 2, a message with the fault, its place and what would work; nothing written.
 #include <ostream>
 
 #include "workspace.h"
@@ -9,14 +9,14 @@ namespace {
 struct Case {
   std::string name;
   Arguments settings;              // each becomes a --set
-  std::vector<std::string> words;  // in the message
+  std::vector<std::string> words;  // expected in the message
 };
 
 void PrintTo(const Case& c, std::ostream* out) {
   *out << c.name;
 }
 
-/// Settings that no run may have, whatever its data.
+/// Settings that are invalid for any data.
 class Setting : public Workspace, public ::testing::WithParamInterface<Case> {};
 
 TEST_P(Setting, IsRefusedByTrainPlanAndConfig) {
@@ -116,7 +116,7 @@ std::string name_of_case(const ::testing::TestParamInfo<Case>& info) {
 
 INSTANTIATE_TEST_SUITE_P(Refusal, Setting, ::testing::ValuesIn(kSettings), name_of_case);
 
-/// What only training finds out.
+/// Input that only training checks.
 class TrainingInput : public Workspace {
  protected:
   void expect_train_refuses(const Arguments& settings, const std::vector<std::string>& words) {
@@ -128,13 +128,13 @@ class TrainingInput : public Workspace {
     EXPECT_EQ(snapshot(), before);
   }
 
-  /// A file in place of the training shard.
+  /// A file that replaces the training shard.
   void expect_shard_refused(const std::string& bytes, std::vector<std::string> words) {
     write_data();
     write_text(at("data/train-00000.bin"), bytes);
     words.push_back(path("data/train-00000.bin"));
     expect_train_refuses({}, words);
-    // Validation data is read with the same care.
+    // Validation data gets the same checks.
     write_data();
     write_text(at("data/val-00000.bin"), bytes);
     words.back() = path("data/val-00000.bin");
@@ -144,7 +144,7 @@ class TrainingInput : public Workspace {
 
 TEST_F(TrainingInput, MissingConfig) {
   for (const char* command : {"train", "plan", "config"}) {
-    expect_refusal(lighthouse({command, path("none.yaml")}), {path("none.yaml"), "no such file"});
+    expect_refusal(lighthouse({command, path("none.yaml")}), {path("none.yaml"), "does not exist"});
     expect_refusal(lighthouse({command, folder_.string()}), {folder_.string(), "folder", "expected a config file"});
   }
   expect_refusal(lighthouse({"train"}), {"CONFIG is required"});
@@ -159,7 +159,7 @@ TEST_F(TrainingInput, ConfigFilesErrorsNameTheLine) {
   write_text(at("bad.yaml"), shard_of_text("not a config at all"));
   expect_refusal(lighthouse({"train", path("bad.yaml")}), {path("bad.yaml"), "not UTF-8 text"});
   write_text(at("bad.yaml"), "extends: none.yaml\n");
-  expect_refusal(lighthouse({"train", path("bad.yaml")}), {path("bad.yaml") + ":1", "none.yaml", "no such file"});
+  expect_refusal(lighthouse({"train", path("bad.yaml")}), {path("bad.yaml") + ":1", "none.yaml", "does not exist"});
 }
 
 TEST_F(TrainingInput, NoData) {
@@ -184,11 +184,11 @@ TEST_F(TrainingInput, TokenOutsideTheVocabulary) {
                        {"token 700 is 257", "0 to 256", "vocab_size is too small"});
 }
 
-TEST_F(TrainingInput, ShardCutShort) {
+TEST_F(TrainingInput, TruncatedShard) {
   const std::string whole = shard_of_text(sample_text(1000));
-  expect_shard_refused(whole.substr(0, 2000), {"cut short", "1,000 tokens", "512 tokens of them are missing"});
-  expect_shard_refused(whole.substr(0, 1024), {"cut short", "1,000 tokens of them are missing"});
-  expect_shard_refused(whole.substr(0, 100), {"not a token shard", "cut short", "100 bytes", "1024"});
+  expect_shard_refused(whole.substr(0, 2000), {"truncated", "1,000 tokens", "512 tokens are missing"});
+  expect_shard_refused(whole.substr(0, 1024), {"truncated", "1,000 tokens are missing"});
+  expect_shard_refused(whole.substr(0, 100), {"not a token shard", "truncated", "100 bytes", "1024"});
   expect_shard_refused(whole + "x", {"too long", "1,000 tokens", "2,001"});
 }
 
@@ -211,7 +211,7 @@ TEST_F(TrainingInput, ShardOfTheWrongWidth) {
 
 TEST_F(TrainingInput, NoShardAtAll) {
   expect_shard_refused("", {"is empty", "lighthouse prepare"});
-  expect_shard_refused(sample_text(5000), {"not a token shard", "looks like text", "lighthouse prepare"});
+  expect_shard_refused(sample_text(5000), {"not a token shard", "is text", "lighthouse prepare"});
 }
 
 TEST_F(TrainingInput, CudaInABuildWithoutIt) {
@@ -219,20 +219,20 @@ TEST_F(TrainingInput, CudaInABuildWithoutIt) {
   expect_train_refuses({"run.device=cuda"}, {"run.device is cuda", "run.device=cpu"});
 }
 
-TEST_F(TrainingInput, StartFromNoCheckpoint) {
+TEST_F(TrainingInput, StartFromAMissingCheckpoint) {
   write_data();
   for (const char* key : {"run.init_from", "run.branch_from"}) {
     expect_train_refuses({key + std::string("=nonsense")}, {"nonsense is no checkpoint", "checkpoints/step-"});
   }
 }
 
-TEST_F(TrainingInput, MoreMemoryThanThereIs) {
+TEST_F(TrainingInput, TooMuchMemory) {
   write_data();
   const Arguments settings{"model.hidden_size=65536", "model.num_hidden_layers=100"};
   expect_train_refuses(settings, {"the run needs", "more than", "only a smaller model would fit", "lighthouse plan"});
 }
 
-TEST_F(TrainingInput, PlaceThatCannotBeWritten) {
+TEST_F(TrainingInput, RunFolderThatCannotBeWritten) {
   write_data();
   write_text(at("file"), "kept");
   expect_train_refuses({"run.directory=" + path("file/run")}, {"cannot make the folder", path("file/run")});
@@ -243,8 +243,9 @@ TEST_F(TrainingInput, PlaceThatCannotBeWritten) {
 using CommandLine = Workspace;
 
 TEST_F(CommandLine, UnknownCommand) {
-  expect_refusal(lighthouse({"trian", "run.yaml"}), {"no command \"trian\"", "mean \"train\"", "prepare", "compare"});
-  expect_refusal(lighthouse({"xyzzyxyzzy"}), {"no command \"xyzzyxyzzy\"", "train, prepare"});
+  expect_refusal(lighthouse({"trian", "run.yaml"}),
+                 {"unknown command \"trian\"", "mean \"train\"", "prepare", "compare"});
+  expect_refusal(lighthouse({"xyzzyxyzzy"}), {"unknown command \"xyzzyxyzzy\"", "train, prepare"});
   expect_refusal(lighthouse({}), {"required", "--help"});
 }
 
@@ -261,17 +262,17 @@ TEST_F(CommandLine, GenerateFromNothing) {
   expect_refusal(lighthouse({"generate", path("runs/empty")}), {path("runs/empty"), "no checkpoint"});
 }
 
-TEST_F(CommandLine, CompareWithWhatIsNoRun) {
+TEST_F(CommandLine, CompareOtherFolders) {
   expect_refusal(lighthouse({"compare"}), {"RUN is required"});
   expect_refusal(lighthouse({"compare", path("none")}), {path("none"), "not a run's directory", "metrics.jsonl"});
   write_text(at("runs/broken/metrics.jsonl"), "this is no JSON\n");
   write_text(at("runs/broken/config.yaml"), tiny_config());
   expect_refusal(lighthouse({"compare", path("runs/broken")}), {"metrics.jsonl:1", "not a line of metrics"});
   write_text(at("runs/broken/metrics.jsonl"), "");
-  expect_refusal(lighthouse({"compare", path("runs/broken")}), {"no finished step yet"});
+  expect_refusal(lighthouse({"compare", path("runs/broken")}), {"no finished step"});
 }
 
-TEST_F(CommandLine, VersionAndHelpAreNoFailure) {
+TEST_F(CommandLine, VersionAndHelpSucceed) {
   const Outcome version = lighthouse({"--version"});
   expect_done(version);
   EXPECT_NE(version.out.find('.'), std::string::npos);

@@ -1,4 +1,4 @@
-// Continuing a run: from any step, after damage, with another config, and into folders that hold one.
+// Resuming a run: from any step, after damage, with another config, and in folders that contain a run.
 #include "workspace.h"
 
 namespace lighthouse::test {
@@ -18,7 +18,7 @@ class Resume : public Workspace {
   }
   fs::path metrics(const std::string& run) const { return run_folder(run) / "metrics.jsonl"; }
 
-  /// Expects refusal, and every file left as it was.
+  /// Expects refusal and unchanged files.
   void expect_refused(const Arguments& more, const std::vector<std::string>& words) const {
     const auto before = snapshot();
     expect_refusal(train("run", more), words);
@@ -49,7 +49,7 @@ TEST_F(Resume, MovesLaterLinesToTheDiscarded) {
   EXPECT_EQ(read_text(run_folder("run") / "metrics.discarded.jsonl"), before.substr(kept));
 }
 
-TEST_F(Resume, AMovedRunIsNotStartedAnewWithoutAWord) {
+TEST_F(Resume, AMovedRunIsNotRestartedSilently) {
   train_whole("old");
   fs::rename(run_folder("old"), run_folder("new"));
   const std::string config = (run_folder("new") / "config.yaml").string();
@@ -78,10 +78,10 @@ TEST_F(Resume, RunUntilDonePassesOverADamagedCheckpoint) {
   EXPECT_TRUE(fs::exists(run_folder("run") / "checkpoints/discarded-1-step-00000010"));
 }
 
-TEST_F(Resume, StartsAfreshWhereThereIsNoCheckpoint) {
+TEST_F(Resume, StartsAgainWithoutACheckpoint) {
   expect_done(train("run", {"--resume"}));
   EXPECT_EQ(losses_and_norms(metrics("run")), train_whole("plain"));
-  // A run that was killed before its first checkpoint.
+  // A run killed before its first checkpoint.
   fs::remove_all(run_folder("run") / "checkpoints");
   expect_done(train("run", {"--resume"}));
   EXPECT_EQ(losses_and_norms(metrics("run")), losses_and_norms(metrics("plain")));
@@ -101,10 +101,10 @@ TEST_F(Resume, LongerLastStageContinuesAFinishedRun) {
   const std::vector<std::string> expected = train_whole("plain", longer);
   longer.emplace_back("--resume");
   expect_done(train("run", longer));
-  EXPECT_EQ(losses_and_norms(metrics("run")), expected);  // step 10 is validated by both
+  EXPECT_EQ(losses_and_norms(metrics("run")), expected);  // both validate step 10
 }
 
-TEST_F(Resume, FolderThatHoldsARunIsNotStartedInAgain) {
+TEST_F(Resume, AFolderWithARunIsRefused) {
   train_whole("run");
   expect_refused({}, {run_folder("run").string(), "contains a run already", "--resume", "run.directory"});
 }
@@ -129,7 +129,7 @@ TEST_F(Resume, WithAnotherConfigNamesTheKeysThatDiffer) {
                  {"attention.lighthouse.top_k: 8 in the checkpoint, 4 now"});
 }
 
-TEST_F(Resume, MayChangeWhatTheStepsMadeDoNotDependOn) {
+TEST_F(Resume, MayChangeSettingsThatFinishedStepsDoNotUse) {
   const std::vector<std::string> expected = train_whole("run");
   expect_done(train("run", {"--resume-from", "8", "--set", "checkpoint.every=1", "--set", "run.name=other", "--set",
                             "hardware.peak_tflops=1"}));
@@ -153,7 +153,7 @@ TEST_F(Resume, FlippedBitInTheNewestCheckpoint) {
   flip_bit(checkpoint("run", 10) / "model.safetensors", 5000);
   expect_done(train("run", {"--resume-from", "8"}));
   EXPECT_EQ(losses_and_norms(metrics("run")), expected);
-  // The damaged one is kept for whoever wants to look at it.
+  // The damaged checkpoint is kept for inspection.
   EXPECT_TRUE(fs::exists(run_folder("run") / "checkpoints/discarded-1-step-00000010"));
 }
 
@@ -188,7 +188,7 @@ TEST_F(Resume, FileMissingFromTheNewestCheckpoint) {
   EXPECT_EQ(losses_and_norms(metrics("run")), expected);
 }
 
-TEST_F(Resume, TwoProcessesDoNotTrainInOneFolder) {
+TEST_F(Resume, ASecondProcessInTheFolderIsRefused) {
   const Arguments longer{"--set", "stages.0.steps=100000", "--set", "evaluation.every=0"};
   Process first(lighthouse_program(), train_arguments("run", longer));
   ASSERT_TRUE(wait_until(20s, [&] { return fs::exists(metrics("run")); }));

@@ -1,4 +1,4 @@
-// Runs that are told to stop: SIGTERM, SIGINT, SIGHUP.
+// Runs that receive SIGTERM, SIGINT or SIGHUP.
 #include <csignal>
 #include <thread>
 
@@ -10,7 +10,7 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-/// Complete lines that are steps.
+/// The number of complete lines with steps.
 int steps_in(const fs::path& metrics) {
   const std::string text = read_text(metrics);
   int steps = 0;
@@ -25,7 +25,7 @@ class Signal : public Workspace, public ::testing::WithParamInterface<int> {
 
   int expected_exit() const { return 128 + GetParam(); }
 
-  /// A run of many short stages: wherever it stops, a switch is near.
+  /// A run of many short stages, so that every step is near a switch.
   Arguments many_stages() const {
     std::string stages = "stages=[";
     for (int i = 0; i < 20; ++i) {
@@ -57,7 +57,7 @@ TEST_P(Signal, SavesTheLastFinishedStepAndResumesExactly) {
   EXPECT_GE(stops, 8);
   expect_done(lighthouse(arguments));
   EXPECT_EQ(losses_and_norms(metrics), losses_and_norms(run_folder("plain") / "metrics.jsonl"));
-  // Nothing was made twice.
+  // No step ran twice.
   EXPECT_FALSE(fs::exists(run_folder("run") / "metrics.discarded.jsonl"));
 }
 
@@ -76,7 +76,7 @@ TEST_P(Signal, DoesNotWaitForALongStep) {
   expect_done(lighthouse({"generate", run_folder("run").string(), "--max-tokens", "1"}));
 }
 
-TEST_P(Signal, DuringTheFirstStepLeavesAFolderToStartIn) {
+TEST_P(Signal, DuringTheFirstStepLeavesAnUsableFolder) {
   Process run(lighthouse_program(), train_arguments("run", {"--set", "stages.0.batch.global_batch_size=65536"}));
   const fs::path log = run_folder("run") / "log.txt";
   ASSERT_TRUE(wait_until(20s, [&] { return read_text(log).find("stage sparse") != std::string::npos; }));
@@ -87,7 +87,7 @@ TEST_P(Signal, DuringTheFirstStepLeavesAFolderToStartIn) {
 
 TEST_P(Signal, StopsGenerate) {
   expect_done(train("run"));
-  // The likeliest token is never the end of text: the model has not seen one.
+  // The greedy token is never the end of text, which the model has not seen.
   Process generate(lighthouse_program(),
                    {"generate", run_folder("run").string(), "--temperature", "0", "--max-tokens", "100000000"});
   ASSERT_TRUE(wait_until(20s, [&] { return generate.written().size() > 20; }));

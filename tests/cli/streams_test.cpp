@@ -16,14 +16,14 @@ class Streams : public Workspace {
     return Workspace::shell(command_of(arguments + " " + redirections));
   }
 
-  /// The program's exit code when the reader of its standard output exits at once; what it said is in err.txt.
+  /// The program's exit code if the reader of its standard output exits at once; err.txt has its standard error.
   int without_reader(const std::string& arguments) const {
     Workspace::shell("{ sleep 0.5; " + command_of(arguments) + " 2> err.txt; echo $? > code.txt; } | true");
     return std::stoi(read_text(at("code.txt")));
   }
 };
 
-TEST_F(Streams, WhatCannotBePrintedIsNoSuccess) {
+TEST_F(Streams, FailedOutputFailsTheCommand) {
   for (const char* arguments : {"config run.yaml", "data inspect 'data/*.bin'", "--help"}) {
     EXPECT_EQ(shell(arguments, "> /dev/null").exit_code, 0) << arguments;
     for (const char* redirection : {"> /dev/full", ">&-"}) {
@@ -34,11 +34,11 @@ TEST_F(Streams, WhatCannotBePrintedIsNoSuccess) {
   }
 }
 
-TEST_F(Streams, AReaderThatHasEnoughEndsACommandQuietly) {
+TEST_F(Streams, AReaderThatExitsEndsTheCommandQuietly) {
   expect_done(lighthouse({"train", path("run.yaml")}));
   for (const char* arguments :
        {"config run.yaml", "data inspect 'data/*.bin'", "--help", "config --reference", "plan run.yaml",
-        // Endless, if nobody listens.
+        // Endless unless the reader's exit stops it.
         "generate runs/tiny --temperature 0 --max-tokens 100000000"}) {
     EXPECT_EQ(without_reader(arguments), 141) << arguments;
     EXPECT_EQ(read_text(at("err.txt")).find("error"), std::string::npos) << read_text(at("err.txt"));
@@ -52,7 +52,7 @@ TEST_F(Streams, TrainingOutlivesTheReadersOfItsLog) {
   EXPECT_NE(read_text(at("runs/a/log.txt")).find("step-00000304"), std::string::npos);
 }
 
-TEST_F(Streams, OtherCommandsOutliveTheReadersOfWhatTheySay) {
+TEST_F(Streams, OtherCommandsOutliveTheReadersOfTheirLog) {
   expect_done(lighthouse({"train", path("run.yaml")}));
   write_text(at("text.txt"), sample_text(100000));
   for (const char* arguments : {"export runs/tiny hf", "prepare text.txt --out shards"}) {
@@ -62,7 +62,7 @@ TEST_F(Streams, OtherCommandsOutliveTheReadersOfWhatTheySay) {
   }
 }
 
-TEST_F(Streams, WhatIsSaidDoesNotGoIntoFiles) {
+TEST_F(Streams, MessagesDoNotGoIntoFiles) {
   for (const std::string run : {"runs/a", "runs/b"}) {
     const std::string closed = run == "runs/a" ? "2>&-" : "<&- >&- 2>&-";
     EXPECT_EQ(shell("train run.yaml --set run.name=x --set run.directory=" + run, closed).exit_code, 0);

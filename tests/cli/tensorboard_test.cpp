@@ -1,4 +1,4 @@
-// scripts/to_tensorboard.py, with a writer that writes down what it is called with.
+// scripts/to_tensorboard.py with a fake writer that records its calls.
 #include <unistd.h>
 
 #include <csignal>
@@ -38,7 +38,7 @@ class TensorBoard : public Workspace {
   }
 };
 
-TEST_F(TensorBoard, WritesWholeLines) {
+TEST_F(TensorBoard, WritesCompleteLines) {
   expect_done(write(kLines + "{\"step\": 2, \"lo"));
   EXPECT_EQ(events(), kEvents);
   expect_refusal(write(kLines), {"holds events already", "--out"});
@@ -52,7 +52,7 @@ TEST_F(TensorBoard, FollowsARunThatIsResumed) {
   };
   EXPECT_TRUE(has_come(kEvents + "2 train/loss 9.0\n")) << events();
   fs::rename(at("run/metrics.jsonl"), at("aside"));
-  usleep(2'500'000);  // it looks every two seconds
+  usleep(2'500'000);  // the script polls every two seconds
   EXPECT_TRUE(follower.running());
   write_text(at("run/metrics.jsonl"), kLines + "{\"step\": 2, \"loss\": 4.0}\n");
   EXPECT_TRUE(has_come(kEvents + "2 train/loss 9.0\npurge 2\n2 train/loss 4.0\n")) << events();
@@ -60,7 +60,7 @@ TEST_F(TensorBoard, FollowsARunThatIsResumed) {
   EXPECT_EQ(follower.wait().exit_code, 0);
 }
 
-TEST_F(TensorBoard, RefusesWhatIsNoMetrics) {
+TEST_F(TensorBoard, RefusesOtherFiles) {
   for (const std::string line : {"{\"step\": 2, \"lo", "[1]", "{}", "{\"step\": 2, \"loss\": \"low\"}", "\xFF"}) {
     expect_refusal(write(kLines + line + "\n"), {path("run/metrics.jsonl:3"), "not a line of metrics"});
     EXPECT_FALSE(fs::exists(at("run/report"))) << line;

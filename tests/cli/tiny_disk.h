@@ -1,4 +1,4 @@
-// A file system of a chosen size, for tests of full and read-only disks.
+// A file system of a given size, for tests of full and read-only disks.
 #pragma once
 
 #include <cstdint>
@@ -6,7 +6,7 @@
 
 namespace lighthouse::test {
 
-/// Mounted on an empty folder, in memory. Mounting is for root: without, mounted() is false.
+/// An in-memory file system mounted on an empty folder. Without root, mounted() is false.
 class TinyDisk {
  public:
   TinyDisk(std::filesystem::path folder, int64_t bytes);
@@ -16,7 +16,7 @@ class TinyDisk {
 
   bool mounted() const { return mounted_; }
   void make_read_only() const;
-  /// Takes all space but about `left` bytes, until free_space().
+  /// Fills the disk except for about `left` bytes, until free_space().
   void fill(int64_t left = 0) const;
   void free_space() const;
 

@@ -1,4 +1,4 @@
-// From text to a trained model and what can be seen of it.
+// From text to a trained model, and a run's files.
 #include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <regex>
@@ -56,7 +56,7 @@ TEST_F(Workspace, FromTextToComparedRuns) {
   EXPECT_GT(text.out.size(), 5U);
 }
 
-TEST_F(Train, LeavesAWholeRunBehind) {
+TEST_F(Train, WritesAllFilesOfARun) {
   expect_done(train("run"));
   const std::vector<Json> lines = lines_of(metrics("run"));
   ASSERT_EQ(lines.size(), 13U);  // ten steps; validation at 5, 6 (end of stage) and 10 (both)
@@ -82,7 +82,7 @@ TEST_F(Train, LeavesAWholeRunBehind) {
     EXPECT_GT(steps[i]["seconds"], i == 0 ? Json(0.0) : steps[i - 1]["seconds"]);
   }
   EXPECT_LT(steps.back()["loss"], steps.front()["loss"]);
-  // keep: 3 beside those at the ends of stages, 6 and 10.
+  // keep: 3, and those at the ends of stages, 6 and 10.
   std::set<std::string> saved;
   for (const auto& entry : fs::directory_iterator(run_folder("run") / "checkpoints")) {
     saved.insert(entry.path().filename().string());
@@ -94,7 +94,7 @@ TEST_F(Train, LeavesAWholeRunBehind) {
   }
 }
 
-TEST_F(Train, WritesPlainLinesWhereThereIsNoTerminal) {
+TEST_F(Train, WritesPlainLinesWithoutATerminal) {
   const Outcome outcome = train("run");
   expect_done(outcome);
   EXPECT_EQ(outcome.out, "");
@@ -102,7 +102,7 @@ TEST_F(Train, WritesPlainLinesWhereThereIsNoTerminal) {
   EXPECT_EQ(outcome.err.find('\r'), std::string::npos) << outcome.err;
   const std::regex progress(R"(info +100%  recovery  step 10/10  loss \d+\.\d+  [\d,]+ tokens/s  [\d.]+ s left\n)");
   EXPECT_TRUE(std::regex_search(outcome.err, progress)) << outcome.err;
-  // After one step nobody knows yet how long the rest takes.
+  // After one step the remaining time is unknown.
   EXPECT_NE(outcome.err.find("tokens/s  ? left"), std::string::npos) << outcome.err;
 }
 
@@ -119,7 +119,7 @@ TEST_F(Train, DrawsABarOnATerminal) {
   EXPECT_NE(outcome.out.find("[========================] 100%"), std::string::npos) << outcome.out;
 }
 
-TEST_F(Train, ResolvedConfigSaysTheSameAndTrainsTheSame) {
+TEST_F(Train, ResolvedConfigIsEqualAndTrainsTheSame) {
   expect_done(train("plain"));
   const Outcome first = lighthouse({"config", write_config(), "--set", "run.directory=" + path("runs/again")});
   expect_done(first);
@@ -129,7 +129,7 @@ TEST_F(Train, ResolvedConfigSaysTheSameAndTrainsTheSame) {
   EXPECT_EQ(second.out, first.out);
   expect_done(lighthouse({"train", path("resolved.yaml")}));
   EXPECT_EQ(losses_and_norms(metrics("again")), losses_and_norms(metrics("plain")));
-  // What a run saves says what `auto` stood for.
+  // The saved config has the values that `auto` resolved to.
   const Outcome on_cpu =
       lighthouse({"config", path("resolved.yaml"), "--set", "run.device=cpu", "--set", "run.dtype=float32", "--set",
                   "stages.0.recompute=none", "--set", "stages.1.recompute=none"});
@@ -137,7 +137,7 @@ TEST_F(Train, ResolvedConfigSaysTheSameAndTrainsTheSame) {
       << "more than the layers' attention is appended: " << on_cpu.out;
 }
 
-TEST_F(Train, SameFiguresWithAnyNumberOfThreads) {
+TEST_F(Train, SameResultsWithAnyNumberOfThreads) {
   expect_done(train("one"));
   setenv("OMP_NUM_THREADS", "2", 1);
   const Outcome outcome = train("two");
@@ -155,7 +155,7 @@ TEST_F(Train, NoMoreThreadsThanProcessors) {
     expect_done(outcome);
     return outcome;
   };
-  const auto memory_of = [](const Outcome& plan) { return plan.out.substr(0, plan.out.find("The run takes")); };
+  const auto memory_of = [](const Outcome& plan) { return plan.out.substr(0, plan.out.find("The run allocates")); };
   const Outcome far_too_many = plan_with("100000");
   EXPECT_NE(far_too_many.err.find("OMP_NUM_THREADS is 100000"), std::string::npos) << far_too_many.err;
   EXPECT_EQ(memory_of(far_too_many), memory_of(plan_with(std::to_string(std::thread::hardware_concurrency()))));
@@ -194,7 +194,7 @@ TEST_F(Train, DenseEveryAndLearningRateFactorShowInTheMetrics) {
   EXPECT_NE(steps[2]["loss"], plain[2]["loss"]);
 }
 
-TEST_F(Train, UtilisationShowsWhereThePeakIsKnown) {
+TEST_F(Train, ReportsUtilisationIfThePeakIsKnown) {
   expect_done(train("run", {"--set", "hardware.peak_tflops=1"}));
   for (const Json& step : steps_of(metrics("run"))) EXPECT_GT(step.at("mfu"), 0);
 }
@@ -207,7 +207,7 @@ TEST_F(Train, BranchContinuesTheWholeStateElsewhere) {
   EXPECT_EQ(read_text(metrics("run")), before);
 }
 
-TEST_F(Train, InitFromTakesTheWeightsOnly) {
+TEST_F(Train, InitFromLoadsOnlyTheWeights) {
   expect_done(train("run"));
   expect_done(train("child", {"--set", "run.init_from=" + run_folder("run").string()}));
   const std::vector<Json> steps = steps_of(metrics("child"));
@@ -218,7 +218,7 @@ TEST_F(Train, InitFromTakesTheWeightsOnly) {
       {"model.num_hidden_layers: 2 in the checkpoint, 3 now", "Only the model must stay"});
 }
 
-TEST_F(Train, GenerateRefusesWhatItCannotSample) {
+TEST_F(Train, GenerateRefusesInvalidSampling) {
   expect_done(train("run"));
   const std::string run = run_folder("run").string();
   const auto refused = [&](const Arguments& more, const std::vector<std::string>& words) {

@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A test's name as a folder's.
+/// A test's name as a folder name.
 std::string folder_name() {
   const auto* test = ::testing::UnitTest::GetInstance()->current_test_info();
   std::string name = std::string(test->test_suite_name()) + "_" + test->name();
@@ -24,7 +24,7 @@ std::string folder_name() {
   return "lighthouse_cli_" + name + "_" + std::to_string(getpid());
 }
 
-/// The text of a number in a line of JSON, as it stands there; "" if there is none.
+/// The text of a number in a line of JSON; "" if it is missing.
 std::string number_text(const std::string& line, const std::string& key) {
   const size_t begin = line.find("\"" + key + "\":");
   if (begin == std::string::npos) return "";

@@ -1,4 +1,4 @@
-// A folder for one test, with data and a config of a model so small that a run takes a moment.
+// A folder for one test, with data and the config of a model so small that a run takes a moment.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -15,20 +15,19 @@ namespace lighthouse::test {
 
 std::string read_text(const std::filesystem::path& path);
 void write_text(const std::filesystem::path& path, const std::string& text);
-/// Turns over one bit of a file.
+/// Flips one bit of a file.
 void flip_bit(const std::filesystem::path& path, std::size_t byte);
 
-/// English-looking text, the same every time.
+/// Deterministic text that resembles English.
 std::string sample_text(int64_t bytes);
 
-/// A shard in llm.c's 16-bit format: header and tokens as given, right or wrong.
+/// A shard in llm.c's 16-bit format with the given header and tokens, valid or not.
 std::string shard_bytes(const std::vector<int32_t>& header, const std::vector<uint16_t>& tokens);
-/// A sound one.
+/// A valid shard.
 std::string shard_of_text(const std::string& text);
 
-/// Of each line of a metrics.jsonl what two equal runs have in common: step, loss, gradient norm, learning rate and
-/// validation losses, digit by digit as they stand there. Expects steps 1, 2, ... in order, a validation after its
-/// step.
+/// The parts of metrics.jsonl that equal runs have in common: step, loss, gradient norm, learning rate and validation
+/// losses, digit by digit. Expects steps 1, 2, ... in order, and each validation after its step.
 std::vector<std::string> losses_and_norms(const std::filesystem::path& metrics);
 
 class Workspace : public ::testing::Test {
@@ -58,7 +57,7 @@ class Workspace : public ::testing::Test {
   /// A shell's command in the folder.
   Outcome shell(const std::string& command) const;
 
-  /// Every file below the folder with its bytes; but for run locks, which tell of processes.
+  /// The contents of every file below the folder, except run locks, which depend on processes.
   std::map<std::string, std::string> snapshot() const;
 
   std::filesystem::path folder_;
@@ -67,7 +66,7 @@ class Workspace : public ::testing::Test {
 /// Expects exit code 2, nothing on standard output, and every one of `words` in the message.
 void expect_refusal(const Outcome& outcome, const std::vector<std::string>& words);
 
-/// Expects exit code 0, and shows what was written if it is another.
+/// Expects exit code 0; prints the output otherwise.
 void expect_done(const Outcome& outcome);
 
 }  // namespace lighthouse::test

@@ -1,4 +1,4 @@
-// What the tests of configs share.
+// Helpers for tests of configs.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ inline std::string refusal(const std::function<void()>& action) {
   return "";
 }
 
-/// A folder of files that lasts as long as a test.
+/// A folder of files for one test.
 class ConfigFiles : public ::testing::Test {
  protected:
   ConfigFiles() {

@@ -1,4 +1,4 @@
-// Reading configs that are right: values, defaults, presets, stages, extends, --set, and writing them back.
+// Reading of valid configs: values, defaults, presets, stages, extends, --set, and writing them back.
 #include "lighthouse/config/load.h"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ stages:
   EXPECT_EQ(config.stages[1].data.validation, "v.bin");
 }
 
-TEST(Config, TrainDataMayBeOnePattern) {
+TEST(Config, TrainDataMayBeASinglePattern) {
   const RunConfig config = parse_config("data: {train: data/*.bin}\nstages: [{steps: 1}]", "");
   EXPECT_EQ(config.data.train, (std::vector<DataSource>{{"data/*.bin", 1}}));
 }
@@ -76,7 +76,7 @@ TEST(Config, ReadsWindows) {
   EXPECT_TRUE(parse_config(to_yaml(config), "") == config) << to_yaml(config);
 }
 
-// What a config says that names no window: what it said before there were any.
+// A config without window keys means the same as before windows were added.
 TEST(Config, WithoutWindowsThereAreNone) {
   const RunConfig config = parse_config(kExample, "");
   EXPECT_EQ(config.model.sliding_window, 0);
@@ -100,7 +100,7 @@ TEST(Config, SectionsMayBeEmpty) {
   EXPECT_EQ(config.optimizer, OptimizerSection{});
 }
 
-TEST(Config, NumbersAsPeopleWriteThem) {
+TEST(Config, AcceptsUsualSpellingsOfNumbers) {
   const RunConfig config = parse_config(
       "optimizer: {learning_rate: 1e-3, weight_decay: 1, beta1: .5, epsilon: +1.0E-6}\nstages: [{steps: 1}]", "");
   EXPECT_EQ(config.optimizer.learning_rate, 1e-3);
@@ -147,7 +147,7 @@ TEST(Config, RoundTripOfOddTexts) {
   }
 }
 
-TEST(Config, WrittenConfigSpellsEverythingOut) {
+TEST(Config, WrittenConfigHasEveryValue) {
   const std::string yaml = to_yaml(parse_config(kExample, ""));
   EXPECT_EQ(yaml.find("preset"), std::string::npos);
   for (const char* key : {"hidden_size: 128", "directory: runs/example", "dense_layers: [0, -1]", "keep: 3",
@@ -193,7 +193,7 @@ TEST(Config, ReferenceNamesEveryKey) {
                             "## evaluation\n", "## train\n", "## hardware\n"}) {
     EXPECT_NE(reference.find(title), std::string::npos) << title;
   }
-  // Each key of the written config, too: nothing can be set that is not documented.
+  // Every key of the written config is documented.
   std::istringstream yaml(to_yaml(config));
   for (std::string line; std::getline(yaml, line);) {
     const size_t begin = line.find_first_not_of(" -");
@@ -220,7 +220,7 @@ TEST_F(ConfigFiles, ExtendsMergesMapsAndReplacesLists) {
   EXPECT_EQ(config.attention.lighthouse.top_k, 32);
 }
 
-TEST_F(ConfigFiles, MergeKeysTakeWhatAMapDoesNotSay) {
+TEST_F(ConfigFiles, MergeKeysAddMissingKeys) {
   const auto path = write("merged.yaml", R"(
 run: {name: merged}
 batch: &short {sequence_length: 128, global_batch_size: 4}
@@ -240,10 +240,10 @@ stages:
   EXPECT_EQ(config.stages[2].rope_theta, 7);
 }
 
-TEST_F(ConfigFiles, MergeKeysOfNoMapAreRefused) {
+TEST_F(ConfigFiles, MergeKeysMustNameMaps) {
   const auto path = write("merged.yaml", "run: {name: a}\nstages:\n  - {steps: 5, <<: 3}\n");
   const std::string why = refusal([&] { load_config(path); });
-  EXPECT_NE(why.find("merged.yaml:3: << merges a map"), std::string::npos) << why;
+  EXPECT_NE(why.find("merged.yaml:3: << expects a map"), std::string::npos) << why;
 }
 
 TEST_F(ConfigFiles, SettingsChangeSingleValues) {
@@ -282,7 +282,7 @@ TEST(Config, ShippedConfigsLoad) {
   EXPECT_GE(files, 1);
 }
 
-TEST(Config, PaperRunIsThePapers) {
+TEST(Config, PaperRunHasThePapersValues) {
   const RunConfig config = load_config(LIGHTHOUSE_SOURCE_DIR "/configs/paper-530m-98k.yaml");
   EXPECT_EQ(config.total_steps(), 16000);
   EXPECT_NEAR(static_cast<double>(config.total_steps() * config.batch.tokens_per_step()), 50.3e9, 0.05e9);
@@ -304,7 +304,7 @@ TEST(Load, AStagesFactorHasTwoNames) {
   EXPECT_EQ(config.stages[1].learning_rate_factor, 1);
 }
 
-/// As docs describe a run, with the preset and the dense layers that go together.
+/// As in the docs: the preset together with its default dense layers.
 TEST(Load, TheTinyPresetHasLighthouseLayersByDefault) {
   const RunConfig config = parse_config(
       "model: {preset: tiny}\nbatch: {sequence_length: 98304}\n"
@@ -313,7 +313,7 @@ TEST(Load, TheTinyPresetHasLighthouseLayersByDefault) {
   EXPECT_GT(config.model.num_hidden_layers, static_cast<int64_t>(config.attention.lighthouse.dense_layers.size()));
 }
 
-// A run's tokenizer may have gone when its checkpoint is read; a config that names one that is not there is mistaken.
+// The tokenizer of a saved run may be missing; a missing tokenizer in a config file is an error.
 TEST_F(ConfigFiles, TokenizerThatIsMissing) {
   const std::string text = "model: {tokenizer: none.model}\nstages: [{steps: 1}]\n";
   const auto path = write("a.yaml", text);

@@ -6,7 +6,7 @@
 namespace lighthouse {
 namespace {
 
-TEST(ConfigReference, IsWhatTheDocsHold) {
+TEST(ConfigReference, EqualsDocsConfigMd) {
   const std::string docs = read_file(LIGHTHOUSE_SOURCE_DIR "/docs/config.md");
   EXPECT_EQ(docs, config_reference()) << "run: build/bin/lighthouse config --reference > docs/config.md";
 }

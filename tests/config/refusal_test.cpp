@@ -1,4 +1,4 @@
-// Configs that are wrong: each is refused with a message that says where, what, and what would work.
+// Invalid configs: each is refused with a message that says where, what, and what would work.
 #include <fmt/format.h>
 
 #include <random>
@@ -11,7 +11,7 @@ namespace {
 
 struct Refused {
   const char* yaml;
-  std::vector<const char*> message;  // parts of it
+  std::vector<const char*> message;  // parts of the message
 };
 
 /// Passes if `message` has all parts.
@@ -23,7 +23,7 @@ void expect_parts(const std::string& message, const std::vector<const char*>& pa
   }
 }
 
-/// What follows is put after a valid first line, so that it begins in line 2.
+/// Puts the text after a valid first line, so that it begins in line 2.
 void expect_refused(const std::vector<Refused>& cases) {
   for (const Refused& refused : cases) {
     const std::string text = std::string("stages: [{steps: 10}]\n") + refused.yaml;
@@ -31,18 +31,18 @@ void expect_refused(const std::vector<Refused>& cases) {
   }
 }
 
-TEST(Refusal, YamlThatIsNone) {
+TEST(Refusal, InvalidYaml) {
   expect_refused({
       {"run: {name: x", {"a.yaml:", "not valid YAML"}},
       {"run: name: x", {"a.yaml:2:", "not valid YAML"}},
       {"run: *unknown", {"a.yaml:2:", "not valid YAML"}},
       {"run:\n\tname: x", {"a.yaml:3:", "not valid YAML"}},
-      {"run: {seed: 1}\nbatch: {}\nrun: {seed: 2}", {"a.yaml:4:", "\"run\"", "second time", "a.yaml:2"}},
-      {"optimizer:\n  beta1: 0.5\n  beta1: 0.6", {"a.yaml:4:", "\"beta1\"", "second time", "a.yaml:3"}},
+      {"run: {seed: 1}\nbatch: {}\nrun: {seed: 2}", {"a.yaml:4:", "\"run\"", "duplicate key", "a.yaml:2"}},
+      {"optimizer:\n  beta1: 0.5\n  beta1: 0.6", {"a.yaml:4:", "\"beta1\"", "duplicate key", "a.yaml:3"}},
       {"? [a, b]\n: 1", {"a.yaml:2:", "key must be a single word"}},
       {"---\nrun: {}", {"a.yaml:", "more than one YAML document"}},
       {"run: {name: \"\xff\xfe\"}", {"a.yaml:2:", "UTF-8"}},
-      {"extends: other.yaml", {"a.yaml:2:", "extends works in a config file only"}},
+      {"extends: other.yaml", {"a.yaml:2:", "extends is allowed only in a config file"}},
   });
   expect_parts(refusal([] { parse_config("- a", "a.yaml"); }), {"a.yaml:1", "map of sections", "list"}, "- a");
   expect_parts(refusal([] { parse_config("", "a.yaml"); }), {"a.yaml:1", "stages", "at least one stage"}, "");
@@ -136,10 +136,11 @@ TEST(Refusal, ValuesOutOfRange) {
                "");
 }
 
-TEST(Refusal, SettingsThatDoNotFitTogether) {
+TEST(Refusal, InconsistentSettings) {
   expect_refused({
       {"run: {name: a/b}", {"a.yaml:2: run.name is \"a/b\"", "without \"/\""}},
-      {"run:\n  init_from: a\n  branch_from: b", {"a.yaml:4:", "run.init_from and run.branch_from exclude each other"}},
+      {"run:\n  init_from: a\n  branch_from: b",
+       {"a.yaml:4:", "run.init_from and run.branch_from are mutually exclusive"}},
       {"model: {hidden_size: 130}", {"a.yaml:2: model: hidden_size 130", "128 or 160"}},
       {"model: {num_attention_heads: 32}", {"hidden_size 128", "multiple of 8", "256"}},
       {"model: {full_attention_layers: [0]}", {"a.yaml:2: model: full_attention_layers", "sliding_window", "not set"}},
@@ -152,7 +153,7 @@ TEST(Refusal, SettingsThatDoNotFitTogether) {
       {"model: {rope_scaling: {type: llama3, low_freq_factor: 4}}", {"low_freq_factor is 4 and high_freq_factor 4"}},
       {"batch: {micro_batch_size: 4, global_batch_size: 10}",
        {"a.yaml:2: batch.global_batch_size is 10, not a multiple of micro_batch_size, 4", "8 or 12"}},
-      {"batch: {micro_batch_size: 4}", {"batch.global_batch_size is 1", "nearest that is: 4"}},
+      {"batch: {micro_batch_size: 4}", {"batch.global_batch_size is 1", "nearest multiple is 4"}},
       {"schedule: {warmup_steps: 11}", {"a.yaml:2: schedule.warmup_steps is 11, but the run has 10 steps"}},
       {"model: {num_hidden_layers: 4096, hidden_size: 1048576, intermediate_size: 1048576}\n"
        "batch: {sequence_length: 1073741824, micro_batch_size: 1048576, global_batch_size: 1048576}",
@@ -160,7 +161,7 @@ TEST(Refusal, SettingsThatDoNotFitTogether) {
   });
 }
 
-/// A config whose third line is the only stage, after settings that fit it.
+/// A config whose third line is its only stage, after matching settings.
 std::string with_stage(const std::string& stage, const std::string& lighthouse = "top_k: 32, tile: 16") {
   return "batch: {sequence_length: 1024}\nattention: {lighthouse: {dense_layers: [0], " + lighthouse + "}}\nstages: [" +
          stage + "]\n";
@@ -225,7 +226,7 @@ TEST(Refusal, Stages) {
 
 TEST_F(ConfigFiles, Extends) {
   const auto missing = write("missing.yaml", "run: {}\nextends: nowhere.yaml\n");
-  expect_parts(refusal([&] { load_config(missing); }), {"missing.yaml:2: extends", "nowhere.yaml: no such file"}, "");
+  expect_parts(refusal([&] { load_config(missing); }), {"missing.yaml:2: extends", "nowhere.yaml does not exist"}, "");
   const auto loop = write("a.yaml", "extends: b.yaml\n");
   write("b.yaml", "extends: a.yaml\n");
   expect_parts(refusal([&] { load_config(loop); }), {"b.yaml:1: extends", "a.yaml extends itself"}, "");
@@ -236,10 +237,10 @@ TEST_F(ConfigFiles, Extends) {
   expect_parts(refusal([&] { load_config(top); }), {"base.yaml:3: optimizer.beta1 is 2"}, "");
 }
 
-TEST_F(ConfigFiles, FilesThatAreNoConfigs) {
-  expect_parts(refusal([&] { load_config(folder_ / "none.yaml"); }), {"none.yaml: no such file"}, "");
+TEST_F(ConfigFiles, OtherFiles) {
+  expect_parts(refusal([&] { load_config(folder_ / "none.yaml"); }), {"none.yaml does not exist"}, "");
   expect_parts(refusal([&] { load_config(folder_); }), {"a folder"}, "");
-  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"too many for a config"}, "");
+  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"expected at most"}, "");
   expect_parts(refusal([&] { load_config(write("zeros", std::string(1024, '\0'))); }), {"zeros:1: not UTF-8"}, "");
 }
 
@@ -255,7 +256,7 @@ TEST_F(ConfigFiles, Settings) {
       {"=1", {"expected key.path=value"}},
       {"run..name=1", {"empty part"}},
       {"run.name=[1", {"--set run.name=[1: not valid YAML"}},
-      {"extends=b.yaml", {"extends works in a config file only"}},
+      {"extends=b.yaml", {"extends is allowed only in a config file"}},
       {"schedule.warmup_steps=151", {"--set schedule.warmup_steps=151: schedule.warmup_steps is 151"}},
       {"run.name=~", {"run.name has no value"}},
   };
@@ -264,11 +265,11 @@ TEST_F(ConfigFiles, Settings) {
   }
 }
 
-TEST_F(ConfigFiles, SettingThatEveryStageHides) {
+TEST_F(ConfigFiles, SettingThatEveryStageOverrides) {
   const auto path = write("resolved.yaml", to_yaml(parse_config(kExample, "")));
   expect_parts(refusal([&] { load_config(path, {"batch.sequence_length=2048"}); }),
-               {"does nothing", "stages.0.batch.sequence_length"}, "");
-  expect_parts(refusal([&] { load_config(path, {"model.rope_theta=2048"}); }), {"does nothing", "stages.0.rope_theta"},
+               {"has no effect", "stages.0.batch.sequence_length"}, "");
+  expect_parts(refusal([&] { load_config(path, {"model.rope_theta=2048"}); }), {"has no effect", "stages.0.rope_theta"},
                "");
   EXPECT_EQ(refusal([&] { load_config(path, {"stages.0.batch.sequence_length=2048"}); }), "");
 }
@@ -290,7 +291,7 @@ TEST(Refusal, YamlBombsAndDeepNesting) {
   }
 }
 
-TEST(Refusal, MutatedConfigsThrowNothingElse) {
+TEST(Refusal, MutatedConfigsThrowOnlyInputError) {
   std::mt19937 random(1);
   const std::string alphabet = "{}[]:,-&*!?|>'\"#%@ \n\t0123456789eE.+_~ax\\\xc3\xff";
   int accepted = 0;

@@ -27,7 +27,7 @@ Layout lay_out(Arena& arena) {
   return layout;
 }
 
-TEST(ArenaTest, MeasuresWhatARealOneNeeds) {
+TEST(ArenaTest, MeasuringArenaCountsWhatARealOneNeeds) {
   Arena plan;
   EXPECT_TRUE(plan.measuring());
   EXPECT_FALSE(lay_out(plan).weights.defined());
@@ -48,7 +48,7 @@ TEST(ArenaTest, OverlaidLayoutsShareMemory) {
   EXPECT_EQ(layout.first.raw(), layout.second.raw());
   EXPECT_EQ(static_cast<std::byte*>(layout.last.raw()) - static_cast<std::byte*>(layout.first.raw()), 4096);
   EXPECT_EQ(arena.used(MemoryUse::kScratch), 4096);
-  EXPECT_EQ(arena.used(MemoryUse::kActivations), 0);  // of the smaller layout, which takes nothing of its own
+  EXPECT_EQ(arena.used(MemoryUse::kActivations), 0);  // the smaller layout shares the larger one's memory
   EXPECT_EQ(arena.used(), 256 + 4096 + 256);
 }
 
@@ -93,7 +93,7 @@ TEST(ArenaTest, SurvivesMoving) {
   EXPECT_EQ(moved.used(MemoryUse::kWeights), 256);
 }
 
-TEST(ArenaTest, SaysSoIfThereIsNoMemory) {
+TEST(ArenaTest, ThrowsWithoutMemory) {
   EXPECT_THROW(Arena(int64_t{1} << 62), InputError);
 }
 

@@ -67,7 +67,7 @@ TEST(AtomicFileTest, NamesTheFileAndTheReason) {
   EXPECT_TRUE(contains(missing, (folder / "none/a").string()));
   EXPECT_TRUE(contains(missing, "No such file"));
 
-  // What stands where the file should go is no file: a rename would put one in the place of a pipe, or of /dev/null.
+  // A rename would replace a pipe or /dev/null by a file.
   fs::create_directories(folder / "b");
   EXPECT_THROW(write_file(folder / "b", "text"), InputError);
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
@@ -76,7 +76,7 @@ TEST(AtomicFileTest, NamesTheFileAndTheReason) {
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"b", "pipe"}));
 }
 
-TEST(AtomicFileTest, SaysSoWhenTheFolderIsReadOnly) {
+TEST(AtomicFileTest, NamesAReadOnlyFolder) {
   if (geteuid() == 0) GTEST_SKIP() << "root may write anywhere";
   const TemporaryFolder folder;
   fs::permissions(folder.path(), fs::perms::owner_read | fs::perms::owner_exec);
@@ -85,7 +85,7 @@ TEST(AtomicFileTest, SaysSoWhenTheFolderIsReadOnly) {
   EXPECT_TRUE(contains(message, "Permission denied"));
 }
 
-TEST(AtomicFileTest, SaysSoWhenTheDiskIsFull) {
+TEST(AtomicFileTest, NamesAFullDisk) {
   const TemporaryFolder folder;
   if (mount("none", folder.path().c_str(), "tmpfs", 0, "size=64k") != 0) {
     GTEST_SKIP() << "a small file system can be mounted by root alone";
@@ -108,7 +108,7 @@ TEST(NewFolderTest, AppearsOnCommitOrNotAtAll) {
     write_file(made.partial() / "file", "text");
   }
   EXPECT_TRUE(folder.names().empty());
-  fs::create_directories(folder / "a");  // an empty folder is in nobody's way
+  fs::create_directories(folder / "a");  // an empty folder may be replaced
   NewFolder made((folder / "a").string() + "/");
   write_file(made.partial() / "file", "text");
   EXPECT_TRUE(fs::is_empty(folder / "a"));
@@ -134,14 +134,14 @@ TEST(NewFolderTest, TakesOverWhatAKilledProcessLeft) {
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "a/file"}));
 }
 
-TEST(NewFolderTest, TwoDoNotMakeTheSame) {
+TEST(NewFolderTest, TwoCannotMakeTheSameFolder) {
   const TemporaryFolder folder;
   NewFolder first(folder / "a");
   write_file(first.partial() / "file", "text");
   EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder second(folder / "a"); }), "another process"));
   EXPECT_TRUE(fs::exists(first.partial() / "file"));
   first.commit();
-  EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder second(folder / "a"); }), "there already"));
+  EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder second(folder / "a"); }), "exists"));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"a", "a/file"}));
 }
 
@@ -152,12 +152,12 @@ TEST(NewFolderTest, RefusesNamesThatAreTaken) {
   fs::create_directory_symlink(folder / "empty", folder / "link");
   fs::create_directory_symlink(folder / "none", folder / "nowhere");
   for (const char* name : {"file", "link", "link/", "nowhere", "empty/.."}) {
-    EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder made(folder / name); }), "there already")) << name;
+    EXPECT_TRUE(contains(message_of<InputError>([&] { NewFolder made(folder / name); }), "exists")) << name;
   }
-  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made(""); }), "no name"));
+  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made(""); }), "is empty"));
   const fs::path before = fs::current_path();
   fs::current_path(folder / "empty");
-  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made("."); }), "there already"));
+  EXPECT_TRUE(contains(message_of<InputError>([] { NewFolder made("."); }), "exists"));
   fs::current_path(before);
   EXPECT_EQ(folder.names().size(), 4);
 }
@@ -186,7 +186,7 @@ std::string read_at(const InputFile& file, int64_t offset, size_t count) {
   return text;
 }
 
-TEST(InputFileTest, ReadsByPlaceAndRefuses) {
+TEST(InputFileTest, ReadsAtOffsetsAndRefuses) {
   const TemporaryFolder folder;
   write_file(folder / "a", "some text");
   InputFile first(folder / "a");
@@ -198,22 +198,22 @@ TEST(InputFileTest, ReadsByPlaceAndRefuses) {
   EXPECT_TRUE(contains(message_of<InputError>([&] { InputFile(folder.path()); }), "not a regular file"));
 }
 
-TEST(InputFileTest, SaysWhatIsWrongWithAFileInUse) {
+TEST(InputFileTest, NamesTheFaultOfAFileInUse) {
   const TemporaryFolder folder;
   write_file(folder / "a", "text");
   const InputFile file(folder / "a");
   fs::resize_file(folder / "a", 3);
   EXPECT_EQ(read_at(file, 0, 3), "tex");
   EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(file, 0, 4); }), "it had 4 bytes and has 3"));
-  write_file(folder / "a", "x");  // renamed over it: what is open lives on
+  write_file(folder / "a", "x");  // replaces the path; the open file stays readable
   EXPECT_EQ(read_at(file, 0, 3), "tex");
   fs::remove(folder / "a");
   EXPECT_EQ(read_at(file, 0, 3), "tex");
-  const InputFile broken("/proc/self/mem");  // nothing is mapped at 0, so reading there is an input/output error
+  const InputFile broken("/proc/self/mem");  // address 0 is not mapped, so reading there is an I/O error
   EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(broken, 0, 1); }), "cannot read /proc/self/mem: Input/"));
 }
 
-/// While one lives, the process may open few files.
+/// Lowers the limit on open files during its lifetime.
 class FewFiles {
  public:
   explicit FewFiles(rlim_t files) {
@@ -231,7 +231,7 @@ class FewFiles {
   rlimit before_{};
 };
 
-TEST(InputFileTest, ThereCanBeMoreThanMayBeOpen) {
+TEST(InputFileTest, MoreFilesThanMayBeOpen) {
   const FewFiles few(40);
   EXPECT_EQ(InputFile::most_open(), 5);
   const TemporaryFolder folder;
@@ -251,7 +251,7 @@ TEST(InputFileTest, ThereCanBeMoreThanMayBeOpen) {
   for (auto& reader : readers) reader.get();
 }
 
-TEST(InputFileTest, OthersThatTheProcessHasOpenLeaveRoomForOne) {
+TEST(InputFileTest, ReadsWithOneFreeDescriptor) {
   const FewFiles few(40);
   const TemporaryFolder folder;
   write_file(folder / "a", "text");
@@ -264,7 +264,7 @@ TEST(InputFileTest, OthersThatTheProcessHasOpenLeaveRoomForOne) {
   for (const int other : others) close(other);
 }
 
-TEST(InputFileTest, OneThatWasReplacedWhileItWasClosedIsRefused) {
+TEST(InputFileTest, RefusesAFileReplacedWhileClosed) {
   const FewFiles few(40);
   const TemporaryFolder folder;
   for (const char* name : {"same", "replaced", "changed", "removed", "other"}) write_file(folder / name, "text");
@@ -282,12 +282,12 @@ TEST(InputFileTest, OneThatWasReplacedWhileItWasClosedIsRefused) {
   EXPECT_TRUE(contains(message_of<InputError>([&] { read_at(removed, 0, 4); }), "No such file"));
 }
 
-TEST(InputFileTest, TheLimitOnOpenFilesIsRaised) {
+TEST(InputFileTest, RaisesTheLimitOnOpenFiles) {
   const FewFiles few(32);
   EXPECT_EQ(raise_limit_of_open_files(), static_cast<int64_t>(few.before().rlim_max));
 }
 
-TEST(DirectoryTest, MakesFoldersAndSaysWhyNot) {
+TEST(DirectoryTest, CreatesFoldersAndNamesFailures) {
   const TemporaryFolder folder;
   make_directories(folder / "a/b/c");
   make_directories(folder / "a/b/c");
@@ -310,7 +310,7 @@ TEST(ChecksumTest, SeesEveryBit) {
     EXPECT_NE(checksum_of(text), before);
     text[byte] ^= 1;
   }
-  EXPECT_EQ(checksum_of(""), "2d06800538d394c2");  // XXH3's value for nothing
+  EXPECT_EQ(checksum_of(""), "2d06800538d394c2");  // XXH3's value for empty input
   EXPECT_THROW(checksum_of_file(folder / "none"), InputError);
 }
 

@@ -22,13 +22,13 @@ class Path : public testing::Test {
   }
 };
 
-TEST_F(Path, StaysWhereThereIsNothingToExpand) {
+TEST_F(Path, KeepsPathsWithoutExpansions) {
   for (const char* path : {"", "a", "/a/b", "./~a/b", "a~", "bytes", "data/train-*.bin", "a/~b/c"}) {
     EXPECT_EQ(expand_path(path), path);
   }
 }
 
-TEST_F(Path, HomesAndVariablesAreExpanded) {
+TEST_F(Path, ExpandsHomesAndVariables) {
   EXPECT_EQ(expand_path("~"), "/home/somebody");
   EXPECT_EQ(expand_path("~/runs/a"), "/home/somebody/runs/a");
   EXPECT_EQ(expand_path("$HOME/runs"), "/home/somebody/runs");
@@ -41,21 +41,21 @@ TEST_F(Path, HomesAndVariablesAreExpanded) {
   EXPECT_EQ(expand_path("~/a"), home + "/a");
 }
 
-TEST_F(Path, RefusesWhatStandsForNothing) {
+TEST_F(Path, RefusesUnknownUsersAndVariables) {
   setenv("LH_ODD", "$HOME/a", 1);
   setenv("LH_TILDE", "~/a", 1);
   setenv("LH_EMPTY", "", 1);
   for (const auto& refused : std::initializer_list<std::pair<std::string, std::string>>{
-           {"~nobody-of-this-name/a", "no user \"nobody-of-this-name\""},
+           {"~nobody-of-this-name/a", "user \"nobody-of-this-name\""},
            {"$LH_NOTHING/a", "LH_NOTHING is not set"},
            {"${LH_EMPTY}/a", "LH_EMPTY is not set"},
-           {"$LH_ODD/a", "LH_ODD is itself"},
-           {"$LH_TILDE/a", "LH_TILDE is itself"},
+           {"$LH_ODD/a", "LH_ODD is \""},
+           {"$LH_TILDE/a", "LH_TILDE is \""},
            {"a$", "$NAME"},
            {"${HOME/a", "${NAME}"},
            {"a/$1", "$NAME"},
            {"$(pwd)/a", "$NAME"},
-           {"runs/~/a", "only where a path begins"}}) {
+           {"runs/~/a", "only at the start of a path"}}) {
     const std::string why = message_of<InputError>([&] { expand_path(refused.first); });
     EXPECT_TRUE(contains(why, refused.first)) << why;
     EXPECT_TRUE(contains(why, refused.second)) << why;

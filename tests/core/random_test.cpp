@@ -31,8 +31,8 @@ TEST(RandomStreamTest, DependsOnSeedNameAndPlace) {
   EXPECT_EQ(RandomStream(1, "a").bits(5), RandomStream(1, "a").bits(5));
 }
 
-// Computed by another program. A change of these would change every run: what a seed means is a promise.
-TEST(RandomStreamTest, StaysAsItIs) {
+// Reference values of another program. They must not change, because a seed would then give another run.
+TEST(RandomStreamTest, KeepsItsValues) {
   const RandomStream stream(1, "model.embed_tokens.weight");
   EXPECT_EQ(stream.bits(0), 0x12ea407f11f960f5U);
   EXPECT_EQ(stream.bits(5), 0x5cea0a5c6500433fU);

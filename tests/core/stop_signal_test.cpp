@@ -26,7 +26,7 @@ TEST(StopSignalTest, NotesTheSignal) {
   }
 }
 
-TEST(StopSignalTest, ForgetsWhatCameBeforeIt) {
+TEST(StopSignalTest, ForgetsEarlierSignals) {
   {
     const StopSignal first;
     raise(SIGINT);
@@ -34,7 +34,7 @@ TEST(StopSignalTest, ForgetsWhatCameBeforeIt) {
   EXPECT_EQ(StopSignal().pending(), 0);
 }
 
-TEST(StopSignalTest, AHangUpThatWasIgnoredStaysIgnored) {
+TEST(StopSignalTest, KeepsAnIgnoredHangUpIgnored) {
   std::signal(SIGHUP, SIG_IGN);
   {
     const StopSignal stop;
@@ -44,7 +44,7 @@ TEST(StopSignalTest, AHangUpThatWasIgnoredStaysIgnored) {
   EXPECT_EQ(std::signal(SIGHUP, SIG_DFL), SIG_IGN);
 }
 
-TEST(StopSignalTest, OneThatComesAfterTheWorkDoesNotEndTheProcess) {
+TEST(StopSignalTest, ASignalAfterTheWorkDoesNotEndTheProcess) {
   const DeferredSignals deferred;
   {
     const StopSignal stop;

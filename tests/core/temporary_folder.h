@@ -1,4 +1,4 @@
-// A folder that a test may fill, and that goes with it.
+// A temporary folder for a test.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@ namespace lighthouse {
 
 class TemporaryFolder {
  public:
-  /// In memory if the system has such a place: flushing files to a disk is what would take most of the tests' time.
+  /// In memory (/dev/shm) if possible, because flushing files to disk would dominate the time of the tests.
   TemporaryFolder() {
     for (const std::filesystem::path& parent :
          {std::filesystem::path("/dev/shm"), std::filesystem::temp_directory_path()}) {
@@ -35,7 +35,7 @@ class TemporaryFolder {
   const std::filesystem::path& path() const { return path_; }
   std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
 
-  /// The names of everything in it, sorted.
+  /// The names of all files and folders inside, sorted.
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(path_)) {

@@ -93,7 +93,7 @@ TEST_F(TensorTest, ExtentsOfOneDoNotBreakContiguity) {
 }
 
 TEST_F(TensorTest, ViewsOfViewsShowTheRightElements) {
-  // The keys of a fused row of queries and keys, by head: [2, 12] -> [2, 2, 4], every other row of them.
+  // The keys of fused rows of queries and keys, by head: [2, 12] -> [2, 2, 4], every other row.
   const Tensor keys = tensor().view({2, 12}).slice(1, 4, 12).split(1, 2, 4);
   EXPECT_EQ(first(keys.select(0, 1).select(0, 1).select(0, 3)), 23);
   EXPECT_EQ(first(keys.transpose(0, 1).select(0, 1).select(0, 0).every(0, 1, 2)), 9);
@@ -117,7 +117,7 @@ TEST_F(TensorTest, RefusesAnotherType) {
   EXPECT_NO_THROW(tensor().data<int32_t>());
 }
 
-TEST(ShapeTest, RefusesWhatNoTensorHas) {
+TEST(ShapeTest, RefusesInvalidShapes) {
   EXPECT_THROW((Shape{1, 2, 3, 4, 5, 6}), std::logic_error);
   EXPECT_THROW((Shape{-1}), std::logic_error);
   EXPECT_THROW((void)(Shape{int64_t{1} << 40, int64_t{1} << 40}.numel()), std::logic_error);

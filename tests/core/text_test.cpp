@@ -50,7 +50,7 @@ TEST(TextTest, FindsTheNearestName) {
   EXPECT_EQ(nearest_name("x", {}), "");
 }
 
-TEST(TextTest, SuggestsNothingThatIsFar) {
+TEST(TextTest, DoesNotSuggestDistantNames) {
   EXPECT_EQ(nearest_name("lr", {"k2"}), "");
   EXPECT_EQ(nearest_name("x", {"ab", "y"}), "");
   EXPECT_EQ(nearest_name("", {"ab"}), "");
@@ -61,6 +61,11 @@ TEST(TextTest, SuggestsNothingThatIsFar) {
 TEST(TextTest, Joins) {
   EXPECT_EQ(join({"a", "b", "c"}, ", "), "a, b, c");
   EXPECT_EQ(join({}, ", "), "");
+}
+
+TEST(TextTest, JoinsSomeNames) {
+  EXPECT_EQ(join_some({"a", "b", "c"}), "a, b, c");
+  EXPECT_EQ(join_some({"a", "b", "c", "d", "e"}), "a, b, c and 2 more");
 }
 
 TEST(TextTest, AlignsTables) {

@@ -41,14 +41,14 @@ TEST(HuggingFaceTokenizerTest, DecodesSentencePiece) {
   EXPECT_EQ(tokenizer->decode(2), " two words");
 }
 
-TEST(HuggingFaceTokenizerTest, EndOfTextIsWhatItsConfigSays) {
+TEST(HuggingFaceTokenizerTest, TakesEndOfTextFromItsConfig) {
   const TemporaryFolder folder;
   write_file(folder / "tokenizer.json", kByteLevel);
   write_file(folder / "tokenizer_config.json", R"({"eos_token": {"content": "<tool>"}})");
   EXPECT_EQ(make_tokenizer(folder.path().string())->end_of_text(), 4);
 }
 
-TEST(HuggingFaceTokenizerTest, EndOfTextMayBeInTheVocabularyAlone) {
+TEST(HuggingFaceTokenizerTest, EndOfTextMayBeOnlyInTheVocabulary) {
   const TemporaryFolder folder;
   write_file(folder / "tokenizer_config.json", R"({"eos_token": "</s>"})");
   for (const char* vocabulary : {R"({"type": "BPE", "vocab": {"a": 0, "</s>": 1, "b": 2}, "merges": []})",
@@ -63,14 +63,14 @@ TEST(HuggingFaceTokenizerTest, EndOfTextMayBeInTheVocabularyAlone) {
   }
 }
 
-TEST(HuggingFaceTokenizerTest, EndOfTextThatItDoesNotHaveIsRefused) {
+TEST(HuggingFaceTokenizerTest, RefusesAMissingEndOfText) {
   const TemporaryFolder folder;
   write_file(folder / "tokenizer.json", kByteLevel);
   write_file(folder / "tokenizer_config.json", R"({"eos_token": "<eos>"})");
   EXPECT_TRUE(contains(message_of<InputError>([&] { make_tokenizer(folder.path().string()); }), "<eos>"));
 }
 
-TEST(HuggingFaceTokenizerTest, RefusesWhatIsNoTokenizer) {
+TEST(HuggingFaceTokenizerTest, RefusesOtherFiles) {
   const TemporaryFolder folder;
   for (const char* text :
        {"", "{", "[]", "{\"model\": 3}", "{\"model\": {}}", "{\"model\": {\"vocab\": {\"a\": \"b\"}}}",

@@ -33,7 +33,7 @@ TEST(InspectTest, CountsTokens) {
   EXPECT_EQ(counts.tokens, 20);
 }
 
-TEST(InspectTest, EntropyOfEqualSharesIsTheirLogarithm) {
+TEST(InspectTest, EntropyOfEqualFrequenciesIsTheLogarithm) {
   TokenCounts counts;
   counts.tokens = 8;
   counts.of_token = {2, 2, 2, 2, 0};
@@ -44,10 +44,10 @@ TEST(InspectTest, SamplesFitATerminal) {
   const TemporaryFolder folder;
   const auto tokenizer = make_tokenizer("bytes");
   const TokenShard shard = shard_of(folder, {'a', '\n', 0x1B, 0xC3, 0xA9, 0xFF, 256, 'b', 999});
-  EXPECT_EQ(sample_of(shard, *tokenizer, 0, 100), "a\\n\\x1b\xC3\xA9\\xff<end of text>b<999?>");
-  EXPECT_EQ(sample_of(shard, *tokenizer, 7, 1), "b");
-  EXPECT_EQ(shown_token(*tokenizer, '\t'), "\"\\t\"");
-  EXPECT_EQ(shown_token(*tokenizer, 256), "<end of text>");
+  EXPECT_EQ(decode_sample(shard, *tokenizer, 0, 100), "a\\n\\x1b\xC3\xA9\\xff<end of text>b<999?>");
+  EXPECT_EQ(decode_sample(shard, *tokenizer, 7, 1), "b");
+  EXPECT_EQ(format_token(*tokenizer, '\t'), "\"\\t\"");
+  EXPECT_EQ(format_token(*tokenizer, 256), "<end of text>");
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace lighthouse {
 namespace {
 
-TEST(JsonTest, CountsBracketsOutsideOfStrings) {
+TEST(JsonTest, CountsBracketsOutsideStrings) {
   EXPECT_FALSE(nests_deeply(R"({"a": [1, {"b": []}]})"));
   EXPECT_TRUE(nests_deeply(std::string(101, '[')));
   EXPECT_FALSE(nests_deeply(std::string(100, '[') + std::string(100, ']')));

@@ -24,7 +24,7 @@ class LoaderTest : public testing::Test {
  protected:
   std::string pattern(const std::string& name) const { return (folder_ / name).string(); }
 
-  /// A source of one shard whose tokens count up from `first`, so that a window's first token tells which it is.
+  /// A source of one shard whose tokens count up from `first`, so that a window's first token identifies it.
   DataSource source(const std::string& name, int32_t first, int64_t tokens, double weight = 1) const {
     write_shard(folder_ / name, counting(first, tokens));
     return {pattern(name), weight};
@@ -92,7 +92,7 @@ TEST_F(LoaderTest, RefusesTokensOutsideTheVocabulary) {
 }
 
 TEST_F(LoaderTest, LargeSourcesAreCheckedWindowByWindow) {
-  // A sparse file: a header, 2^29 tokens of 0 and more, the last of them outside the vocabulary.
+  // A sparse file: a header, more than 2^29 zero tokens, then one token outside the vocabulary.
   write_shard(folder_ / "train-0.bin", {1, 2, 3});
   const int64_t count = WindowedSource::kScanAtOpening / 2 + 5;
   std::FILE* file = std::fopen((folder_ / "train-0.bin").c_str(), "r+b");
@@ -126,7 +126,7 @@ TEST_F(LoaderTest, EveryEpochIsAPermutation) {
   EXPECT_EQ(orders.size(), 4);
 }
 
-TEST_F(LoaderTest, TheSeedDecidesTheOrder) {
+TEST_F(LoaderTest, TheSeedDeterminesTheOrder) {
   const DataSource data = source("train-0.bin", 0, 1001);
   Loader a({data}, 10, kVocabulary, 1), same({data}, 10, kVocabulary, 1), other({data}, 10, kVocabulary, 2);
   const auto order = draw(a, 10, 100);
@@ -134,7 +134,7 @@ TEST_F(LoaderTest, TheSeedDecidesTheOrder) {
   EXPECT_NE(draw(other, 10, 100), order);
 }
 
-TEST_F(LoaderTest, GoesOnFromAnyPosition) {
+TEST_F(LoaderTest, ContinuesFromAnyPosition) {
   const std::vector<DataSource> data{source("a.bin", 0, 100, 3), source("b.bin", 1000, 333, 1.5)};
   for (int64_t before : {0, 1, 7, 11, 50}) {
     Loader whole(data, 9, kVocabulary, kSeed);
@@ -146,12 +146,12 @@ TEST_F(LoaderTest, GoesOnFromAnyPosition) {
   }
 }
 
-TEST_F(LoaderTest, KeepsItsPlaceWhenTheSequenceLengthChanges) {
+TEST_F(LoaderTest, KeepsItsPositionWhenTheSequenceLengthChanges) {
   const DataSource data = source("train-0.bin", 0, 1001);
   Loader first({data}, 10, kVocabulary, kSeed);
   draw(first, 10, 33);
   EXPECT_EQ(first.position().tokens, std::vector<int64_t>{330});
-  // 330 tokens are 8 windows of 40 and a part of one: the ninth comes next.
+  // 330 tokens are 8 windows of 40 and part of another: the ninth is next.
   Loader longer({data}, 40, kVocabulary, kSeed), reference({data}, 40, kVocabulary, kSeed);
   longer.seek(first.position());
   draw(reference, 40, 8);
@@ -205,10 +205,10 @@ TEST_F(LoaderTest, DrawsByWeight) {
   EXPECT_EQ(drawn, (std::vector<int64_t>{700, 200, 100}));
 }
 
-TEST_F(LoaderTest, WeightsDoNotMakeUpForWhatWasDrawnBeforeThem) {
+TEST_F(LoaderTest, WeightsIgnoreTokensDrawnUnderEarlierWeights) {
   const std::vector<DataSource> sources{source("a.bin", 0, 901), source("b.bin", 1000, 901)};
   Loader loader(sources, 9, kVocabulary, kSeed);
-  loader.seek({{9 * 500, 0}, {0, 0}});  // an earlier stage drew from the first alone
+  loader.seek({{9 * 500, 0}, {0, 0}});  // an earlier stage drew only from the first source
   int64_t of_first = 0;
   for (int64_t i = 0; i < 100; ++i) of_first += draw(loader, 9, 1).front() < 1000;
   EXPECT_EQ(of_first, 50);
@@ -220,7 +220,7 @@ TEST_F(LoaderTest, TiesGoToTheFirstSource) {
   for (size_t i = 0; i < firsts.size(); ++i) EXPECT_EQ(firsts[i] >= 1000, i % 2 == 1);
 }
 
-TEST_F(LoaderTest, RefusesImpossibleSources) {
+TEST_F(LoaderTest, RefusesInvalidSources) {
   EXPECT_THROW(Loader({}, 9, kVocabulary, kSeed), InputError);
   EXPECT_THROW(Loader({{pattern("none-*.bin"), 1}}, 9, kVocabulary, kSeed), InputError);
   for (double weight : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
@@ -229,7 +229,7 @@ TEST_F(LoaderTest, RefusesImpossibleSources) {
   }
 }
 
-TEST_F(LoaderTest, AShareMustLieInTheBatch) {
+TEST_F(LoaderTest, ARanksSequencesMustBePartOfTheBatch) {
   Loader loader({source("train-0.bin", 0, 100)}, 9, kVocabulary, kSeed);
   std::vector<int32_t> tokens(20);
   EXPECT_THROW(loader.next(4, 3, 2, tokens), std::logic_error);

@@ -30,7 +30,7 @@ class PrepareTest : public testing::Test {
 
   fs::path out() const { return folder_ / "out"; }
 
-  /// Adds a file to what will be prepared.
+  /// Adds a file to the files to prepare.
   void text(const std::string& name, const std::string& content) {
     std::ofstream(folder_ / name, std::ios::binary) << content;
     options_.files.push_back(folder_ / name);
@@ -74,7 +74,7 @@ TEST_F(PrepareTest, WritesEndOfTextAfterEachFile) {
   EXPECT_EQ(names(), Names{"train-00000.bin"});
 }
 
-TEST_F(PrepareTest, LeavesEmptyFilesOut) {
+TEST_F(PrepareTest, SkipsEmptyFiles) {
   text("first.txt", "");
   text("a.txt", "abc");
   text("mark.txt", "\xEF\xBB\xBF");
@@ -111,7 +111,7 @@ TEST_F(PrepareTest, CutsShards) {
   std::string content;
   for (int i = 0; i < 1000; ++i) content += static_cast<char>(i * 7);
   text("a.txt", content);
-  options_.as_is = true;  // every byte, zeros too
+  options_.as_is = true;  // keep zero bytes
   options_.shard_tokens = 300;
   options_.validation_share = 0.4;
   const PrepareResult result = run();
@@ -136,12 +136,12 @@ TEST_F(PrepareTest, AFullShardIsNotFollowedByAnEmptyOne) {
   EXPECT_EQ(run().shards.size(), 2);
 }
 
-TEST_F(PrepareTest, ReadsLongFilesInPieces) {
+TEST_F(PrepareTest, ReadsLongFilesInBlocks) {
   std::string content(20'000'003, 'x');
   for (size_t i = 0; i < content.size(); i += 997) content[i] = static_cast<char>(i / 997);
   text("a.txt", content);
   text("b.txt", "end");
-  options_.as_is = true;  // every byte, zeros too
+  options_.as_is = true;  // keep zero bytes
   std::vector<int64_t> seen;
   const PrepareResult result = run([&](int64_t bytes, int64_t of) {
     EXPECT_EQ(of, 20'000'006);
@@ -158,7 +158,7 @@ TEST_F(PrepareTest, ReadsLongFilesInPieces) {
   EXPECT_TRUE(equal);
 }
 
-/// Two bytes a token, in a vocabulary that needs 32 bits.
+/// Two bytes per token, in a vocabulary that needs 32 bits.
 class PairTokenizer final : public Tokenizer {
  public:
   std::string name() const override { return "pairs"; }
@@ -185,7 +185,7 @@ TEST_F(PrepareTest, TakesOtherTokenizers) {
   EXPECT_EQ(read_all(shard)[49], 65536 + 'a');
 }
 
-TEST_F(PrepareTest, WhatItWritesTheLoaderReads) {
+TEST_F(PrepareTest, TheLoaderReadsItsShards) {
   text("a.txt", std::string(1000, 'a'));
   run();
   Loader loader({{(out() / "train-*.bin").string(), 1}}, 64, 257, 1);
@@ -226,7 +226,7 @@ TEST_F(PrepareTest, RefusesBadInputBeforeWriting) {
   EXPECT_EQ(names(), Names{"no folder"});
 }
 
-TEST_F(PrepareTest, RefusesToReplaceShardsUnasked) {
+TEST_F(PrepareTest, ReplacesShardsOnlyWithOverwrite) {
   text("a.txt", std::string(1000, 'a'));
   options_.shard_tokens = 200;
   run();
@@ -235,7 +235,7 @@ TEST_F(PrepareTest, RefusesToReplaceShardsUnasked) {
   EXPECT_TRUE(contains(refusal(), "--overwrite"));
   EXPECT_EQ(names(), before);
 
-  // Fewer shards than before: the others must not stay among them. What is no shard stays.
+  // Fewer shards than before: the old ones must go; other files must stay.
   std::ofstream(out() / "notes.txt") << "mine";
   options_.overwrite = true;
   options_.shard_tokens = 800;
@@ -274,7 +274,7 @@ TEST_F(PrepareTest, StoppedLeavesNothingBehind) {
   EXPECT_EQ(tokens("train-00000.bin").size(), 300);
 }
 
-TEST_F(PrepareTest, KilledLeavesNothingThatLooksLikeData) {
+TEST_F(PrepareTest, KilledLeavesNoShards) {
   text("a.txt", std::string(1000, 'a'));
   options_.shard_tokens = 100;
   const pid_t child = fork();
@@ -289,15 +289,15 @@ TEST_F(PrepareTest, KilledLeavesNothingThatLooksLikeData) {
   EXPECT_TRUE(names().front().starts_with("prepare.partial-"));
   EXPECT_THROW(match_files((out() / "train-*.bin").string()), InputError);
   EXPECT_EQ(run().train_tokens, 951);
-  EXPECT_EQ(names().size(), 11);  // the folder of the killed one is gone
+  EXPECT_EQ(names().size(), 11);  // the killed process's folder was removed
   EXPECT_EQ(names().back(), "val-00000.bin");
 }
 
-TEST_F(PrepareTest, KilledWhileMovingShardsIsSeen) {
+TEST_F(PrepareTest, KilledWhileMovingShardsIsDetected) {
   text("a.txt", std::string(1000, 'a'));
   options_.shard_tokens = 100;
   run();
-  // As if only some of them had been moved.
+  // The state after moving only some shards.
   fs::remove(out() / "train-00009.bin");
   std::ofstream(out() / kUnfinishedMarker) << "stopped";
   const std::string train = (out() / "train-*.bin").string();
@@ -306,7 +306,7 @@ TEST_F(PrepareTest, KilledWhileMovingShardsIsSeen) {
   EXPECT_EQ(match_files(train).size(), 10);
 }
 
-TEST_F(PrepareTest, SaysSoWhenTheDiskIsFull) {
+TEST_F(PrepareTest, NamesAFullDisk) {
   fs::create_directories(out());
   if (mount("none", out().c_str(), "tmpfs", 0, "size=64k") != 0) {
     GTEST_SKIP() << "a small file system can be mounted by root alone";
@@ -354,7 +354,7 @@ TEST_F(PrepareTest, ManyShardsNeedFewOpenFiles) {
   EXPECT_EQ(shards, 191 + 10);
 }
 
-TEST_F(PrepareTest, SaysSoWhenTheFolderCannotBeMade) {
+TEST_F(PrepareTest, NamesAFolderThatCannotBeCreated) {
   text("a.txt", std::string(1000, 'a'));
   options_.directory = folder_ / "a.txt";
   EXPECT_THROW(run(), InputError);

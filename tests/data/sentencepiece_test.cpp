@@ -16,7 +16,7 @@
 namespace lighthouse {
 namespace {
 
-/// Words of a few letters, some of them again and again, with the spaces and line ends that text has.
+/// Random short words, some of them repeated, with spaces and line ends as in text.
 std::string text_of_words(int words, uint64_t seed) {
   const RandomStream random(seed, "words");
   std::string text;
@@ -74,18 +74,18 @@ class SentencePieceTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(SentencePieceTest, TrainedModelsLoseNothing) {
+TEST_F(SentencePieceTest, TrainedModelsAreLossless) {
   for (const SentencePieceKind kind : {SentencePieceKind::kBpe, SentencePieceKind::kUnigram}) {
     const auto tokenizer = make_tokenizer(train(kind).string());
     EXPECT_EQ(tokenizer->vocab_size(), 400);
     EXPECT_EQ(tokenizer->begin_of_text(), 1);
     EXPECT_EQ(tokenizer->end_of_text(), 2);
-    EXPECT_TRUE(tokenizer->takes_text_alone());
+    EXPECT_TRUE(tokenizer->requires_utf8());
     for (const std::string& text :
          {std::string("abc abd"), std::string("  two  spaces \n\n\n and lines\n"), std::string("\t\xE2\x82\xAC \x01"),
           std::string("\xE2\x96\x81 spelled"), text_of_words(300, 2), std::string()}) {
       const std::vector<int32_t> tokens = encode(*tokenizer, text);
-      // U+2581 is how a space is spelled; all else comes back.
+      // U+2581 decodes to a space; all other text round-trips.
       EXPECT_EQ(decode(*tokenizer, tokens), text.starts_with("\xE2") ? "  spelled" : text);
       EXPECT_LE(tokens.size(), text.size());
     }
@@ -93,7 +93,7 @@ TEST_F(SentencePieceTest, TrainedModelsLoseNothing) {
   }
 }
 
-// Words are looked up; a text whose words are all new must give the same tokens.
+// The word cache must not change tokens: repeated words and new words give the same ones.
 TEST_F(SentencePieceTest, RepeatedWordsGiveTheTokensOfNewOnes) {
   const auto path = train().string();
   const auto tokenizer = make_tokenizer(path);
@@ -125,8 +125,7 @@ TEST_F(SentencePieceTest, PrepareWritesTheTokensOfTheWholeText) {
 }
 
 #ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
-// Models whose normalizer takes line ends for spaces, as the trainer makes them unless told otherwise: where the text
-// is cut apart, words must not grow together.
+// With the trainer's default normalizer, line ends become spaces: words on both sides of a cut must not join.
 TEST_F(SentencePieceTest, PrepareKeepsWordsApartWhereLineEndsAreSpaces) {
   const std::string text = text_of_words(3000, 5);
   write_file(folder_ / "long.txt", text);
@@ -148,7 +147,7 @@ TEST_F(SentencePieceTest, PrepareKeepsWordsApartWhereLineEndsAreSpaces) {
 }
 #endif
 
-TEST_F(SentencePieceTest, BrokenTextIsRefusedWithItsLineOrLeftOut) {
+TEST_F(SentencePieceTest, InvalidTextIsRefusedWithItsLineOrDropped) {
   const auto tokenizer = make_tokenizer(train().string());
   write_file(folder_ / "broken.txt", "one\ntwo \xFF\nthree\n\x80\nfour\n");
   PrepareOptions options;
@@ -167,7 +166,7 @@ TEST_F(SentencePieceTest, BrokenTextIsRefusedWithItsLineOrLeftOut) {
   EXPECT_EQ(decode(*tokenizer, tokens), "one\nthree\nfour\n");
 }
 
-TEST_F(SentencePieceTest, RefusesWhatIsNoModel) {
+TEST_F(SentencePieceTest, RefusesOtherFiles) {
   write_file(folder_ / "empty.model", "");
   write_file(folder_ / "text.model", "this is no model");
   for (const char* name : {"empty.model", "text.model"}) {
@@ -185,7 +184,7 @@ TEST_F(SentencePieceTest, RefusesWhatIsNoModel) {
   EXPECT_THROW(make_tokenizer((folder_ / "none.model").string()), InputError);
 }
 
-TEST_F(SentencePieceTest, RefusesTrainingThatCannotBe) {
+TEST_F(SentencePieceTest, RefusesInvalidTrainingOptions) {
   SentencePieceTraining training;
   training.output = folder_ / "new.model";
   EXPECT_THROW(train_sentencepiece(training), InputError);  // no text
@@ -199,12 +198,12 @@ TEST_F(SentencePieceTest, RefusesTrainingThatCannotBe) {
   training.vocab_size = 300;
   EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "line 2"));
   EXPECT_FALSE(std::filesystem::exists(training.output));
-  training.output = folder_ / "text.txt/new.model";  // a place that cannot be is said before the text is read
+  training.output = folder_ / "text.txt/new.model";  // an invalid path is refused before the text is read
   EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "Not a directory"));
   EXPECT_EQ(folder_.names(), (std::vector<std::string>{"broken.txt", "text.txt"}));
   training.output = folder_ / "text.txt";
   training.files = {folder_ / "text.txt"};
-  EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "there already"));
+  EXPECT_TRUE(contains(message_of<InputError>([&] { train_sentencepiece(training); }), "already exists"));
 }
 
 }  // namespace

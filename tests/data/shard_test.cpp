@@ -59,7 +59,7 @@ TEST_F(ShardTest, RoundTripInBothWidths) {
   }
 }
 
-// What llm.c's dev/data/data_common.py writes.
+// As llm.c's dev/data/data_common.py writes it.
 TEST_F(ShardTest, WritesTheHeaderOfLlmC) {
   for (int width : {2, 4}) {
     write_shard(folder_ / "a.bin", {1, 2, 3}, width);
@@ -68,7 +68,7 @@ TEST_F(ShardTest, WritesTheHeaderOfLlmC) {
   }
 }
 
-TEST_F(ShardTest, ReadsNothingOutsideIt) {
+TEST_F(ShardTest, RefusesToReadOutsideTheShard) {
   write_shard(folder_ / "a.bin", {1, 2, 3});
   const TokenShard shard(folder_ / "a.bin");
   std::vector<int32_t> two(2);
@@ -87,10 +87,10 @@ TEST_F(ShardTest, WriterRefusesTokensThatDoNotFit) {
   EXPECT_THROW(ShardWriter(folder_ / "c.bin", 3), std::logic_error);
 }
 
-TEST_F(ShardTest, RefusesWhatIsNoShard) {
+TEST_F(ShardTest, RefusesOtherFiles) {
   EXPECT_TRUE(contains(message_of<InputError>([&] { TokenShard(folder_ / "none.bin"); }), "No such file"));
   EXPECT_TRUE(contains(refusal(""), "empty"));
-  EXPECT_TRUE(contains(refusal("Once upon a time"), "looks like text"));
+  EXPECT_TRUE(contains(refusal("Once upon a time"), "is text"));
   EXPECT_TRUE(contains(refusal(std::string(5000, 'x')), "`lighthouse prepare`"));
   EXPECT_TRUE(contains(refusal(std::string(500, '\0')), "500 bytes"));
   const std::string magic = refusal(file_of(1234, 1, 10, 20));
@@ -102,18 +102,18 @@ TEST_F(ShardTest, RefusesWhatIsNoShard) {
 }
 
 TEST_F(ShardTest, RefusesALengthOtherThanTheHeaders) {
-  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 2000, 3000)), "500 tokens of them are missing"));
-  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 2000, 3999)), "1 tokens of them are missing"));
-  EXPECT_TRUE(contains(refusal(file_of(kMagic32, 7, 10, 0)), "10 tokens of them are missing"));
+  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 2000, 3000)), "500 tokens are missing"));
+  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 2000, 3999)), "1 tokens are missing"));
+  EXPECT_TRUE(contains(refusal(file_of(kMagic32, 7, 10, 0)), "10 tokens are missing"));
   EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 10, 21)), "too long"));
-  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 10, 40)), "what tokens of 32 bits would take"));
-  EXPECT_TRUE(contains(refusal(file_of(kMagic32, 7, 10, 20)), "what tokens of 16 bits would take"));
+  EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 10, 40)), "the size of 32-bit tokens"));
+  EXPECT_TRUE(contains(refusal(file_of(kMagic32, 7, 10, 20)), "the size of 16-bit tokens"));
   EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, 0, 0)), "0 tokens"));
   EXPECT_TRUE(contains(refusal(file_of(kMagic16, 1, -5, 10)), "-5 tokens"));
   EXPECT_TRUE(contains(refusal(file_of(kMagic32, 7, INT32_MAX, 10)), "missing"));
 }
 
-TEST_F(ShardTest, AnUncommittedOneLeavesNothing) {
+TEST_F(ShardTest, LeavesNothingWithoutCommit) {
   {
     ShardWriter writer(folder_ / "a.bin", 2);
     writer.append(counting(0, 100));
@@ -129,8 +129,8 @@ TEST_F(ShardTest, FindsTheFirstTokenOutsideTheVocabulary) {
       tokens[9999] = 301;
       write_shard(folder_ / "a.bin", tokens, width);
       const TokenShard shard(folder_ / "a.bin");
-      EXPECT_NO_THROW(shard.check_vocabulary(302));
-      const std::string message = message_of<InputError>([&] { shard.check_vocabulary(256); });
+      EXPECT_NO_THROW(shard.for_each_block([](auto) {}, 302));
+      const std::string message = message_of<InputError>([&] { shard.for_each_block([](auto) {}, 256); });
       EXPECT_TRUE(contains(message, fmt::format("token {} is {},", place, place == 9999 ? 301 : 300)));
       EXPECT_TRUE(contains(message, "0 to 255"));
       std::vector<int32_t> before(static_cast<size_t>(place)), at(1);
@@ -144,7 +144,7 @@ TEST_F(ShardTest, NegativeTokensAreOutsideTheVocabulary) {
   std::string bytes = file_of(kMagic32, 7, 1, 4);
   std::memset(bytes.data() + 1024, 0xff, 4);
   write_file(folder_ / "a.bin", bytes);
-  EXPECT_THROW(TokenShard(folder_ / "a.bin").check_vocabulary(INT32_MAX), InputError);
+  EXPECT_THROW(TokenShard(folder_ / "a.bin").for_each_block([](auto) {}, INT32_MAX), InputError);
 }
 
 TEST_F(ShardTest, MatchesFilesInTheOrderOfTheirNames) {
@@ -158,7 +158,7 @@ TEST_F(ShardTest, MatchesFilesInTheOrderOfTheirNames) {
   EXPECT_EQ(match_files((folder_ / "a[1].bin").string()).size(), 1);
 }
 
-TEST_F(ShardTest, SaysSoWhenNothingMatches) {
+TEST_F(ShardTest, ThrowsWhenNoFileMatches) {
   const std::string message = message_of<InputError>([&] { match_files((folder_ / "train-*.bin").string()); });
   EXPECT_TRUE(contains(message, (folder_ / "train-*.bin").string()));
   EXPECT_TRUE(contains(message, "`lighthouse prepare`"));

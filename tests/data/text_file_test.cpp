@@ -26,14 +26,14 @@ class TextFile : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(TextFile, BeginsBehindAByteOrderMark) {
+TEST_F(TextFile, TextBeginsAfterAByteOrderMark) {
   EXPECT_EQ(begin_of("a.txt", "plain"), 0);
   EXPECT_EQ(begin_of("a.txt", "\xEF\xBB\xBFmarked"), 3);
   EXPECT_EQ(begin_of("a.txt", "\xEF\xBB\xBF"), 3);
   EXPECT_EQ(begin_of("a.txt", ""), 0);
 }
 
-TEST_F(TextFile, TakesTextOfAllKinds) {
+TEST_F(TextFile, AcceptsAllKindsOfText) {
   for (const std::string& text :
        {"{ a brace"s, "{}\n"s, "{\"a\": 1}\nand text"s, "int main() {\n}\n"s, "[1, 2]\n"s, "PARAGRAPH"s, "BZh9"s,
         "ORCHARD"s, "<html>"s, "latin-1: \xE9"s, "\x1B[0m escapes\f"s, "{\n  \"pretty\": 1\n}\n"s}) {
@@ -43,7 +43,7 @@ TEST_F(TextFile, TakesTextOfAllKinds) {
   EXPECT_EQ(begin_of("a.tar.txt", "text"), 0);
 }
 
-TEST_F(TextFile, RefusesWhatItsFirstBytesSay) {
+TEST_F(TextFile, RefusesFormatsByTheirFirstBytes) {
   const std::vector<std::tuple<std::string, std::string, std::string>> formats{
       {"PAR1\x15\x04", "Parquet", "prepare_hf.py"},
       {"\x1F\x8B\x08", "gzip", "zcat"},
@@ -75,7 +75,7 @@ TEST_F(TextFile, RefusesWhatItsFirstBytesSay) {
   for (const auto& [bytes, name, advice] : formats) expect_refused("a.txt", bytes, {name, advice});
 }
 
-TEST_F(TextFile, RefusesWhatItsNameSays) {
+TEST_F(TextFile, RefusesFormatsByTheirName) {
   for (const std::string& name : {"a.jsonl"s, "a.json"s, "a.NDJSON"s, "a.parquet"s, "a.txt.gz"s, "a.zst"s, "a.bz2"s,
                                   "a.xz"s, "a.zip"s, "a.arrow"s, "a.feather"s, "a.sqlite"s, "a.pdf"s, "a.npy"s, "a.pt"s,
                                   "a.safetensors"s, "a.tfrecord"s, "a.docx"s}) {

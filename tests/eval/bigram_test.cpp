@@ -23,7 +23,7 @@ TEST(BigramLoss, ByHand) {
   EXPECT_NEAR(bigram_loss({(folder / "train-*.bin").string()}, (folder / "val-*.bin").string(), 3), expected, 1e-12);
 }
 
-TEST(BigramLoss, OfAShardReadInPieces) {
+TEST(BigramLoss, OfAShardReadInBlocks) {
   const TemporaryFolder folder;
   constexpr int kVocabulary = 5;
   std::mt19937 random(1);
@@ -46,7 +46,7 @@ TEST(BigramLoss, OfAShardReadInPieces) {
   EXPECT_NEAR(bigram_loss({train_path}, validation_path, kVocabulary), sum / 999, 1e-9);
 }
 
-TEST(BigramLoss, OfALargeVocabulary) {  // of which a table of all pairs would take 128 GiB
+TEST(BigramLoss, OfALargeVocabulary) {  // a table of all pairs would take 128 GiB
   const TemporaryFolder folder;
   constexpr int32_t kLast = 65535;  // of a 16-bit shard
   constexpr int64_t kVocabulary = 131072;
@@ -57,7 +57,7 @@ TEST(BigramLoss, OfALargeVocabulary) {  // of which a table of all pairs would t
   EXPECT_NEAR(bigram_loss({train}, validation, kVocabulary), expected, 1e-12);
 }
 
-TEST(BigramLoss, RefusesWhatCannotBeRead) {
+TEST(BigramLoss, RefusesUnreadableData) {
   const TemporaryFolder folder;
   const std::string shard = write_shard(folder / "a.bin", {0, 1, 2});
   const std::string other = write_shard(folder / "b.bin", {0, 3});

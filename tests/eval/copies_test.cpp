@@ -17,7 +17,7 @@ namespace {
 
 using Distances = std::vector<int64_t>;
 
-TEST(PlantedCopy, StandsTheDistanceBeforeThePassage) {
+TEST(PlantCopy, CopiesThePassageAtTheDistance) {
   for (const size_t distance : {5U, 6U, 20U, 35U}) {
     std::vector<int32_t> text(40);
     std::iota(text.begin(), text.end(), 100);
@@ -30,7 +30,7 @@ TEST(PlantedCopy, StandsTheDistanceBeforeThePassage) {
   }
 }
 
-TEST(CopyDistances, DoubleUpToTheFarthestThatFits) {
+TEST(CopyDistances, DoubleUpToTheLargestThatFits) {
   EXPECT_EQ(default_distances(65536, 512), (Distances{1024, 2048, 4096, 8192, 16384, 32768, 64512}));
   EXPECT_EQ(default_distances(4096, 512), (Distances{1024, 2048, 3072}));
   EXPECT_EQ(default_distances(2559, 512), (Distances{1024, 2048})) << "the copy begins the window";
@@ -56,7 +56,7 @@ TEST(CopyOptions, TheHeadIsAtMostHalfOfThePassage) {
   EXPECT_EQ(options.head(), 1);
 }
 
-TEST(CopyOptions, RefuseWhatCannotBe) {
+TEST(CopyOptions, RefuseInvalidValues) {
   const CopyOptions good = small_options();
   good.check(16);
   CopyOptions overlapping = good, outside = good, none = good, short_passage = good, no_window = good;
@@ -106,7 +106,7 @@ class CopyTest : public testing::Test {
   std::vector<std::pair<int64_t, int64_t>> progress_;
 };
 
-TEST_F(CopyTest, GivesTheModelsLosses) {
+TEST_F(CopyTest, ReportsTheModelsLosses) {
   const CopyOptions options = small_options();
   const CopyLosses found = test(options, 3);  // the last batch is not full
   EXPECT_EQ(found.windows, 4);
@@ -140,7 +140,7 @@ TEST_F(CopyTest, GivesTheModelsLosses) {
   }
 }
 
-TEST_F(CopyTest, FollowsFromTheSeed) {
+TEST_F(CopyTest, DependsOnTheSeed) {
   CopyOptions options = small_options();
   const CopyLosses first = test(options, 2);
   EXPECT_EQ(test(options, 2).cells[1].passage.gain, first.cells[1].passage.gain);
@@ -148,7 +148,7 @@ TEST_F(CopyTest, FollowsFromTheSeed) {
   EXPECT_NE(test(options, 2).cells[1].passage.gain, first.cells[1].passage.gain);
 }
 
-TEST_F(CopyTest, TakesAllWindowsIfThereAreFewer) {
+TEST_F(CopyTest, UsesAllWindowsOfAShortSource) {
   CopyOptions options = small_options();
   options.windows = 100;
   EXPECT_EQ(test(options, 2).windows, kWindows);
@@ -162,7 +162,7 @@ TEST_F(CopyTest, AModelThatSeesLessThanTheDistanceGainsNothing) {
   EXPECT_GT(std::abs(found.cells[0].passage.gain.mean), 1e-4) << "the copy stands just before the passage";
 }
 
-TEST_F(CopyTest, RefusesAModelWithoutNumbers) {
+TEST_F(CopyTest, RefusesAModelWithNaN) {
   llama_.weights.lm_head.data<float>()[0] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THROW(test(small_options(), 1), RunError);
 }

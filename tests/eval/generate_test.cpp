@@ -22,7 +22,7 @@ class Generate : public testing::Test {
     return tokens;
   }
 
-  /// The likeliest next token, from a model of exactly this length.
+  /// The most likely next token, from a model of exactly this length.
   int32_t likeliest_after(const std::vector<int32_t>& tokens) {
     const auto n = static_cast<int64_t>(tokens.size());
     TinyLlama exact(weights_.config, dense_pass(1, n));
@@ -45,7 +45,7 @@ class Generate : public testing::Test {
   TinyLlama weights_{tiny_config(), dense_pass(1, 8)};
 };
 
-TEST_F(Generate, GreedyIsTheLikeliestOfAModelWithoutPadding) {
+TEST_F(Generate, GreedyAgreesWithAModelWithoutPadding) {
   // Across 64 tokens, where the padded length changes.
   std::vector<int32_t> tokens = random_tokens(60, 50, 9);
   const std::vector<int32_t> generated = continue_prompt(tokens, greedy(8));
@@ -56,7 +56,7 @@ TEST_F(Generate, GreedyIsTheLikeliestOfAModelWithoutPadding) {
   }
 }
 
-TEST_F(Generate, EachTokenEqualsThatOfAModelWithoutACache) {
+TEST_F(Generate, AgreesWithAModelWithoutACache) {
   std::vector<int32_t> tokens = random_tokens(5, 50, 3);
   for (int32_t token : continue_prompt(tokens, greedy(60))) {
     EXPECT_EQ(token, likeliest_after(tokens)) << "after " << tokens.size() << " tokens";
@@ -65,8 +65,8 @@ TEST_F(Generate, EachTokenEqualsThatOfAModelWithoutACache) {
   EXPECT_EQ(tokens.size(), 65U);
 }
 
-// In the prompt and token by token.
-TEST_F(Generate, AWindowOfTheModelsOwnHolds) {
+// In the prompt and in decoding.
+TEST_F(Generate, UsesTheModelsOwnWindow) {
   const std::vector<int32_t> prompt = random_tokens(12, 50, 3);
   const std::vector<int32_t> without = continue_prompt(prompt, greedy(40));
   weights_.config.sliding_window = 4;
@@ -81,7 +81,7 @@ TEST_F(Generate, AWindowOfTheModelsOwnHolds) {
 }
 
 TEST_F(Generate, SeesTheLastTokensOfItsContext) {
-  // A quarter of three is none: every token is predicted from exactly the last three.
+  // A quarter of three tokens is zero: exactly the last three predict every token.
   std::vector<int32_t> tokens = random_tokens(20, 50, 9);
   const std::vector<int32_t> generated = continue_prompt(tokens, greedy(6), 3);
   bool limited = false;
@@ -125,7 +125,7 @@ TEST_F(Generate, ForgetsAQuarterOfAFullContextWithinAModelsOwnWindow) {
   }
 }
 
-TEST_F(Generate, TimesWhatItDid) {
+TEST_F(Generate, MeasuresTimes) {
   const GenerationTimes times =
       generate(weights_.config, weights_.weights, *weights_.backend, {1, 2, 3}, 100, kNoEnd, greedy(5), [](int32_t) {});
   EXPECT_EQ(times.prompt_tokens, 3);
@@ -154,7 +154,7 @@ TEST_F(Generate, SamplesBySeed) {
   EXPECT_EQ(continue_prompt({1}, options), continue_prompt({1}, greedy(20)));
 }
 
-TEST_F(Generate, RefusesWhatCannotBe) {
+TEST_F(Generate, RefusesInvalidOptions) {
   EXPECT_THROW(continue_prompt({}, greedy(1)), InputError);
   EXPECT_THROW(continue_prompt({1, 50}, greedy(1)), InputError);
   EXPECT_THROW(continue_prompt({-1}, greedy(1)), InputError);

@@ -20,7 +20,7 @@ TEST(PositionRanges, Double) {
   EXPECT_EQ(doubling_ranges(40), (Ranges{{0, 40}})) << "shorter than the first";
 }
 
-TEST(PositionRanges, ALastOneThatIsTooShortJoinsItsNeighbour) {
+TEST(PositionRanges, AShortLastRangeIsMerged) {
   EXPECT_EQ(doubling_ranges(11, 2), (Ranges{{0, 2}, {2, 4}, {4, 11}}));
   EXPECT_EQ(doubling_ranges(12, 2), (Ranges{{0, 2}, {2, 4}, {4, 8}, {8, 12}}));
 }
@@ -46,7 +46,7 @@ TEST(PositionLosses, MeansAndTheirErrors) {
   EXPECT_EQ(losses.overall().range, (PositionRange{0, 4}));
 }
 
-TEST(PositionLosses, AWindowOfAnotherLengthIsAMistake) {
+TEST(PositionLosses, AWindowOfAnotherLengthThrows) {
   PositionLosses losses({{0, 2}});
   EXPECT_THROW(losses.add(std::vector<float>{1}), std::logic_error);
 }
@@ -73,7 +73,8 @@ TEST(PositionLosses, OfAModelAreThoseOfEachPosition) {
     const std::vector<float> of_window = single.evaluate();
     for (size_t i = 0; i < expected.size(); ++i) expected[i] += of_window[i] / 3.0;
   }
-  constexpr double kTolerance = 5e-6;  // some roundings of a float32 of about 4: the two batches sum in other orders
+  constexpr double kTolerance =
+      5e-6;  // a few roundings of a float32 of about 4: the two batches sum in different orders
   double sum = 0;
   for (size_t i = 0; i < expected.size(); ++i) {
     EXPECT_NEAR(losses.by_range()[i].loss, expected[i], kTolerance);

@@ -19,7 +19,7 @@ std::string text_of(const Tokenizer& tokenizer, const std::vector<int32_t>& toke
   return text;
 }
 
-/// Bytes, but a space and a digit are one token: 300 to 309.
+/// Bytes, except that a space and a digit are one token: 300 to 309.
 class JoiningTokenizer final : public Tokenizer {
  public:
   std::string name() const override { return "joining"; }
@@ -37,7 +37,7 @@ class JoiningTokenizer final : public Tokenizer {
   std::string decode(int32_t token) const override { return std::string(1, static_cast<char>(token)); }
 };
 
-/// Bytes, but every digit is "#".
+/// Bytes, except that every digit is "#".
 class DigitBlindTokenizer final : public Tokenizer {
  public:
   std::string name() const override { return "blind"; }
@@ -55,7 +55,7 @@ class RetrievalPrompts : public testing::Test {
   RetrievalTask task_{*bytes_};
 };
 
-TEST_F(RetrievalPrompts, HoldTheDigitOnceAndAskForIt) {
+TEST_F(RetrievalPrompts, ContainTheDigitOnceAndAskForIt) {
   for (int64_t trial = 0; trial < 10; ++trial) {
     const RetrievalPrompt prompt = task_.prompt(500, 0.5, trial, 1);
     ASSERT_EQ(prompt.tokens.size(), 500U);
@@ -97,14 +97,14 @@ TEST_F(RetrievalPrompts, AreTheSameForASeed) {
   EXPECT_NE(task_.prompt(300, 0.5, 4, 1).tokens, task_.prompt(300, 0.5, 4, 2).tokens);
 }
 
-TEST_F(RetrievalPrompts, TakeAnyFiller) {
+TEST_F(RetrievalPrompts, UseAnyFiller) {
   const RetrievalTask task(*bytes_, "int main() {\n\nreturn 0;\n}\n");
   const std::string text = text_of(*bytes_, task.prompt(200, 0.5, 0, 1).tokens);
   EXPECT_NE(text.find("int main() {\nreturn 0;\n}\nint main"), std::string::npos) << text;
   EXPECT_THROW(RetrievalTask(*bytes_, " \n\n "), InputError);
 }
 
-TEST_F(RetrievalPrompts, RefuseWhatCannotBe) {
+TEST_F(RetrievalPrompts, RefuseInvalidArguments) {
   EXPECT_EQ(task_.prompt(task_.shortest(), 0.5, 0, 1).tokens.size(), static_cast<size_t>(task_.shortest()));
   EXPECT_THROW(task_.prompt(task_.shortest() - 1, 0.5, 0, 1), InputError);
   EXPECT_THROW(task_.prompt(300, 1.5, 0, 1), InputError);
@@ -118,7 +118,7 @@ TEST(RetrievalTokens, ADigitMayBeJoinedWithTheSpaceBeforeIt) {
   EXPECT_EQ(std::count(prompt.tokens.begin(), prompt.tokens.end(), 300 + prompt.digit), 1);
 }
 
-TEST(RetrievalTokens, ATokenizerMustTellDigitsApart) {
+TEST(RetrievalTokens, ATokenizerMustDistinguishDigits) {
   EXPECT_THROW(RetrievalTask{DigitBlindTokenizer()}, InputError);
 }
 
@@ -126,7 +126,7 @@ TEST(RetrievedDigit, IsTheLargestOfTheCandidates) {
   RetrievalPrompt prompt;
   for (int digit = 0; digit < 10; ++digit) prompt.candidates[static_cast<size_t>(digit)] = 2 * digit;
   std::vector<float> logits(30, -1);
-  logits[7] = 9;  // no candidate
+  logits[7] = 9;  // not a candidate
   logits[12] = 1;
   logits[14] = 1;
   EXPECT_EQ(retrieved_digit(prompt, logits), 6);
@@ -155,7 +155,7 @@ class RetrievalTest : public testing::Test {
   std::vector<std::pair<int64_t, int64_t>> told_;
 };
 
-TEST_F(RetrievalTest, CountsWhatTheModelSays) {
+TEST_F(RetrievalTest, CountsTheModelsAnswers) {
   RetrievalOptions options;
   options.lengths = {60, 100};
   options.depths = 3;
@@ -185,7 +185,7 @@ TEST_F(RetrievalTest, CountsWhatTheModelSays) {
   EXPECT_DOUBLE_EQ(accuracy(cells), static_cast<double>(correct) / 24);
 }
 
-TEST_F(RetrievalTest, AModelThatSaysOneDigitFindsOneOfTen) {
+TEST_F(RetrievalTest, AConstantAnswerIsRightOneTimeInTen) {
   for (float& weight : std::span(llama_.weights.lm_head.data<float>(), size_t{257} * 32)) weight = 0;
   RetrievalOptions options;
   options.lengths = {64};

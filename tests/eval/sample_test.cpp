@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kDraws = 20000;
 
-/// How often each token comes.
+/// How often each token is drawn.
 std::vector<double> frequencies(const std::vector<float>& logits, const SamplingOptions& options) {
   std::vector<double> result(logits.size());
   for (uint64_t i = 0; i < kDraws; ++i) {
@@ -42,7 +42,7 @@ SamplingOptions at_temperature(double temperature, int64_t top_k = 0) {
   return options;
 }
 
-TEST(Sample, ZeroTemperatureTakesTheLikeliest) {
+TEST(Sample, ZeroTemperatureIsGreedy) {
   const std::vector<float> logits{-1, 3, 2, 3, 9};
   EXPECT_EQ(sample(logits.data(), 5, at_temperature(0), 0), 4);
   EXPECT_EQ(sample(logits.data(), 4, at_temperature(0), 7), 1) << "padding is no candidate; equal ones: the first";
@@ -51,7 +51,7 @@ TEST(Sample, ZeroTemperatureTakesTheLikeliest) {
 TEST(Sample, TheLikeliestOfALargeVocabulary) {
   std::vector<float> logits(5000, -2);
   for (size_t place : {4999, 4321, 2047, 1024, 1023, 0}) {
-    logits[place] = 1;  // beside those set before: of equal ones the first
+    logits[place] = 1;  // equal to earlier ones: the first wins
     EXPECT_EQ(sample(logits.data(), 5000, at_temperature(0), 0), static_cast<int32_t>(place));
     EXPECT_EQ(sample(logits.data(), 5000, at_temperature(1, 1), 0), static_cast<int32_t>(place));
   }
@@ -63,7 +63,7 @@ TEST(Sample, DrawsFromTheSoftmax) {
   const std::vector<double> p{0.5, 0.25, 0.15, 0.07, 0.03};
   expect_distribution(frequencies(logs(p), at_temperature(1)), p);
   std::vector<float> shifted = logs(p);
-  for (float& logit : shifted) logit += 10000;  // would overflow if it were not taken off
+  for (float& logit : shifted) logit += 10000;  // overflows without subtracting the maximum
   EXPECT_NEAR(frequencies(shifted, at_temperature(1))[0], 0.5, 0.02);
 }
 
@@ -77,13 +77,13 @@ TEST(Sample, TemperatureSharpensAndFlattens) {
   expect_distribution(frequencies(logs(p), at_temperature(1e9)), {1 / 3.0, 1 / 3.0, 1 / 3.0});
 }
 
-TEST(Sample, TopKKeepsTheLikeliest) {
+TEST(Sample, TopKKeepsTheMostLikely) {
   const std::vector<double> p{0.05, 0.3, 0.1, 0.5, 0.05};
   expect_distribution(frequencies(logs(p), at_temperature(1, 2)), {0, 0.375, 0, 0.625, 0});
   EXPECT_EQ(frequencies(logs(p), at_temperature(5, 1))[3], 1);
   expect_distribution(frequencies(logs(p), at_temperature(1, 5)), p);
   expect_distribution(frequencies(logs(p), at_temperature(1, 100)), p);
-  // Of equal ones the first: token 0, not token 4.
+  // The first among equals: token 0, not token 4.
   EXPECT_EQ(frequencies(logs(p), at_temperature(1, 4))[4], 0);
 }
 
@@ -92,12 +92,12 @@ TEST(Sample, TopPKeepsTheFewestThatSuffice) {
   SamplingOptions options;
   options.top_p = 0.7;  // 0.5 is not enough, 0.5 and 0.3 are
   expect_distribution(frequencies(logs(p), options), {0, 0.375, 0, 0.625, 0});
-  options.top_p = 0.92;  // of equal ones the first
+  options.top_p = 0.92;  // the first among equals
   expect_distribution(frequencies(logs(p), options), {0.05 / 0.95, 0.3 / 0.95, 0.1 / 0.95, 0.5 / 0.95, 0});
   options.top_p = 1e-9;
   EXPECT_EQ(frequencies(logs(p), options)[3], 1);
   options.top_p = 0.4;
-  options.top_k = 2;  // of what top_k left
+  options.top_k = 2;  // applies after top_k
   EXPECT_EQ(frequencies(logs(p), options)[3], 1);
 }
 

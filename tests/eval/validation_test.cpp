@@ -53,7 +53,7 @@ class ValidationLoss : public testing::Test {
     return validation_loss(tiny.model, tiny.weights, *source_, windows, tiny.inputs, tiny.targets, feed, *tiny.backend);
   }
 
-  /// The mean loss of the windows of these numbers, one after another.
+  /// The mean loss of the windows with these numbers.
   double by_hand(const std::vector<int64_t>& windows) {
     TinyLlama tiny(tiny_config(), dense_pass(1, kLength));
     double sum = 0;
@@ -87,7 +87,7 @@ TEST_F(ValidationLoss, IsTheSameAtEveryCall) {
   TinyLlama tiny(tiny_config(), dense_pass(3, kLength));
   const auto loss = [&] { return loss_of(tiny, 7); };
   const double first = loss();
-  tiny.forward_backward();  // something else in between
+  tiny.forward_backward();  // overwrites activations in between
   EXPECT_EQ(loss(), first);
 }
 

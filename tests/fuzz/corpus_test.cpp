@@ -1,4 +1,4 @@
-// Replays what the fuzzer found to be different ways through the reader.
+// Replays the fuzzer's corpus, whose files cover different paths through the reader.
 #include <gtest/gtest.h>
 
 #include <filesystem>

@@ -39,7 +39,7 @@ void read_as_safetensors(const uint8_t* data, size_t size) {
       const auto* first = static_cast<const unsigned char*>(tensor.raw());
       sum = std::accumulate(first, first + tensor.bytes(), sum);
     }
-    volatile unsigned kept = sum;  // so that the reading is not optimised away
+    volatile unsigned kept = sum;  // keeps the compiler from removing the reads
     (void)kept;
   } catch (const lighthouse::InputError&) {
   }

@@ -12,21 +12,21 @@ namespace {
 
 constexpr double kLimit = 5e-6;
 constexpr double kLimitInBFloat16 = 5e-3, kRowLimitInBFloat16 = 3e-2;
-// Attention's backward takes the sum of dout * out from an output that bfloat16 has rounded. The error is one number a
-// row, the same for all of its keys; a row of eight or sixteen elements averages little of the rest.
+// Attention's backward pass computes the sum of dout * out from an output rounded to bfloat16. This adds one error for
+// each row, the same for all of its keys; short rows of eight or sixteen elements average little of the rest.
 constexpr double kRowLimitOfSmallHeads = 8e-2;
 constexpr int64_t kSmallHead = 32;
-// Two orders of summation may round a number to neighbours in bfloat16.
+// Different orders of summation may round to neighbouring bfloat16 numbers.
 constexpr double kBFloat16Step = 1.0 / 128;
 
 AttentionShape shape_of(const Json& s) {
   return {s.at("B"), s.at("N"), s.at("H"), s.value("kv_heads", s.at("H").get<int64_t>()), s.at("D")};
 }
 
-/// Files from before there were windows hold Lighthouse layers.
+/// Files without "kind" contain Lighthouse layers.
 LayerAttention layer_of(const Json& s) {
   const AttentionKind kind = attention_kind_of(s.value("attention", "lighthouse"));
-  if (s.value("merge", "mean") != "mean") throw InputError("merge is not \"mean\", the only one there is");
+  if (s.value("merge", "mean") != "mean") throw InputError("merge is not \"mean\"; expected \"mean\"");
   return {kind, s.value("window", int64_t{0})};
 }
 
@@ -44,7 +44,7 @@ LighthouseSettings lighthouse_of(const Json& s) {
   return settings;
 }
 
-/// The file's q, k, v as a fused qkv, and dout, in the order of the layer, in host memory.
+/// The file's q, k, v as a fused qkv, and dout, in the layer's layout, in host memory.
 struct Inputs {
   Inputs(const SafetensorsFile& file, const AttentionShape& shape) {
     Arena measuring;
@@ -67,7 +67,7 @@ struct Inputs {
   Tensor qkv, dout;
 };
 
-/// One layer on a device, with its inputs and outputs in the type that the device computes in.
+/// One layer on a device, with inputs and outputs in the device's type.
 class Layer {
  public:
   Layer(const LayerAttention& layer, const AttentionShape& shape, const LighthouseSettings& settings,
@@ -81,14 +81,14 @@ class Layer {
     lay_out(measuring);
     arena_ = Arena(backend.allocate(measuring.used()));
     lay_out(arena_);
-    // q and k come rotated: rotate by nothing.
+    // q and k are already rotated, so use the identity rotation.
     backend.fill(stream(), rope_.cos, 1);
     backend.fill(stream(), rope_.sin, 0);
     upload_rounded(backend, qkv_, inputs.qkv);
     upload_rounded(backend, dout_, inputs.dout);
   }
 
-  /// Whether it selects entries: whether it is a Lighthouse layer.
+  /// Whether the layer selects entries, as a Lighthouse layer does.
   bool selects() const { return lighthouse_ != nullptr; }
   std::vector<int32_t> select() {
     lighthouse_->select(stream(), qkv_);
@@ -97,7 +97,7 @@ class Layer {
   std::vector<int32_t> indices() { return download<int32_t>(backend_, lighthouse_->indices()); }
   void use_indices(const Tensor& indices) { upload(backend_, lighthouse_->indices(), indices); }
 
-  /// With the indices that it has, if it selects.
+  /// Uses the current indices, if the layer selects.
   void run() {
     if (selects()) {
       lighthouse_->attend(stream(), out_, qkv_);
@@ -109,7 +109,7 @@ class Layer {
   std::vector<float> out() { return download<float>(backend_, out_); }
   std::vector<float> dqkv() { return download<float>(backend_, dqkv_); }
 
-  /// Of the levels above 0, from q and k as they came.
+  /// Scores of the levels above 0, from the unrotated q and k.
   std::pair<std::vector<float>, std::vector<float>> scores() {
     const LighthouseShape pyramid = settings_.shape(shape_.sequence_length);
     const QkvViews in(qkv_, shape_);
@@ -152,7 +152,7 @@ class Layer {
   Backend& backend_;
   RopeTable rope_;
   std::unique_ptr<Attention> attention_;
-  LighthouseAttention* lighthouse_;  // attention_, if it is one
+  LighthouseAttention* lighthouse_;  // attention_ if that is a Lighthouse layer, else null
   Arena arena_;
   Tensor qkv_, dqkv_, out_, dout_, s_q_, s_k_, scratch_;
 };
@@ -163,7 +163,7 @@ Check compare_indices(const std::vector<int32_t>& actual, const std::vector<int3
   return {"indices (number that differ)", different, 0};
 }
 
-/// Scores of the levels above 0, where the file has them.
+/// The scores of the levels above 0, if the file has them.
 void check_scores(std::vector<Check>& checks, const SafetensorsFile& file, Layer& layer, int64_t length) {
   if (!file.has("scores_qk") || !file.has("scores_kq")) return;
   auto [s_q, s_k] = layer.scores();
@@ -275,7 +275,7 @@ struct Outputs {
   }
 };
 
-/// The entries that a Lighthouse layer selects, against the reference's; the given ones are used from then on.
+/// Compares a Lighthouse layer's selection with the reference's; later steps use the given entries.
 void select(std::vector<Check>& checks, Layer& layer, const Tensor& reference, bool use_reference) {
   const int32_t* expected = reference.data<int32_t>();
   checks.push_back(compare_indices(layer.select(), {expected, expected + reference.numel()}));
@@ -297,7 +297,7 @@ std::vector<Check> run_rounded(const SafetensorsFile& file, const LayerAttention
   std::vector<Check> checks;
   if (layer.selects()) {
     std::vector<int32_t> indices = reference.select();
-    // Scores of dilated attention in bfloat16 are not the CPU's.
+    // Scores of dilated attention in bfloat16 differ from the CPU's.
     if (settings.scorer == Scorer::kNorm) checks.push_back(compare_indices(layer.select(), indices));
     const Shape index_shape{shape.batch, shape.kv_heads, settings.shape(shape.sequence_length).gathered()};
     const Tensor used = options.indices_from_file ? file.at("indices", index_shape, DType::kInt32)

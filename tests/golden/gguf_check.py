@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Does llama.cpp read an export, and does it make of it what lighthouse does?
+"""Checks that llama.cpp reads an export and that its outputs agree with lighthouse's.
 
-  gguf_check.py LIGHTHOUSE CHECKPOINT CONVERTER CASE   exports a checkpoint in float32, turns it into a GGUF file with
+  gguf_check.py LIGHTHOUSE CHECKPOINT CONVERTER CASE   exports a checkpoint in float32, converts it to GGUF with
       llama.cpp's CONVERTER (its convert_hf_to_gguf.py), compares the text of `lighthouse generate --temperature 0` with
-      llama.cpp's, and writes a case that `lighthouse-golden CASE` holds the checkpoint's logits and tokens to. Where
-      the vocabulary has rows for which there is no token, llama.cpp may choose one; lighthouse does not.
+      llama.cpp's, and writes a case with which `lighthouse-golden CASE` compares the checkpoint's logits and tokens. If
+      the vocabulary has rows without a token, llama.cpp may generate one of them; lighthouse does not.
 
-Needs: pip install llama-cpp-python numpy safetensors, and what the converter needs (torch, transformers, gguf).
+Needs: pip install llama-cpp-python numpy safetensors, and the converter's packages (torch, transformers, gguf).
 """
 import itertools
 import json
@@ -19,13 +19,13 @@ import numpy as np
 from llama_cpp import Llama
 from safetensors.numpy import save_file
 
-FLOAT32 = 0  # of ggml's types
+FLOAT32 = 0  # in ggml's enumeration of types
 PROMPTS = ["Light", "The meaning of the word", "  two  spaces\nand a line", "h\u00e9llo \u2013 \U0001f680", "1, 2; 3\n\n"]
 GENERATED = 24
 
 
 def logits_and_greedy(model, prompt):
-    """The logits after each token of the prompt, and the likeliest tokens that follow it."""
+    """The logits after each token of the prompt, and the greedy continuation."""
     model.reset()
     model.eval(prompt)
     logits = model.scores[:len(prompt)].copy()
@@ -37,7 +37,7 @@ def logits_and_greedy(model, prompt):
 
 
 def text_of(model, tokens):
-    """Up to the end of text, where `lighthouse generate` stops."""
+    """Tokens up to end of text, where `lighthouse generate` stops."""
     tokens = list(itertools.takewhile(lambda token: token != model.token_eos(), tokens))
     return b"".join(model.detokenize([token], prev_tokens=tokens[:1]) for token in tokens)
 

@@ -14,7 +14,7 @@
 namespace lighthouse::golden {
 namespace {
 
-/// Calls `visit` with the element offsets of both views, in the order of indices.
+/// Calls `visit` with the element offsets of both views, in index order.
 void for_each_pair(const Tensor& a, const Tensor& b, const std::function<void(int64_t, int64_t)>& visit) {
   if (!(a.shape() == b.shape())) {
     throw InputError(fmt::format("shapes {} and {} differ", to_string(a.shape()), to_string(b.shape())));
@@ -78,7 +78,7 @@ double worst_row_error(const Tensor& actual, const Tensor& reference) {
   for (const double norm : norms) mean += std::sqrt(norm) / static_cast<double>(rows);
   for (size_t row = 0; row < norms.size(); ++row) {
     const double error = std::sqrt(errors[row]) / std::max(std::sqrt(norms[row]), mean);
-    worst = error <= worst ? worst : error;  // a NaN stays
+    worst = error <= worst ? worst : error;  // keeps a NaN
   }
   return worst;
 }

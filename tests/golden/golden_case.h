@@ -1,4 +1,4 @@
-// What a golden file holds, and the comparison with it.
+// Golden files and comparisons with them.
 #pragma once
 
 #include <memory>
@@ -14,36 +14,36 @@ namespace lighthouse::golden {
 
 using Json = nlohmann::json;
 
-/// How a file is to be run.
+/// Options of a run.
 struct RunOptions {
-  bool indices_from_file = false;  // attention: use the file's selection instead of making one
+  bool indices_from_file = false;  // attention: use the file's selection instead of the layer's
 };
 
-/// One tensor or list of numbers against the file's.
+/// The comparison of one tensor or list of numbers with the file's.
 struct Check {
   std::string name;
   double error = 0;
   double limit = 0;
-  bool passed() const { return error <= limit; }  // false for NaN
+  bool passed() const { return error <= limit; }  // false for a NaN
 };
 
-/// The metadata's "meta" as JSON. Throws InputError if it is missing or no JSON object.
+/// The metadata's "meta" as JSON. Throws InputError if it is missing or not a JSON object.
 Json settings_of(const SafetensorsFile& file, const std::string& path);
 
-/// The setting "scorer". Throws InputError for one that does not exist here.
+/// The setting "scorer". Throws InputError for an unknown scorer.
 Scorer scorer_of(const Json& settings);
 
 /// Norm of the difference over norm of the reference, both float32; the views may be strided.
 double relative_error(const Tensor& actual, const Tensor& reference);
 
-/// Of rows along the last dimension: the largest norm of a difference over the larger of the row's own and the mean
-/// row's norm.
+/// The largest error of a row along the last dimension, relative to the larger of that row's norm and the mean norm of
+/// rows.
 double worst_row_error(const Tensor& actual, const Tensor& reference);
 
-/// Copies element by element between views of the same shape, whatever their strides.
+/// Copies between views of the same shape with any strides.
 void copy_elements(const Tensor& to, const Tensor& from);
 
-/// Rounds a float32 view's elements to what bfloat16 can hold, whatever its strides.
+/// Rounds the elements of a float32 view with any strides to bfloat16 values.
 void round_to_bfloat16(const Tensor& tensor);
 
 /// Runs one Lighthouse Attention layer forward and backward on the file's q, k, v, dout.

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Golden cases from transformers, for machines that have it (pip install torch transformers safetensors).
+"""Golden cases from transformers (needs: pip install torch transformers safetensors).
 
   hugging_face.py make DIR          small random models as Hugging Face saves them, with their logits and greedy tokens
   hugging_face.py check LIGHTHOUSE CHECKPOINT CASE   exports a checkpoint in float32, runs it with transformers, and
-                                    writes a case that `lighthouse-golden CASE` holds the checkpoint itself to
+                                    writes a case for `lighthouse-golden CASE`
 """
 import json
 import pathlib
@@ -20,7 +20,7 @@ GENERATED = 24
 
 
 def greedy(model, prompt, token_count):
-    """The likeliest tokens that follow `prompt`, of those that exist."""
+    """The greedy continuation of `prompt`, without padding rows of the vocabulary."""
     tokens = prompt.tolist()
     for _ in range(GENERATED):
         logits = model(torch.tensor([tokens])).logits[0, -1]
@@ -67,7 +67,7 @@ def make(folder):
         config = AutoConfig.for_model(**{"model_type": "llama", **shape, **changes})
         model = AutoModelForCausalLM.from_config(config).to(dtype)
         model.save_pretrained(folder / name, max_shard_size=shard_size)
-        # Loaded again: a model that was turned into bfloat16 has rounded its rotary frequencies too.
+        # Load the saved model: converting a model to bfloat16 would also round its rotary frequencies.
         model = AutoModelForCausalLM.from_pretrained(folder / name, dtype=torch.float32)
         write_case(folder / f"{name}.safetensors", model, 257, {"hugging_face": name, "tokenizer": "bytes"})
 

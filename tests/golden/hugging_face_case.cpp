@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 constexpr double kLimit = 1e-4;
 constexpr double kLimitInBFloat16 = 0.25;
 
-/// A folder that goes with this object.
+/// A temporary folder.
 struct Scratch {
   Scratch() : path(fs::temp_directory_path() / fmt::format("lighthouse-golden-{}", getpid())) {}
   ~Scratch() {
@@ -60,7 +60,7 @@ class LoadedModel {
     model_->prepare(backend.compute_stream());
   }
 
-  /// The logits [N, V'] of float32 after each token.
+  /// The logits [N, V'], float32, after each token.
   std::vector<float> logits(const Tensor& tokens) {
     upload(backend_, tokens_, tokens);
     model_->forward(backend_.compute_stream(), weights_, tokens_);
@@ -101,7 +101,7 @@ class LoadedModel {
   Tensor tokens_, logits_, wide_logits_;
 };
 
-/// The largest difference of a logit of a token that exists; `reference` [1, N, V].
+/// The largest difference of the logits of existing tokens; `reference` is [1, N, V].
 double largest_difference(const std::vector<float>& logits, const Tensor& reference, const ModelConfig& config) {
   const float* expected = reference.data<float>();
   double largest = 0;
@@ -128,7 +128,7 @@ std::map<std::string, std::string> bytes_of(const fs::path& folder) {
   return bytes;
 }
 
-/// How many tensors of an export are not what was imported, bit by bit.
+/// The number of exported tensors that differ from the imported ones in any bit.
 Check compare_tensors(const fs::path& original, const fs::path& exported) {
   const auto before = bytes_of(original);
   const auto after = bytes_of(exported);
@@ -137,8 +137,8 @@ Check compare_tensors(const fs::path& original, const fs::path& exported) {
   return {"tensors of import and export (number that differ)", different, 0};
 }
 
-/// How many keys of config.json say something else after export, of those that both have. Transformers releases differ
-/// in which keys they write.
+/// The number of keys in both config.json files whose values differ after export. transformers releases write different
+/// sets of keys.
 Check compare_configs(const fs::path& original, const fs::path& exported) {
   const Json before = Json::parse(read_file(original / "config.json"));
   const Json after = Json::parse(read_file(exported / "config.json"));
@@ -175,7 +175,7 @@ std::vector<Check> run_hugging_face_case(const SafetensorsFile& file, const Json
   checks.push_back({"logits (largest difference)",
                     largest_difference(model.logits(tokens), file.at("logits"), model.config()),
                     rounded ? kLimitInBFloat16 : kLimit});
-  if (rounded) return checks;  // near ties fall the other way
+  if (rounded) return checks;  // near ties may resolve differently
   const std::vector<int32_t> greedy = model.greedy(tokens, generated.numel());
   const bool same = std::equal(greedy.begin(), greedy.end(), generated.data<int32_t>(),
                                generated.data<int32_t>() + generated.numel());

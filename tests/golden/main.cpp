@@ -1,5 +1,5 @@
-// lighthouse-golden FILE...: runs golden cases and compares. Exit codes: 0 all pass, 1 one is off, 2 a file or an
-// option cannot be used.
+// lighthouse-golden FILE...: runs golden cases and compares the outputs. Exit codes: 0 all pass, 1 a difference exceeds
+// its limit, 2 an unusable file or option.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
@@ -54,7 +54,7 @@ std::unique_ptr<Backend> backend_of(const Options& options) {
   if (options.device == "cuda") return make_cuda_backend({.dtype = dtype, .deterministic = true});
 #endif
   if (options.device == "cpu" && dtype == DType::kFloat32) return make_cpu_backend();
-  throw InputError(fmt::format("device {} with dtype {} is not in this build", options.device, options.dtype));
+  throw InputError(fmt::format("this build does not support device {} with dtype {}", options.device, options.dtype));
 }
 
 int run(const Options& options) {
@@ -87,7 +87,7 @@ int main(int argc, char** argv) {
     return lighthouse::golden::run(options);
   } catch (const CLI::ParseError& error) {
     return program.exit(error) == 0 ? 0 : 2;
-  } catch (const std::exception& error) {  // a file that does not hold what it should
+  } catch (const std::exception& error) {  // a file with missing or wrong contents
     fmt::print(stderr, "{}\n", error.what());
     return 2;
   }

@@ -53,7 +53,7 @@ LighthouseSettings lighthouse_of(const Json& l) {
   return lighthouse;
 }
 
-/// A run of one stage that trains as the file says.
+/// The config of a run of one stage, from the file's settings.
 RunConfig run_of(const SafetensorsFile& file, const Json& s) {
   RunConfig config;
   config.model = model_of(s, file);
@@ -70,7 +70,7 @@ RunConfig run_of(const SafetensorsFile& file, const Json& s) {
   return config;
 }
 
-/// A model, its optimizer and the step that trains it, on the file's weights and tokens.
+/// A model, its optimizer and the training step, with the file's weights and tokens.
 class GoldenTraining {
  public:
   GoldenTraining(const SafetensorsFile& file, const Json& settings, Backend& backend)
@@ -128,10 +128,10 @@ class GoldenTraining {
   };
 
   Pass& pass() { return memory_.training_pass(0, config_.stages[0].attention); }
-  /// In bfloat16 losses alone are comparable.
+  /// In bfloat16 only losses are comparable.
   bool rounded() const { return backend_.dtype() == DType::kBFloat16; }
 
-  /// tokens[step] as int32, whatever the file holds them in.
+  /// tokens[step] as int32, from any integer type in the file.
   std::vector<int32_t> windows(int64_t step) const {
     const Tensor& all = file_.at("tokens");
     const int64_t count = all.size(1) * all.size(2);
@@ -166,7 +166,7 @@ class GoldenTraining {
       const double expected =
           reference.dtype() == DType::kFloat64 ? reference.data<double>()[i] : reference.data<float>()[i];
       const double error = std::abs(actual[i] - expected) / (relative ? std::abs(expected) : 1);
-      worst = error <= worst ? worst : error;  // a NaN stays
+      worst = error <= worst ? worst : error;  // keeps a NaN
     }
     checks_.push_back({name, worst, limit});
   }

@@ -40,7 +40,7 @@ class ExportTest : public ::testing::Test {
   fs::path exported_ = folder_ / "exported";
 };
 
-TEST_F(ExportTest, WritesWhatTransformersReads) {
+TEST_F(ExportTest, WritesTransformersFiles) {
   const ExportResult result = do_export();
   EXPECT_EQ(result.files, 1);
   EXPECT_EQ(names(), (std::vector<std::string>{"config.json", "generation_config.json", "model.safetensors",
@@ -56,10 +56,11 @@ TEST_F(ExportTest, WritesWhatTransformersReads) {
   EXPECT_EQ(config.at("torch_dtype"), "float32");
   EXPECT_EQ(config.at("eos_token_id"), 256);
   EXPECT_EQ(json("generation_config.json").at("eos_token_id"), 256);
-  EXPECT_EQ(json("tokenizer_config.json").at("add_prefix_space"), false);  // or llama.cpp puts a space before text
+  EXPECT_EQ(json("tokenizer_config.json").at("add_prefix_space"),
+            false);  // otherwise llama.cpp adds a space before text
 }
 
-TEST_F(ExportTest, CutsWeightsIntoFilesOfALargestSize) {
+TEST_F(ExportTest, SplitsWeightsIntoFilesOfLimitedSize) {
   constexpr int64_t kLargest = 10'000;
   const ExportResult result = do_export(std::nullopt, kLargest);
   EXPECT_GT(result.files, 2);
@@ -89,7 +90,7 @@ TEST_F(ExportTest, RoundsToBFloat16AndWidensAgain) {
     }
   }
   EXPECT_EQ(json("config.json").at("torch_dtype"), "bfloat16");
-  // A checkpoint of bfloat16 stays so, unless it is asked to be wider.
+  // A bfloat16 checkpoint stays bfloat16 without --dtype.
   const fs::path again = folder_ / "again";
   import_hugging_face({exported_, folder_ / "rounded", "", std::nullopt, std::nullopt});
   export_hugging_face({folder_ / "rounded", again, DType::kFloat32, 1 << 30, ""});
@@ -98,7 +99,7 @@ TEST_F(ExportTest, RoundsToBFloat16AndWidensAgain) {
   EXPECT_EQ(norm.data<float>()[3], 1.0f);
 }
 
-TEST_F(ExportTest, Float16StaysAsItIsUnlessItIsToBeWidened) {
+TEST_F(ExportTest, Float16StaysUnchangedByDefault) {
   std::vector<std::vector<Float16>> halves;
   for (NamedTensor& named : source_.tensors) {
     std::vector<Float16>& values = halves.emplace_back(static_cast<size_t>(named.tensor.numel()));
@@ -147,7 +148,7 @@ TEST_F(ExportTest, ByteTokenizerIsASentencePieceModelToo) {
 }
 
 #ifdef LIGHTHOUSE_HAS_SENTENCEPIECE
-TEST_F(ExportTest, TellsOthersTheNamesOfASentencePieceModelsOwn) {
+TEST_F(ExportTest, WritesTheSpecialTokensOfASentencePieceModel) {
   std::string text;
   for (int i = 0; i < 500; ++i) text += "word" + std::to_string(i * i) + " and\n";
   write_file(folder_ / "text.txt", text);
@@ -174,7 +175,7 @@ TEST_F(ExportTest, TellsOthersTheNamesOfASentencePieceModelsOwn) {
   train(plain + " --add_dummy_prefix=false --bos_id=-1");
   EXPECT_EQ(exported()["bos_token"], "</s>");
   EXPECT_EQ(exported()["add_prefix_space"], false);
-  fs::rename(model, folder_ / "made.spm");  // a name that make_tokenizer takes too
+  fs::rename(model, folder_ / "made.spm");  // make_tokenizer also accepts this name
   export_tokenizer((folder_ / "made.spm").string(), 64, exported_);
   EXPECT_EQ(read_file(exported_ / "tokenizer.model"), read_file(folder_ / "made.spm"));
   for (const char* other : {" --model_type=unigram", " --model_type=bpe"}) {  // the latter normalises
@@ -184,11 +185,11 @@ TEST_F(ExportTest, TellsOthersTheNamesOfASentencePieceModelsOwn) {
 }
 #endif
 
-TEST_F(ExportTest, WritesOverNothing) {
+TEST_F(ExportTest, OverwritesNothing) {
   fs::create_directories(exported_);
-  do_export();  // an empty folder is in nobody's way
+  do_export();  // an empty folder may be replaced
   const auto before = names();
-  EXPECT_TRUE(contains(message_of<InputError>([&] { do_export(); }), "there already"));
+  EXPECT_TRUE(contains(message_of<InputError>([&] { do_export(); }), "already exists"));
   EXPECT_EQ(names(), before);
 }
 
@@ -215,7 +216,7 @@ TEST_F(ExportTest, RefusesADamagedCheckpointAndLeavesNothing) {
   EXPECT_EQ(std::distance(fs::directory_iterator(folder_.path()), {}), 2);
 }
 
-TEST_F(ExportTest, StoppedInTheMiddleItLeavesNothing) {
+TEST_F(ExportTest, StoppedLeavesNothing) {
   const auto stop = [](int64_t, int64_t) { throw Interrupted(15); };
   EXPECT_THROW(export_hugging_face({checkpoint_, exported_, std::nullopt, 1 << 30, ""}, stop), Interrupted);
   EXPECT_THROW(import_hugging_face({source_.path, folder_ / "other", "bytes", std::nullopt, std::nullopt}, stop),
@@ -225,7 +226,8 @@ TEST_F(ExportTest, StoppedInTheMiddleItLeavesNothing) {
 
 TEST_F(ExportTest, KeepsTheTokenizerOfAnImport) {
   do_export();
-  write_file(exported_ / "tokenizer_config.json", R"({"eos_token": "<|endoftext|>", "chat": 1})");  // no longer ours
+  write_file(exported_ / "tokenizer_config.json",
+             R"({"eos_token": "<|endoftext|>", "chat": 1})");  // not the program's byte tokenizer
   fs::remove(exported_ / "tokenizer.model");
   write_file(exported_ / "generation_config.json", R"({"temperature": 0.5})");
   import_hugging_face({exported_, folder_ / "second", "", std::nullopt, std::nullopt});
@@ -233,7 +235,7 @@ TEST_F(ExportTest, KeepsTheTokenizerOfAnImport) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "generation_config.json"}) {
     EXPECT_EQ(read_file(folder_ / "out" / name), read_file(exported_ / name)) << name;
   }
-  // The files live in the checkpoint; where they have gone, the user may say where to.
+  // The files are in the checkpoint; if they have moved, --tokenizer names them.
   fs::rename(folder_ / "second" / "tokenizer", folder_ / "moved");
   const ExportOptions options{folder_ / "second", folder_ / "out2", std::nullopt, 1 << 30, ""};
   EXPECT_TRUE(contains(message_of<InputError>([&] { export_hugging_face(options); }), "--tokenizer"));

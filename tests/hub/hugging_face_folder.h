@@ -1,4 +1,4 @@
-// A small Hugging Face Llama, to be imported as it is or with something wrong.
+// A small Hugging Face Llama for imports, whose files tests can change.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -56,7 +56,7 @@ struct HuggingFaceFolder {
     config[key] = value;
     write();
   }
-  /// The place of a tensor in `tensors`.
+  /// The index of a tensor in `tensors`.
   size_t find(const std::string& name) const {
     for (size_t i = 0; i < tensors.size(); ++i) {
       if (tensors[i].name == name) return i;

@@ -1,4 +1,4 @@
-// Models with windows of their own, from and to transformers.
+// Import and export of models with their own windows.
 #include <gtest/gtest.h>
 
 #include <tuple>
@@ -19,14 +19,14 @@ using Json = nlohmann::json;
 const char* const kSliding = "sliding_attention";
 const char* const kFull = "full_attention";
 
-/// Keys of a config.json that are set; those whose value is discarded are removed.
+/// Keys of config.json to set; a discarded value removes the key.
 using Keys = std::vector<std::pair<std::string, Json>>;
 const Json kRemoved = Json(Json::value_t::discarded);
 
 class Windows : public ::testing::Test {
  protected:
   void set(const Keys& keys) {
-    source_.config = sound_;
+    source_.config = valid_;
     for (const auto& [key, value] : keys) {
       if (value.is_discarded()) {
         source_.config.erase(key);
@@ -58,7 +58,7 @@ class Windows : public ::testing::Test {
     EXPECT_TRUE(contains(message, source_.path.string())) << message;
     return message;
   }
-  /// The config.json of an export of what was imported from `keys`.
+  /// The config.json after importing `keys` and exporting.
   Json exported(const Keys& keys) {
     imported(keys);
     fs::remove_all(folder_ / "exported");
@@ -72,7 +72,7 @@ class Windows : public ::testing::Test {
 
   TemporaryFolder folder_;
   HuggingFaceFolder source_{folder_};
-  const Json sound_ = source_.config;  // two layers, sequences of 64
+  const Json valid_ = source_.config;  // two layers, sequences of 64
 };
 
 TEST_F(Windows, OfAMistralAreInEveryLayer) {
@@ -83,7 +83,7 @@ TEST_F(Windows, OfAMistralAreInEveryLayer) {
   EXPECT_EQ(windows(mistral({{"sliding_window", nullptr}})), (std::vector<int64_t>{0, 0}));
 }
 
-// What transformers takes where a config.json lacks a key is not the same for a Mistral and a Llama.
+// transformers' default for a missing key differs between Mistral and Llama.
 TEST_F(Windows, OfAMistralThatNamesNoneAre4096Wide) {
   EXPECT_EQ(windows(mistral({})), (std::vector<int64_t>{4096, 4096}));
   EXPECT_EQ(windows({}), (std::vector<int64_t>{0, 0}));
@@ -145,7 +145,7 @@ TEST_F(Windows, AreRefusedWhereTheirKeysAreWrong) {
            {"use_sliding_window", 1, "use_sliding_window is 1"},
            {"max_window_layers", -1, "max_window_layers is -1"},
            {"layer_types", kSliding, "layer_types is \"sliding_attention\"; expected a list"},
-           {"layer_types", {kSliding}, "layer_types names 1 layers; expected num_hidden_layers, 2"},
+           {"layer_types", {kSliding}, "layer_types names 1 layers; expected 2 (num_hidden_layers)"},
            {"layer_types", {kFull, "chunked_attention"}, "layer 1 is \"chunked_attention\""},
            {"layer_types", {kFull, 3}, "layer 1 is 3"},
            {"rope_parameters", {{kFull, {{"rope_theta", 5000.0}}}}, "rope_parameters"}}) {
@@ -177,7 +177,7 @@ TEST_F(Windows, InEveryLayerAreExportedAsAMistral) {
 TEST_F(Windows, InSomeLayersAreExportedAsAMinistral) {
   const Json json = exported(mistral({{"sliding_window", 16}, {"layer_types", {kFull, kSliding}}}, "ministral"));
   for (const auto& [key, value] : source_.config.items()) EXPECT_EQ(json.at(key), value) << key;
-  // transformers, too, takes a Mistral with layer_types for a Ministral.
+  // transformers also reads a Mistral with layer_types as a Ministral.
   EXPECT_EQ(exported(mistral({{"sliding_window", 16}, {"layer_types", {kFull, kSliding}}})), json);
 }
 

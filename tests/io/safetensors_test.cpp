@@ -18,7 +18,7 @@
 namespace lighthouse {
 namespace {
 
-/// A file of the given header, not padded, and data.
+/// A file with the given unpadded header and data.
 std::string file_of(const std::string& header, size_t data_bytes) {
   const uint64_t length = header.size();
   std::string file(reinterpret_cast<const char*>(&length), sizeof(length));
@@ -103,13 +103,13 @@ TEST_F(SafetensorsTest, WritesTheSameBytesAgain) {
   EXPECT_EQ(read_file(path()), first);
 }
 
-TEST_F(SafetensorsTest, HoldsNoTensorsToo) {
+TEST_F(SafetensorsTest, WritesFilesWithoutTensors) {
   write_safetensors(path(), {});
   EXPECT_TRUE(SafetensorsFile(path()).tensors().empty());
 }
 
-TEST_F(SafetensorsTest, HoldsManyTensors) {
-  // Minutes if anything looks each name up among all others.
+TEST_F(SafetensorsTest, WritesManyTensors) {
+  // Takes minutes if a look-up of names is linear.
   constexpr int kCount = 100'000;
   std::vector<NamedTensor> tensors;
   std::vector<int32_t> values(kCount);
@@ -134,7 +134,7 @@ TEST_F(SafetensorsTest, SurvivesMoving) {
 }
 
 TEST_F(SafetensorsTest, CopiesMisalignedTensors) {
-  // A header that is not padded: all shifts of the data against its elements.
+  // Unpadded headers: all misalignments of the data.
   for (size_t shift = 0; shift < 8; ++shift) {
     write_plain(file_of(R"({"a":)" + entry_of("I64", "[2]", 0, 16) + std::string(shift, ' ') + "}", 16));
     const SafetensorsFile file(path());
@@ -143,7 +143,7 @@ TEST_F(SafetensorsTest, CopiesMisalignedTensors) {
   }
 }
 
-TEST_F(SafetensorsTest, NamesWhatIsMissingOrDifferent) {
+TEST_F(SafetensorsTest, NamesMissingAndDifferentTensors) {
   write_sample();
   const SafetensorsFile file(path());
   const std::string missing = message_of<InputError>([&] { (void)file.at("scala"); });
@@ -154,7 +154,7 @@ TEST_F(SafetensorsTest, NamesWhatIsMissingOrDifferent) {
   EXPECT_THROW((void)file.at("a", {2, 3}, DType::kInt32), InputError);
 }
 
-TEST_F(SafetensorsTest, RefusesToWriteWhatItCouldNotRead) {
+TEST_F(SafetensorsTest, RefusesToWriteInvalidFiles) {
   float values[4] = {};
   const Tensor tensor(values, {2, 2}, DType::kFloat32);
   EXPECT_THROW(write_safetensors(path(), {{"a", tensor}, {"a", tensor}}), std::logic_error);
@@ -172,7 +172,7 @@ struct Damage {
   const char* message;
 };
 
-/// A header with tensor "a" alone, on 16 bytes of data.
+/// A header with the single tensor "a", on 16 bytes of data.
 std::string alone(const std::string& entry) {
   return file_of(R"({"a":)" + entry + "}", 16);
 }
@@ -190,8 +190,8 @@ TEST_F(SafetensorsTest, RefusesDamagedFiles) {
       {"empty file", "", "it has 0 bytes"},
       {"seven bytes", std::string(7, 'x'), "it has 7 bytes"},
       {"text", "once upon a time there was a file", "first 8 bytes"},
-      {"header beyond the end", with_length(19), "header takes 19 bytes"},
-      {"absurd length", with_length(~uint64_t{0}), "header takes 18446744073709551615 bytes"},
+      {"header beyond the end", with_length(19), "header of 19 bytes"},
+      {"absurd length", with_length(~uint64_t{0}), "header of 18446744073709551615 bytes"},
       {"empty header", file_of("", 0), "not JSON"},
       {"broken JSON", file_of(R"({"a":)", 16), "not JSON"},
       {"bytes that are no UTF-8", file_of("{\"a\xFF\":1}", 16), "not JSON"},
@@ -209,21 +209,21 @@ TEST_F(SafetensorsTest, RefusesDamagedFiles) {
       {"unknown dtype", alone(entry_of("I16", "[8]", 0, 16)), "F32, F64, BF16, F16, I32, I64, U8"},
       {"dtype is a number", alone(R"({"dtype":1,"shape":[4],"data_offsets":[0,16]})"), "has the dtype 1"},
       {"shape is a number", alone(entry_of("F32", "4", 0, 16)), "shape of a is 4"},
-      {"shape of strings", alone(entry_of("F32", R"(["4"])", 0, 16)), "no tensor can have"},
-      {"negative extent", alone(entry_of("F32", "[-4]", 0, 16)), "no tensor can have"},
-      {"two negative extents", alone(entry_of("F32", "[-2,-2]", 0, 16)), "no tensor can have"},
-      {"extent with a fraction", alone(entry_of("F32", "[4.0]", 0, 16)), "no tensor can have"},
-      {"extent beyond 64 bits", alone(entry_of("F32", "[18446744073709551617]", 0, 16)), "no tensor can have"},
-      {"extent beyond 63 bits", alone(entry_of("F32", "[18446744073709551615]", 0, 16)), "no tensor can have"},
-      {"product beyond 64 bits", alone(entry_of("F32", "[4294967296,4294967300]", 0, 16)), "no tensor can have"},
-      {"strides beyond 64 bits", alone(entry_of("F32", "[0,4294967296,4294967296]", 0, 0)), "no tensor can have"},
+      {"shape of strings", alone(entry_of("F32", R"(["4"])", 0, 16)), "not a valid shape"},
+      {"negative extent", alone(entry_of("F32", "[-4]", 0, 16)), "not a valid shape"},
+      {"two negative extents", alone(entry_of("F32", "[-2,-2]", 0, 16)), "not a valid shape"},
+      {"extent with a fraction", alone(entry_of("F32", "[4.0]", 0, 16)), "not a valid shape"},
+      {"extent beyond 64 bits", alone(entry_of("F32", "[18446744073709551617]", 0, 16)), "not a valid shape"},
+      {"extent beyond 63 bits", alone(entry_of("F32", "[18446744073709551615]", 0, 16)), "not a valid shape"},
+      {"product beyond 64 bits", alone(entry_of("F32", "[4294967296,4294967300]", 0, 16)), "not a valid shape"},
+      {"strides beyond 64 bits", alone(entry_of("F32", "[0,4294967296,4294967296]", 0, 0)), "not a valid shape"},
       {"six dimensions", alone(entry_of("F32", "[1,1,1,1,1,4]", 0, 16)), "at most 5 extents"},
       {"another size than the offsets'", alone(entry_of("F32", "[3]", 0, 16)), "takes 12 bytes"},
-      {"offsets outside", alone(entry_of("F32", "[5]", 0, 20)), "cut short"},
+      {"offsets outside", alone(entry_of("F32", "[5]", 0, 20)), "truncated"},
       {"offsets reversed", alone(entry_of("F32", "[4]", 16, 0)), "16 to 0"},
-      {"negative offsets", alone(entry_of("F32", "[4]", -16, 0)), "two numbers of bytes"},
-      {"one offset", alone(R"({"dtype":"F32","shape":[4],"data_offsets":[0]})"), "two numbers of bytes"},
-      {"hole before", alone(entry_of("F32", "[2]", 8, 16)), "belong to no tensor"},
+      {"negative offsets", alone(entry_of("F32", "[4]", -16, 0)), "two byte offsets"},
+      {"one offset", alone(R"({"dtype":"F32","shape":[4],"data_offsets":[0]})"), "two byte offsets"},
+      {"hole before", alone(entry_of("F32", "[2]", 8, 16)), "do not belong to any tensor"},
       {"bytes left over", alone(half), "last 8 bytes"},
       {"overlap", file_of(R"({"a":)" + good + R"(,"b":)" + half + "}", 16), "overlaps"},
       {"same bytes twice", file_of(R"({"a":)" + good + R"(,"b":)" + good + "}", 16), "overlaps"},
@@ -239,7 +239,7 @@ TEST_F(SafetensorsTest, RefusesDamagedFiles) {
   }
 }
 
-/// Opens a file that may be damaged, and reads every byte of what it claims to hold.
+/// Opens a possibly damaged file and reads every byte of its tensors.
 bool opens(const std::filesystem::path& path) {
   try {
     const SafetensorsFile file(path);
@@ -254,14 +254,14 @@ bool opens(const std::filesystem::path& path) {
   }
 }
 
-TEST_F(SafetensorsTest, NoDamageDoesMoreThanBeRefused) {
+TEST_F(SafetensorsTest, DamageIsReadOrRefused) {
   write_sample();
   const std::string sound = read_file(path());
   uint64_t header = 0;
   std::memcpy(&header, sound.data(), sizeof(header));
   std::mt19937_64 random(42);
   const auto below = [&](size_t limit) { return static_cast<size_t>(random() % limit); };
-  const int memory = memfd_create("damaged", MFD_CLOEXEC);  // a file without a disk: thousands take a second
+  const int memory = memfd_create("damaged", MFD_CLOEXEC);  // in memory, so that thousands of files take a second
   ASSERT_GE(memory, 0);
   const std::filesystem::path damaged = "/proc/self/fd/" + std::to_string(memory);
   const auto write = [&](const std::string& bytes) {
@@ -282,7 +282,7 @@ TEST_F(SafetensorsTest, NoDamageDoesMoreThanBeRefused) {
     write(bytes);
     refused += !opens(damaged);
   }
-  EXPECT_GT(refused, 4000);  // the rest renamed a tensor, say
+  EXPECT_GT(refused, 4000);  // other damage, such as in a tensor's name, is valid
   for (size_t length = 0; length < sound.size(); ++length) {
     write(sound.substr(0, length));
     EXPECT_FALSE(opens(damaged)) << length;

@@ -11,7 +11,7 @@
 namespace lighthouse {
 namespace {
 
-/// A run that is not at its end yet, with a switch after its second step.
+/// An unfinished run with a switch after its second step.
 ReportedRun run_of(const TemporaryFolder& folder, const std::string& name, int64_t steps) {
   ReportedRun run;
   run.name = name;
@@ -43,8 +43,8 @@ int count(const std::string& text, const std::string& part) {
   return found;
 }
 
-TEST_F(ComparisonPage, HoldsEverythingAndNeedsNothing) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+TEST_F(ComparisonPage, IsSelfContained) {
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   const ReportedRun first = run_of(folder_, "first", 5);
   ReportedRun second = run_of(folder_, "<second> & 'last'", 3);
   second.config.optimizer.learning_rate = 0.5;
@@ -60,8 +60,8 @@ TEST_F(ComparisonPage, HoldsEverythingAndNeedsNothing) {
   EXPECT_EQ(count(page, "http"), count(page, "xmlns")) << "something else is fetched";
 }
 
-TEST_F(ComparisonPage, EveryIdIsThereOnce) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+TEST_F(ComparisonPage, IdsAreUnique) {
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   const std::string page = comparison_page({run_of(folder_, "one", 4), run_of(folder_, "two", 4)});
   std::set<std::string> ids;
   for (size_t at = page.find(" id="); at != std::string::npos; at = page.find(" id=", at + 1)) {
@@ -73,7 +73,7 @@ TEST_F(ComparisonPage, EveryIdIsThereOnce) {
 }
 
 TEST_F(ComparisonPage, OfARunThatHasJustBegun) {
-  if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+  if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   ReportedRun run = run_of(folder_, "young", 1);
   run.history.validations.clear();
   const std::string page = comparison_page({run});
@@ -82,7 +82,7 @@ TEST_F(ComparisonPage, OfARunThatHasJustBegun) {
   EXPECT_GT(count(page, "1 of 9 steps"), 0);
 }
 
-TEST_F(ComparisonPage, TablesSayWhereRunsDiffer) {
+TEST_F(ComparisonPage, TablesShowDifferences) {
   ReportedRun second = run_of(folder_, "second", 3), third = run_of(folder_, "third", 3);
   second.config.optimizer.learning_rate = 0.5;
   third.config.schedule.warmup_steps = 7;
@@ -93,7 +93,7 @@ TEST_F(ComparisonPage, TablesSayWhereRunsDiffer) {
   EXPECT_EQ(table.rows[1], (std::vector<std::string>{"schedule.warmup_steps", "2", "2", "7"}));
 }
 
-TEST_F(ComparisonPage, MemoryIsThatOfThePlan) {
+TEST_F(ComparisonPage, MemoryIsThePlanned) {
   const ReportedRun run = run_of(folder_, "run", 1);
   const auto backend = make_cpu_backend();
   int64_t sum = 0;
@@ -102,7 +102,7 @@ TEST_F(ComparisonPage, MemoryIsThatOfThePlan) {
   EXPECT_EQ(memory_table({run}).rows[0].size(), 8U);
 }
 
-TEST_F(ComparisonPage, MemoryOfSeveralRanksIsThatOfOneOfThem) {
+TEST_F(ComparisonPage, MemoryOfSeveralRanksIsThatOfOne) {
   ReportedRun run = run_of(folder_, "run", 1);
   run.config.distributed.shard_optimizer = true;
   run.config.model.tokenizer = (folder_ / "moved/tokenizer.json").string();

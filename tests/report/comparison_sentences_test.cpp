@@ -30,11 +30,11 @@ TEST(ComparisonSentences, SayWhichModelIsBetterWithTheSameTokens) {
             std::string::npos);
 }
 
-TEST(ComparisonSentences, SayNothingOfEqualTokensWhereTheyDiffer) {
+TEST(ComparisonSentences, DoNotCompareModelsOfDifferentTokens) {
   EXPECT_EQ(sentence(run_of("a", 1000, 50, 2.0), run_of("b", 2000, 100, 2.125)).find("same tokens"), std::string::npos);
 }
 
-TEST(ComparisonSentences, LeaveOutRunsWithoutValidation) {
+TEST(ComparisonSentences, SkipRunsWithoutValidation) {
   ReportedRun none = run_of("c", 1, 1, 1);
   none.history.validations.clear();
   EXPECT_TRUE(comparison_sentences({none, run_of("b", 1, 1, 1)}).empty());

@@ -14,7 +14,7 @@ namespace {
 class Drawing : public testing::Test {
  protected:
   void SetUp() override {
-    if (!gnuplot_is_installed()) GTEST_SKIP() << "no gnuplot";
+    if (!gnuplot_is_installed()) GTEST_SKIP() << "gnuplot is not installed";
   }
 
   static Plot two_curves() {
@@ -43,7 +43,7 @@ TEST_F(Drawing, TakesItsColoursFromThePage) {
   EXPECT_TRUE(holds(standalone(svg), "prefers-color-scheme: dark"));
 }
 
-TEST_F(Drawing, ShowsWhatALogarithmCan) {
+TEST_F(Drawing, OmitsPointsWithoutALogarithm) {
   Plot plot = two_curves();
   plot.log_x = plot.log_y = true;
   plot.curves[0].points.emplace_back(0, 5);
@@ -53,7 +53,7 @@ TEST_F(Drawing, ShowsWhatALogarithmCan) {
   EXPECT_EQ(draw(plot), "");
 }
 
-TEST_F(Drawing, NumbersALogarithmicAxisOfOnePoint) {
+TEST_F(Drawing, LabelsALogarithmicAxisOfOnePoint) {
   Plot plot = two_curves();
   plot.log_y = true;
   plot.curves = {{"one", 0, {{1, 5.45}}}};
@@ -62,14 +62,14 @@ TEST_F(Drawing, NumbersALogarithmicAxisOfOnePoint) {
   EXPECT_TRUE(holds(svg, ">6<") || holds(svg, "> 6<")) << svg;
 }
 
-TEST_F(Drawing, NamesAreTextAndNothingElse) {
+TEST_F(Drawing, EscapesNames) {
   Plot plot = two_curves();
   plot.curves[0].name = "it's `touch nothing` \"a\\b\"\n<b> & $x_1";
   const std::string svg = draw(plot);
   EXPECT_TRUE(holds(svg, "it's `touch nothing` \"a\\b\" &lt;b> &amp; $x_1")) << svg;
 }
 
-TEST_F(Drawing, HeatMapsAndBarsSayTheirNumbers) {
+TEST_F(Drawing, HeatMapsAndBarsShowTheirNumbers) {
   const std::string map = draw(HeatMap{"map", "depth", "length", {"0%", "100%"}, {"64", "128"}, {0, 0.25, 0.5, 1}});
   for (const char* part : {">0%<", ">25%<", ">50%<", ">100%<", ">128<", ">depth<"})
     EXPECT_TRUE(holds(map, part)) << part;
@@ -77,7 +77,7 @@ TEST_F(Drawing, HeatMapsAndBarsSayTheirNumbers) {
   for (const char* part : {">weights<", ">scratch<", ">GiB<", ">a<", ">b<"}) EXPECT_TRUE(holds(bars, part)) << part;
 }
 
-TEST_F(Drawing, AScriptThatFailsSaysWhy) {
+TEST_F(Drawing, AFailingScriptReportsWhy) {
   try {
     run_gnuplot("plot 'no such file'\n");
     FAIL() << "nothing was thrown";
@@ -86,7 +86,7 @@ TEST_F(Drawing, AScriptThatFailsSaysWhy) {
   }
 }
 
-TEST(WithoutGnuplot, ItIsSaidHowToGetIt) {
+TEST(WithoutGnuplot, TheMessageSaysHowToInstallIt) {
   const std::string path = std::getenv("PATH");
   setenv("PATH", "/nonexistent", 1);
   EXPECT_FALSE(gnuplot_is_installed());
@@ -94,7 +94,7 @@ TEST(WithoutGnuplot, ItIsSaidHowToGetIt) {
   setenv("PATH", path.c_str(), 1);
 }
 
-TEST(Thinned, KeepsMeansOfStretches) {
+TEST(Thinned, KeepsMeansOfIntervals) {
   Points points;
   for (int i = 0; i < 1000; ++i) points.emplace_back(i, 2.0 * i);
   const Points few = thinned(points, 10, false);

@@ -3,8 +3,8 @@
 
 namespace lighthouse {
 
-/// Parses, runs the subcommand, reports errors on standard error. Returns the exit code: 0 done, 1 the run failed, 2
-/// the user's input was refused, 128 + signal stopped by a signal.
+/// Parses the command line, runs the subcommand and reports errors on standard error. Returns the exit code: 0 success,
+/// 1 the run failed, 2 the user's input was refused, 128 + signal if a signal stopped the program.
 int run_command_line(int argc, char** argv);
 
 }  // namespace lighthouse

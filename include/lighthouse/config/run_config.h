@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lighthouse/core/dtype.h"
+#include "lighthouse/core/units.h"
 #include "lighthouse/data/loader.h"
 #include "lighthouse/model/attention/settings.h"
 #include "lighthouse/model/config.h"
@@ -118,6 +119,10 @@ struct MemorySection {
   RecomputeChoice recompute = RecomputeChoice::kAuto;  // auto: the least recomputation that fits
   double attention_workspace = 8;                      // GiB for the deterministic backward pass of attention
   double logits = 0;                                   // GiB of logits in memory at a time; 0: the backend's default
+
+  int64_t attention_workspace_bytes() const {
+    return static_cast<int64_t>(attention_workspace * static_cast<double>(kGibibyte));
+  }
 
   friend bool operator==(const MemorySection&, const MemorySection&) = default;
 };

@@ -24,7 +24,7 @@ struct SpecialTokens {
 };
 
 /// Reads config.json of `folder`. Throws InputError with file and key for another architecture, for parts that this
-/// program does not support (biases, another activation, heads wider than hidden_size / heads, quantised weights, a
+/// program does not support (biases, another activation, quantised weights, a
 /// RoPE scaling other than linear and llama3, attention other than full and sliding), and for contradictory keys about
 /// windows.
 HuggingFaceConfig read_hugging_face_config(const std::filesystem::path& folder);

@@ -1,4 +1,4 @@
-// For LD_PRELOAD: a file system without locks. flock() fails with the error number in FLOCK_ERROR.
+// For LD_PRELOAD: simulates a file system without locks. flock() fails with the error number in FLOCK_ERROR.
 #include <cerrno>
 #include <cstdlib>
 
