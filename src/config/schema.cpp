@@ -237,7 +237,7 @@ void visit(DistributedSection& distributed, FieldVisitor& v) {
          "library for collectives; `auto`: NCCL if each rank has its own GPU, else MPI");
   v.boolean("shard_optimizer", distributed.shard_optimizer,
             "ZeRO stage 1: each rank stores and updates its shard of the master weights and moments");
-  v.real("bucket", distributed.bucket, {0.001, 1024}, "MiB of gradients in one all-reduce");
+  v.real("bucket", distributed.bucket, {0.001, 1024}, "MiB of gradients in one collective");
   v.real("timeout_seconds", distributed.timeout_seconds, {0.2, 1e6},
          "seconds without a sign of life after which a rank counts as dead and the others stop");
   v.real("stall_seconds", distributed.stall_seconds, {1, 1e9},

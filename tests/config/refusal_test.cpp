@@ -152,7 +152,7 @@ TEST(Refusal, InconsistentSettings) {
       {"model: {vocab_size: 300, unused_tokens: 300}", {"a.yaml:2: model: unused_tokens is 300; expected 0 to 299"}},
       {"model: {rope_scaling: {type: llama3, low_freq_factor: 4}}", {"low_freq_factor is 4 and high_freq_factor 4"}},
       {"batch: {micro_batch_size: 4, global_batch_size: 10}",
-       {"a.yaml:2: batch.global_batch_size is 10, not a multiple of micro_batch_size, 4", "8 or 12"}},
+       {"a.yaml:2: batch.global_batch_size is 10, not a multiple of micro_batch_size (4)", "8 or 12"}},
       {"batch: {micro_batch_size: 4}", {"batch.global_batch_size is 1", "nearest multiple is 4"}},
       {"schedule: {warmup_steps: 11}", {"a.yaml:2: schedule.warmup_steps is 11, but the run has 10 steps"}},
       {"model: {num_hidden_layers: 4096, hidden_size: 1048576, intermediate_size: 1048576}\n"
@@ -170,7 +170,7 @@ std::string with_stage(const std::string& stage, const std::string& lighthouse =
 TEST(Refusal, Stages) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> cases = {
       {"stages: []", {"a.yaml:1: stages is empty"}},
-      {with_stage("{steps: 1, dense_every: 4}"), {"a.yaml:3: stages.0.dense_every is 4", "dense throughout"}},
+      {with_stage("{steps: 1, dense_every: 4}"), {"a.yaml:3: stages.0.dense_every is 4", "all steps of the stage are dense"}},
       {with_stage("{steps: 1, attention: lighthouse, dense_every: 1}"),
        {"a.yaml:3:", "dense_every is 1", "at least 2"}},
       {with_stage("{steps: 1, name: a}, {steps: 2, name: a}"), {"a.yaml:3: stages.1.name is \"a\""}},
@@ -240,7 +240,7 @@ TEST_F(ConfigFiles, Extends) {
 TEST_F(ConfigFiles, OtherFiles) {
   expect_parts(refusal([&] { load_config(folder_ / "none.yaml"); }), {"none.yaml does not exist"}, "");
   expect_parts(refusal([&] { load_config(folder_); }), {"a folder"}, "");
-  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"expected at most"}, "");
+  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"expected a config of at most"}, "");
   expect_parts(refusal([&] { load_config(write("zeros", std::string(1024, '\0'))); }), {"zeros:1: not UTF-8"}, "");
 }
 

@@ -71,7 +71,7 @@ TEST(AtomicFileTest, NamesTheFileAndTheReason) {
   fs::create_directories(folder / "b");
   EXPECT_THROW(write_file(folder / "b", "text"), InputError);
   ASSERT_EQ(mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_TRUE(contains(message_of<InputError>([&] { write_file(folder / "pipe", "text"); }), "is not a file"));
+  EXPECT_TRUE(contains(message_of<InputError>([&] { write_file(folder / "pipe", "text"); }), "is not a regular file"));
   EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"b", "pipe"}));
 }

@@ -222,7 +222,7 @@ TEST_F(PrepareTest, RefusesBadInputBeforeWriting) {
   }
   options_ = good;
   options_.validation_share = 0.001;
-  EXPECT_TRUE(contains(refusal(), "too few"));
+  EXPECT_TRUE(contains(refusal(), "too little"));
   EXPECT_EQ(names(), Names{"no folder"});
 }
 

@@ -228,9 +228,9 @@ TEST_F(SafetensorsTest, RefusesDamagedFiles) {
       {"overlap", file_of(R"({"a":)" + good + R"(,"b":)" + half + "}", 16), "overlaps"},
       {"same bytes twice", file_of(R"({"a":)" + good + R"(,"b":)" + good + "}", 16), "overlaps"},
       {"same name twice", file_of(R"({"a":)" + half + R"(,"a":)" + entry_of("F32", "[2]", 8, 16) + "}", 16),
-       "names a twice"},
+       "the name a twice"},
       {"same key twice", alone(R"({"dtype":"F32","dtype":"F32","shape":[4],"data_offsets":[0,16]})"),
-       "names dtype twice"},
+       "the name dtype twice"},
       {"a long name", file_of("{\"" + std::string(5000, 'n') + "\":1}", 16), "nnn..."},
   };
   for (const Damage& damage : cases) {
