@@ -170,7 +170,8 @@ std::string with_stage(const std::string& stage, const std::string& lighthouse =
 TEST(Refusal, Stages) {
   const std::vector<std::pair<std::string, std::vector<const char*>>> cases = {
       {"stages: []", {"a.yaml:1: stages is empty"}},
-      {with_stage("{steps: 1, dense_every: 4}"), {"a.yaml:3: stages.0.dense_every is 4", "all steps of the stage are dense"}},
+      {with_stage("{steps: 1, dense_every: 4}"),
+       {"a.yaml:3: stages.0.dense_every is 4", "all steps of the stage are dense"}},
       {with_stage("{steps: 1, attention: lighthouse, dense_every: 1}"),
        {"a.yaml:3:", "dense_every is 1", "at least 2"}},
       {with_stage("{steps: 1, name: a}, {steps: 2, name: a}"), {"a.yaml:3: stages.1.name is \"a\""}},
@@ -240,7 +241,8 @@ TEST_F(ConfigFiles, Extends) {
 TEST_F(ConfigFiles, OtherFiles) {
   expect_parts(refusal([&] { load_config(folder_ / "none.yaml"); }), {"none.yaml does not exist"}, "");
   expect_parts(refusal([&] { load_config(folder_); }), {"a folder"}, "");
-  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"expected a config of at most"}, "");
+  expect_parts(refusal([&] { load_config(write("big", std::string(2 << 20, '#'))); }), {"expected a config of at most"},
+               "");
   expect_parts(refusal([&] { load_config(write("zeros", std::string(1024, '\0'))); }), {"zeros:1: not UTF-8"}, "");
 }
 
