@@ -41,7 +41,7 @@ TEST_F(DataOfARun, ThatIsLargelyUnusedCausesAWarning) {
   expect_says(plan.out, {"More than a tenth"});
   const Outcome run = train("run");
   expect_done(run);
-  expect_says(run.err, {"warning", "29 of the files have none"});
+  expect_says(run.err, {"warning", "29 of the files have no window"});
 }
 
 TEST_F(DataOfARun, ThatIsAlsoValidationDataIsRefused) {

@@ -159,11 +159,11 @@ TEST_F(Eval, RefusesInvalidOptions) {
   const auto before = snapshot();
   expect_refusal(eval({"--sequence-length", "100000"}), {"100,000", "tokens"});
   expect_refusal(eval({"--data", path("nowhere/*.bin")}), {"nowhere"});
-  expect_refusal(eval({"--ranges", "1000"}), {"1000 ranges", "1 to 128"});
+  expect_refusal(eval({"--ranges", "1000"}), {"1000 positions into 128 ranges", "1 to 128"});
   expect_refusal(eval({"--retrieval", "--lengths", "20"}), {"20 tokens", "expected at least"});
   expect_refusal(eval({"--retrieval", "--filler", path("none.txt")}), {"none.txt"});
   expect_refusal(eval({"--attention", "lighthouse", "--sequence-length", "101"}), {"101"});
-  expect_refusal(eval({}, "no-run"), {"no-run", "is no checkpoint"});
+  expect_refusal(eval({}, "no-run"), {"no-run", "is not a checkpoint"});
   expect_refusal(eval({"--dtype", "bfloat16"}), {"bfloat16", "--dtype float32"});
   expect_refusal(eval({"--windows", "0"}), {"--windows: \"0\" is not a whole number; expected 1 or more"});
   expect_refusal(eval({"--retrieval", "--lengths", "64,1.5"}), {"--lengths: \"1.5\" is not a whole number"});

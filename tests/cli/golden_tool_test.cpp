@@ -70,7 +70,8 @@ TEST_F(Golden, RefusesOtherFiles) {
   const std::string weights = (checkpoint("run", 10) / "model.safetensors").string();
   expect_refusal(golden({weights}), {weights, "not a golden file"});
   expect_refusal(golden({}), {"FILE is required"});
-  expect_refusal(golden({case_file(kAttention), "--dtype", "bfloat16"}), {"cpu", "bfloat16", "not in this build"});
+  expect_refusal(golden({case_file(kAttention), "--dtype", "bfloat16"}),
+                 {"cpu", "bfloat16", "this build does not support"});
 }
 
 }  // namespace

@@ -29,7 +29,7 @@ TEST_F(Hub, ARunIsExportedImportedAndTrainedFurther) {
 
 TEST_F(Hub, RefusesInvalidOptions) {
   expect_refusal(lighthouse({"import", path("none"), path("out")}), {path("none"), "config.json"});
-  expect_refusal(lighthouse({"export", path("none"), path("out")}), {path("none"), "no checkpoint"});
+  expect_refusal(lighthouse({"export", path("none"), path("out")}), {path("none"), "not a checkpoint"});
   expect_refusal(lighthouse({"export", path("none"), path("out"), "--dtype", "int8"}), {"--dtype", "int8"});
   expect_refusal(lighthouse({"export", path("none"), path("out"), "--max-shard-size", "big"}), {"--max-shard-size"});
   expect_refusal(lighthouse({"import", path("none"), path("out"), "--rope-factor", "4"}), {"--rope-scaling"});

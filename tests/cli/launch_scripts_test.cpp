@@ -27,7 +27,7 @@ class LaunchScripts : public Workspace {
 
 TEST_F(LaunchScripts, RunUntilDoneRefusesAMissingProgram) {
   expect_refused(script("run_until_done.sh", {"--help"}), "usage");
-  expect_refused(script("run_until_done.sh", {path("nothing")}), "is no program");
+  expect_refused(script("run_until_done.sh", {path("nothing")}), "is not a program");
   setenv("RESTARTS", "many", 1);
   expect_refused(script("run_until_done.sh", {"true"}), "RESTARTS is many");
   unsetenv("RESTARTS");

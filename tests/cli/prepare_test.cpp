@@ -143,7 +143,7 @@ TEST_F(PrepareRefusal, OptionsOutOfRange) {
   expect_refused({"--shard-tokens=-4", path("text.txt")}, {"-4 tokens", "expected 2 to"});
   expect_refused({"--shard-tokens", "99999999999", path("text.txt")}, {"99999999999 tokens", "expected 2 to"});
   expect_refused({"--shard-tokens", "many", path("text.txt")}, {"--shard-tokens", "many"});
-  expect_refused({"--tokenizer", "bpe", path("text.txt")}, {"no tokenizer \"bpe\"", "bytes"});
+  expect_refused({"--tokenizer", "bpe", path("text.txt")}, {"unknown tokenizer \"bpe\"", "bytes"});
 }
 
 TEST_F(PrepareRefusal, TextTooShortToSplit) {

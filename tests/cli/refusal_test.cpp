@@ -65,7 +65,7 @@ const Case kSettings[] = {
     {"KeyHeadsDoNotDivide", {"model.num_key_value_heads=3"}, {"num_key_value_heads 3", "nearest that does is 2"}},
     {"BatchDoesNotDivide",
      {"batch.global_batch_size=5", "batch.micro_batch_size=2"},
-     {"batch.global_batch_size is 5", "not a multiple of micro_batch_size, 2", "4 or 6"}},
+     {"batch.global_batch_size is 5", "not a multiple of micro_batch_size (2)", "4 or 6"}},
     {"LongWarmUp", {"schedule.warmup_steps=11"}, {"schedule.warmup_steps is 11", "the run has 10 steps", "at most"}},
     {"DenseEveryInDenseStage", {"stages.1.dense_every=2"}, {"stages.1.dense_every is 2", "attention: lighthouse"}},
     {"DenseEveryStep", {"stages.0.dense_every=1"}, {"stages.0.dense_every is 1", "at least 2, or 0"}},
@@ -204,9 +204,9 @@ TEST_F(TrainingInput, ShardWithAWrongHeader) {
 TEST_F(TrainingInput, ShardOfTheWrongWidth) {
   const std::vector<uint16_t> tokens(1000, 65);  // the bytes of 500 tokens of 32 bits
   expect_shard_refused(shard_bytes({20240520, 1, 500}, tokens),
-                       {"500 tokens of 16 bits", "of 32 bits", "differ in width"});
+                       {"500 tokens of 16 bits", "32-bit tokens", "differ in width"});
   expect_shard_refused(shard_bytes({20240801, 7, 1000}, tokens),
-                       {"1,000 tokens of 32 bits", "of 16 bits", "differ in width"});
+                       {"1,000 tokens of 32 bits", "16-bit tokens", "differ in width"});
 }
 
 TEST_F(TrainingInput, NoShardAtAll) {
@@ -222,7 +222,7 @@ TEST_F(TrainingInput, CudaInABuildWithoutIt) {
 TEST_F(TrainingInput, StartFromAMissingCheckpoint) {
   write_data();
   for (const char* key : {"run.init_from", "run.branch_from"}) {
-    expect_train_refuses({key + std::string("=nonsense")}, {"nonsense is no checkpoint", "checkpoints/step-"});
+    expect_train_refuses({key + std::string("=nonsense")}, {"nonsense is not a checkpoint", "checkpoints/step-"});
   }
 }
 
@@ -257,9 +257,9 @@ TEST_F(CommandLine, UnknownOption) {
 
 TEST_F(CommandLine, GenerateFromNothing) {
   expect_refusal(lighthouse({"generate"}), {"CHECKPOINT is required"});
-  expect_refusal(lighthouse({"generate", path("none")}), {path("none"), "no checkpoint", "step-00001000"});
+  expect_refusal(lighthouse({"generate", path("none")}), {path("none"), "not a checkpoint", "step-00001000"});
   std::filesystem::create_directories(at("runs/empty/checkpoints"));
-  expect_refusal(lighthouse({"generate", path("runs/empty")}), {path("runs/empty"), "no checkpoint"});
+  expect_refusal(lighthouse({"generate", path("runs/empty")}), {path("runs/empty"), "not a checkpoint"});
 }
 
 TEST_F(CommandLine, CompareOtherFolders) {

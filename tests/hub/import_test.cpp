@@ -146,7 +146,7 @@ TEST_F(ImportTest, RefusesOtherModels) {
            {"attention_bias", true, "attention_bias"},
            {"mlp_bias", true, "mlp_bias"},
            {"hidden_act", "gelu", "\"gelu\""},
-           {"head_dim", 16, "should be [64, 32]"},
+           {"head_dim", 16, "expected [64, 32]"},
            {"head_dim", 12, "head_dim is 12"},
            {"quantization_config", {{"bits", 4}}, "quantised"},
            {"partial_rotary_factor", 0.5, "partial_rotary_factor is 0.5"},
@@ -198,7 +198,7 @@ TEST_F(ImportTest, RefusesTensorsThatAreMissingExtraOrWrong) {
   Tensor& norm = source_.tensors[source_.find(kNorm)].tensor;
   norm = norm.slice(0, 0, 31);
   source_.write();
-  EXPECT_TRUE(contains(refused(), "model.norm.weight is [31] and should be [32]"));
+  EXPECT_TRUE(contains(refused(), "model.norm.weight is [31]; expected [32]"));
 
   source_.tensors = sound;
   std::vector<double> wide(32, 1.0);
@@ -216,7 +216,7 @@ TEST_F(ImportTest, AcceptsATiedOutputThatIsStored) {
   source_.config["tie_word_embeddings"] = true;
   const size_t head = source_.find("lm_head.weight");
   source_.write();
-  EXPECT_TRUE(contains(refused(), "not the same as model.embed_tokens.weight"));
+  EXPECT_TRUE(contains(refused(), "differs from model.embed_tokens.weight"));
   source_.tensors[head].tensor = source_.tensors[source_.find("model.embed_tokens.weight")].tensor;
   source_.write();
   import_hugging_face(options());
