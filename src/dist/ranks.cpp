@@ -34,7 +34,7 @@ std::string list_by_rank(const std::map<std::string, std::vector<size_t>>& texts
 
 }  // namespace
 
-Ranks make_ranks(const Mesh& mesh, std::shared_ptr<ProcessGroup> group, std::shared_ptr<Communicator> world) {
+Ranks make_ranks(const Mesh& mesh, std::shared_ptr<ProcessGroup> group, const std::shared_ptr<Communicator>& world) {
   Ranks ranks{mesh, std::move(group), world, world, nullptr};
   if (mesh.context_size() == 1) return ranks;
   ranks.context = world->split(mesh.data_rank(), mesh.context_rank());

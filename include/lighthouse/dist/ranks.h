@@ -26,7 +26,7 @@ struct Ranks {
 
 /// Splits `world` along the mesh. All ranks call it. With a context dimension of 1, `data` is `world` itself and
 /// `context` is null.
-Ranks make_ranks(const Mesh& mesh, std::shared_ptr<ProcessGroup> group, std::shared_ptr<Communicator> world);
+Ranks make_ranks(const Mesh& mesh, std::shared_ptr<ProcessGroup> group, const std::shared_ptr<Communicator>& world);
 
 /// An InputError that all ranks throw together.
 class AllRanksInputError : public InputError {
