@@ -165,6 +165,7 @@ std::vector<NamedTensor> optimizer_tensors(const std::vector<StateTensor>& state
 void read_optimizer_tensors(const std::vector<std::filesystem::path>& files, const std::vector<StateTensor>& state,
                             const ModelConfig& model) {
   std::vector<StateReader> readers;
+  readers.reserve(state.size());
   for (const StateTensor& to : state) readers.emplace_back(to, model);
   for (const std::filesystem::path& path : files) {
     const SafetensorsFile file(path);
