@@ -27,7 +27,7 @@ std::vector<PositionRange> doubling_ranges(int64_t length, int64_t first) {
 std::vector<PositionRange> equal_ranges(int64_t length, int64_t count) {
   if (count < 1 || count > length) {
     throw InputError(
-        fmt::format("cannot divide {} positions into {} ranges; expected 1 to {} ranges", count, length, length));
+        fmt::format("cannot divide {} positions into {} ranges; expected 1 to {} ranges", length, count, length));
   }
   std::vector<PositionRange> ranges;
   for (int64_t i = 0; i < count; ++i) ranges.push_back({i * length / count, (i + 1) * length / count});

@@ -159,7 +159,7 @@ TEST_F(Eval, RefusesInvalidOptions) {
   const auto before = snapshot();
   expect_refusal(eval({"--sequence-length", "100000"}), {"100,000", "tokens"});
   expect_refusal(eval({"--data", path("nowhere/*.bin")}), {"nowhere"});
-  expect_refusal(eval({"--ranges", "1000"}), {"1000 positions into 128 ranges", "1 to 128"});
+  expect_refusal(eval({"--ranges", "1000"}), {"128 positions into 1000 ranges", "1 to 128"});
   expect_refusal(eval({"--retrieval", "--lengths", "20"}), {"20 tokens", "expected at least"});
   expect_refusal(eval({"--retrieval", "--filler", path("none.txt")}), {"none.txt"});
   expect_refusal(eval({"--attention", "lighthouse", "--sequence-length", "101"}), {"101"});
