@@ -166,10 +166,11 @@ TEST_F(PrepareHf, NamesInvalidDocumentsOrDropsThem) {
 }
 
 TEST_F(PrepareHf, RefusesJsonThatIsNotText) {
-  std::vector<std::pair<std::string, std::string>> lines{{R"({"text": "half a \ud83d character"})", "\\ud83d alone"},
-                                                         {std::string(100'000, '['), "unreadable JSON"},
-                                                         {R"([{"text": "a"}])", "no text under"},
-                                                         {R"({"text": null})", "no text under"}};
+  std::vector<std::pair<std::string, std::string>> lines{
+      {R"({"text": "half a \ud83d character"})", "\\ud83d is a lone surrogate"},
+      {std::string(100'000, '['), "unreadable JSON"},
+      {R"([{"text": "a"}])", "no text under"},
+      {R"({"text": null})", "no text under"}};
   if (python({"-c", "import sys; sys.set_int_max_str_digits(4300)"}).exit_code == 0) {  // older versions have no limit
     lines.emplace_back("{\"text\": \"a\", \"n\": " + std::string(5000, '1') + "}", "unreadable JSON");
   }
@@ -237,7 +238,7 @@ TEST_F(PrepareHf, ExpandsPathsAsAShellDoes) {
                             "~/book.txt"};
   expect_done(python(arguments, {"HOME=" + path("home")}));
   EXPECT_TRUE(fs::exists(at("home/data/train-00000.bin")));
-  expect_refusal(prepare({"--out", "$LH_NOTHING/data", path("home/book.txt")}), {"$LH_NOTHING", "in full"});
+  expect_refusal(prepare({"--out", "$LH_NOTHING/data", path("home/book.txt")}), {"$LH_NOTHING", "full path"});
 }
 
 TEST_F(PrepareHf, RefusesInvalidOptions) {
