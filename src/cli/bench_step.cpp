@@ -117,10 +117,9 @@ class StepBench {
     backend_.fill(stream, staging.slice(0, weights.matrices.numel(), staging.numel()), 1);
     backend_.copy(stream, weights.flat, staging);
     for (const ShardRange& range : memory_.shard().ranges) {
-      const Tensor from = staging.slice(0, range.begin, range.end);
-      const bool sharded = memory_.master_is_sharded();
-      const int64_t at = sharded ? range.at : range.begin;
-      backend_.copy(stream, memory_.master_weights().flat.slice(0, at, at + range.size()), from);
+      const Tensor& master = memory_.master_weights().flat;
+      backend_.copy(stream, memory_.master_is_sharded() ? range.in_shard(master) : range.in_flat(master),
+                    range.in_flat(staging));
     }
     backend_.wait(stream);
   }

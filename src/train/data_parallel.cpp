@@ -72,7 +72,7 @@ void DataParallel::sharded_gradient_norm(const Stream& stream) {
   int64_t i = 0;
   for (const ShardRange& range : memory_.shard().ranges) {
     backend_.l2_norm(stream, of_ranges.slice(0, i, i + 1), memory_.reduction_scratch(),
-                     memory_.gradients().flat.slice(0, range.begin, range.end));
+                     range.in_flat(memory_.gradients().flat));
     ++i;
   }
   backend_.fill(stream, of_ranks, 0);
@@ -85,8 +85,7 @@ void DataParallel::sharded_gradient_norm(const Stream& stream) {
 
 void DataParallel::gather_master_weights(const Stream& stream) {
   for (const ShardRange& range : memory_.shard().ranges) {
-    backend_.copy(stream, memory_.gradients().flat.slice(0, range.begin, range.end),
-                  memory_.master_weights().flat.slice(0, range.at, range.at + range.size()));
+    backend_.copy(stream, range.in_flat(memory_.gradients().flat), range.in_shard(memory_.master_weights().flat));
   }
   for (const Bucket& bucket : memory_.buckets()) {
     data_.all_gather(stream, memory_.gradients().flat.slice(0, bucket.begin, bucket.end));

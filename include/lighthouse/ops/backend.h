@@ -5,9 +5,8 @@
 // - Arguments: outputs first, then scratch where there is one, then inputs, then numbers.
 // - Operations allocate nothing: the caller owns outputs and scratch. `..._scratch(...)` returns the bytes of scratch
 //   that an operation takes; its contents do not matter before and after.
-// - Operations are pure functions of their arguments and deterministic: the same bits on every call, whatever the
-// number
-//   of threads.
+// - Operations are pure functions of their arguments and deterministic: the same bits on every call, with any
+//   number of threads.
 // - `dx` is the gradient of the loss with respect to x. Gradients of weights are added to; gradients of activations are
 //   overwritten, unless the contract says "adds".
 // - Shapes: B batch, N sequence, T = B N tokens, C hidden size, H query heads, G key/value heads (H a multiple of G),
@@ -18,8 +17,8 @@
 //   master weights, which the optimizer updates. Master weights, gradients of weights, statistics and scores are
 //   float32.
 // - Arguments that do not fit together are programming errors: std::logic_error with their types and shapes.
-// - Threads: one thread at a time calls the operations of a backend. DeviceRuntime's functions have a rule of their
-// own.
+// - Threads: one thread at a time calls the operations of a backend. DeviceRuntime states its own
+//   rule.
 #pragma once
 
 #include <memory>

@@ -24,8 +24,7 @@ class CostMeter final : public OperationObserver {
     kCount,
     /// Operations are run and timed by the host's clock, with a wait for the stream before and after each. Operations
     /// do not overlap, and the time of a short one is mostly its launch. The time of an empty wait (some microseconds
-    /// on
-    /// a GPU) is measured in the constructor and subtracted.
+    /// on a GPU) is measured in the constructor and subtracted.
     kTime,
     /// As kTime, but each operation runs many times in a row, if possible as a captured graph, so that short operations
     /// are timed correctly. Results are wrong where an operation adds to its output or updates it in place.
